@@ -1,0 +1,65 @@
+"""Which queue does a task go to, and when does the clock call?"""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
+
+TASK_TIME_LIMIT_SECONDS = 600
+VISIBILITY_TIMEOUT_SECONDS = 900  # Above the time limit: a task is never handed out twice while it still runs.
+
+
+def broker_url(redis_url: str) -> str:
+    """Kombu spells a unix socket its own way."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    return redis_url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+
+
+def _configure(app: Celery) -> None:
+    from django.conf import settings  # Celery is imported before settings are ready.
+
+    socket_options = {
+        "visibility_timeout": VISIBILITY_TIMEOUT_SECONDS,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 1,
+        "retry_on_timeout": False,
+    }
+    app.conf.update(
+        broker_url=broker_url(settings.REDIS_URL),
+        result_backend=broker_url(settings.REDIS_URL),
+        broker_transport_options=socket_options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_time_limit=TASK_TIME_LIMIT_SECONDS,
+        task_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_publish_retry=False,
+        result_expires=60,
+        worker_send_task_events=False,
+        task_track_started=False,
+        worker_hijack_root_logger=False,
+        task_default_queue="default",
+        task_routes={
+            "cache_api.embed": {"queue": "embed"},
+            "cache_api.accounting.*": {"queue": "accounting"},
+        },
+        beat_schedule={
+            "price": {"task": "cache_api.accounting.price", "schedule": 60.0},
+            "roll-up": {"task": "cache_api.accounting.roll_up", "schedule": 60.0},
+            "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
+            "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
+            "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 60.0},
+        },
+    )
+
+
+app = Celery("cacheai")
+_configure(app)
+app.autodiscover_tasks(["cache_api"], related_name="tasks")

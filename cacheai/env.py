@@ -1,0 +1,53 @@
+"""What does the environment say, and is it sane?"""
+
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TRUE = frozenset({"1", "true", "yes", "on"})
+FALSE = frozenset({"0", "false", "no", "off", ""})
+
+
+class BadSetting(Exception):
+    """A setting in the environment has a value that cannot be used."""
+
+
+def text(name: str, default: str) -> str:
+    return os.environ.get(name) or default
+
+
+def number(name: str, default: int, *, minimum: int = 0) -> int:
+    return _read(name, default, int, f"a whole number of at least {minimum}", lambda value: value >= minimum)
+
+
+def flag(name: str, default: bool) -> bool:  # noqa: FBT001 (a value, not a switch)
+    raw = os.environ.get(name)
+    if raw is None:
+        return default
+
+    if raw.strip().lower() in TRUE:
+        return True
+    if raw.strip().lower() in FALSE:
+        return False
+    raise BadSetting(f"{name} must be true or false, not {raw!r}")
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma list; blanks around the words do not count."""
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def _read(name: str, default: T, convert: Callable[[str], T], wanted: str, ok: Callable[[T], bool]) -> T:
+    raw = os.environ.get(name)
+    if not raw:
+        return default
+
+    try:
+        value = convert(raw)
+    except ValueError:
+        raise BadSetting(f"{name} must be {wanted}, not {raw!r}") from None
+    if not ok(value):
+        raise BadSetting(f"{name} must be {wanted}, not {raw!r}")
+    return value

