@@ -1,0 +1,355 @@
+"""How does OpenAI's chat completions protocol ask, answer, stream and fail?"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from cache_api.dialects import sse
+from cache_api.dialects.errors import Refused, openai_error
+from cache_api.dialects.joining import CannotJoin, join_chat
+from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
+from cache_api.domain.request import Parsed, Request
+from cache_api.domain.scope import IGNORED_FIELDS
+from cache_api.domain.usage import usage_of_openai
+
+NAME = "openai_chat"
+ENDPOINT = "chat/completions"
+SPEAKS = "C"
+
+STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
+
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+_USAGE = re.compile(rb'"usage"\s*:\s*\{')
+_HELD_PARTS = frozenset({"text", "image_url", "file", "refusal"})
+
+error = openai_error
+
+
+def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
+    """What is asked. `model` is asked instead of the body's. Raises Refused."""
+    model = model or body.get("model") or ""
+    if not isinstance(model, str) or not model:
+        raise Refused(400, "invalid_request", "you must provide a model parameter", "model")
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refused(400, "invalid_request", "messages must be an array with at least one message", "messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise Refused(400, "invalid_request", f"messages[{index}] must be an object", "messages")
+
+    options = body.get("stream_options")
+    temperature = body.get("temperature")
+    texts, fuzzy, placeheld = _last_text(messages[-1])
+    rest = {name: value for name, value in body.items() if name not in IGNORED_FIELDS and name != "messages"}
+    rest["model"] = model
+    rest["messages"] = [_canonical_message(message) for message in messages[:-1]] + [placeheld]
+    return Parsed(
+        model=model,
+        body=body,
+        context=rest,
+        question="\n\n".join(texts) if fuzzy else None,
+        texts=tuple(texts),
+        prompt_texts=tuple(_all_text(message) for message in messages),
+        stream=body.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        tools=bool(body.get("tools") or body.get("functions")),
+        choices=body["n"] if isinstance(body.get("n"), int) else 1,
+        temperature=temperature if isinstance(temperature, int | float) else None,
+        unsupported=any(_out_of_hand(message) for message in messages),
+    )
+
+
+def upstream_body(request: Request) -> bytes:
+    """The caller's own bytes where nothing has to change."""
+    parsed, target = request.parsed, request.target
+    if parsed.unparsed:
+        return request.raw
+    add_usage = parsed.stream and not parsed.include_usage and target.takes_stream_options
+    if "cache" not in parsed.body and parsed.body.get("model") == target.model and not add_usage:
+        return request.raw
+
+    body = {name: value for name, value in parsed.body.items() if name != "cache"}
+    body["model"] = target.model
+    if add_usage:
+        options = body.get("stream_options")
+        body["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    return orjson.dumps(body)
+
+
+def tape(request: Request, *, status: int, streamed: bool, signals: Mapping[str, Any]) -> Tape:
+    if status >= 400:
+        return BodyTape(read_answer, b"")
+    if streamed:
+        return ChatStreamTape(members_of(signals), include_usage=request.parsed.include_usage)
+    return BodyTape(read_answer, members_of(signals))
+
+
+def read_answer(body: Mapping[str, Any]) -> Heard:
+    """What a whole body says, and whether it may be stored."""
+    choices = body.get("choices")
+    choices = choices if isinstance(choices, list) else []
+    heard = Heard(
+        usage=usage_of_openai(body.get("usage")),
+        text="".join(_answered(choice) for choice in choices),
+        model=_string(body.get("model")),
+        service_tier=_string(body.get("service_tier")),
+    )
+    if len(choices) == 1 and _fit_to_store(choices[0]) and "error" not in body:
+        heard.answer = body
+    return heard
+
+
+def has_tool_calls(answer: Mapping[str, Any]) -> bool:
+    message = answer["choices"][0]["message"]
+    return bool(message.get("tool_calls") or message.get("function_call"))
+
+
+def answer_text(answer: Mapping[str, Any]) -> str:
+    content = answer["choices"][0]["message"].get("content")
+    return content if isinstance(content, str) else ""
+
+
+def answer_of_text(text: str, model: str) -> dict[str, Any]:
+    """A finished message of a bare text, as a provider would have sent it."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return {"object": "chat.completion", "model": model, "choices": [choice]}
+
+
+def replay(
+    request: Request, answer: Mapping[str, Any], signals: Mapping[str, Any], now: datetime
+) -> bytes | Iterator[bytes]:
+    """The stored answer in the form asked for, with an id and a time of its own."""
+    renewed = {**answer, "id": f"chatcmpl-{uuid4().hex}", "created": int(now.timestamp())}
+    members = members_of(signals)
+    if not request.parsed.stream:
+        return with_signals(orjson.dumps(renewed), renewed, members)
+    return _replay_stream(renewed, members, include_usage=request.parsed.include_usage)
+
+
+def _replay_stream(answer: dict[str, Any], members: bytes, *, include_usage: bool) -> Iterator[bytes]:
+    """One block of role, content and tool calls; then the closing part, which waits for the ledger."""
+    choice = answer.pop("choices")[0]
+    usage = answer.pop("usage", None)
+    head = orjson.dumps({**answer, "object": "chat.completion.chunk"})[:-1] + b',"choices":[{"index":0,"delta":'
+    end = b',"finish_reason":null}]}'
+    usage_null = b',"usage":null' if include_usage else b""
+
+    def chunk(delta: Mapping[str, Any], logprobs: Any = None) -> bytes:
+        tail = end if logprobs is None else b',"logprobs":' + orjson.dumps(logprobs) + end
+        return sse.data(head + orjson.dumps(delta) + tail[:-1] + usage_null + b"}")
+
+    message = choice["message"]
+    out = [chunk({"role": message.get("role", "assistant"), "content": ""})]
+    for name, value in message.items():
+        if name in {"role", "tool_calls", "function_call"} or value is None:
+            continue
+        if name == "content" and choice.get("logprobs") and isinstance(value, str):
+            out.append(chunk({name: value}, choice["logprobs"]))  # they belong to tokens we no longer see
+        elif isinstance(value, str):
+            out.extend(chunk({name: piece}) for piece in sse.pieces(value))
+        elif value != []:
+            out.append(chunk({name: value}))
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        out.extend(_tool_call_chunks(chunk, index, call))
+    if message.get("function_call"):
+        out.append(chunk({"function_call": message["function_call"]}))
+    yield b"".join(out)
+
+    finish = head + b'{},"logprobs":null,"finish_reason":' + orjson.dumps(choice.get("finish_reason")) + b"}]"
+    closing = sse.data(finish + usage_null + b"," + members + b"}")
+    if include_usage:
+        closing += sse.data(
+            orjson.dumps({**answer, "object": "chat.completion.chunk", "choices": [], "usage": usage})
+        )
+    yield closing + sse.DONE
+
+
+def _tool_call_chunks(chunk: Any, index: int, call: Mapping[str, Any]) -> Iterator[bytes]:
+    """`id`, `type` and name first, then the arguments in pieces."""
+    kind = "custom" if "custom" in call else "function"
+    inner = call.get(kind) or {}
+    grows = "input" if kind == "custom" else "arguments"
+    whole = inner.get(grows) or ""
+    yield chunk({"tool_calls": [{**call, "index": index, kind: {**inner, grows: ""}}]})
+    for piece in sse.pieces(whole):
+        yield chunk({"tool_calls": [{"index": index, kind: {grows: piece}}]})
+
+
+class ChatStreamTape:
+    """Passes events on as they came; keeps the usage nobody asked for, and the end until the ledger is written."""
+
+    def __init__(self, members: bytes, *, include_usage: bool) -> None:
+        self.heard = Heard()
+        self.closing = b""
+        self._members = members
+        self._include_usage = include_usage
+        self._events = sse.Events()
+        self._payloads: list[bytes] = []
+        self._size = 0
+        self._done = False
+        self._finished = False
+        self._failed = False
+
+    def take(self, chunk: bytes) -> bytes:
+        out = [self._pass(event) for event in self._events.take(chunk)]
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def end(self, *, complete: bool) -> None:
+        if rest := self._events.rest:
+            self._events.rest = b""
+            self.closing += self._pass(rest)
+        chunks = self._read()
+        joined = self._joined(chunks)
+        self.heard = read_answer(joined) if joined else Heard()
+        if not self._done and not (complete and self._finished):
+            self.heard.broken = True
+            self.closing += stream_error(Refused(502, "upstream_stream_broken", "The provider's stream broke off."))
+        if not self._done or self._failed:
+            self.heard.answer = None
+        if self._size > ANSWER_MAX_BYTES:
+            self.heard.answer = None
+
+    def _pass(self, event: bytes) -> bytes:
+        """What of this event goes on now."""
+        payload = sse.payload(event)
+        if not payload:
+            return event
+        if payload.strip() == b"[DONE]":
+            self._done = True
+            self.closing += sse.spaced(event)
+            return b""
+        if self._done:
+            self.closing += event
+            return b""
+
+        self._size += len(payload)
+        if self._size <= 2 * ANSWER_MAX_BYTES:
+            self._payloads.append(payload)
+        event = sse.spaced(event)
+        if _USAGE.search(payload) and not self._include_usage and b'"choices"' in payload:
+            parsed = _object(payload)
+            if parsed.get("choices") == [] and "error" not in parsed:
+                return b""  # asked for by us alone; an empty `choices` breaks clients that read choices[0]
+        if not self._finished and _FINISH.search(payload):
+            self._finished = True
+            if b'"cacheai"' not in payload:
+                return sse.with_members(event, self._members)
+        return event
+
+    def _read(self) -> list[dict[str, Any]]:
+        chunks = [_object(payload) for payload in self._payloads]
+        self._failed = any(not chunk or "error" in chunk for chunk in chunks)
+        return [chunk for chunk in chunks if chunk]
+
+    def _joined(self, chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
+        try:
+            return join_chat(chunks)
+        except (CannotJoin, AttributeError, KeyError, TypeError):  # shapes no chat chunk has
+            self._failed = True
+            usages = [chunk["usage"] for chunk in chunks if isinstance(chunk.get("usage"), dict)]
+            return {"usage": usages[-1]} if usages else None
+
+
+def stream_error(refused: Refused) -> bytes:
+    failure = {"message": refused.message, "type": "proxy_error", "code": refused.code}
+    return sse.data(orjson.dumps({"error": failure}))
+
+
+def _object(payload: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _fit_to_store(choice: Any) -> bool:
+    """Complete, no refusal, not filtered, not empty."""
+    if not isinstance(choice, dict) or choice.get("finish_reason") not in STORED_FINISHES:
+        return False
+    message = choice.get("message")
+    if not isinstance(message, dict) or message.get("refusal"):
+        return False
+    content = message.get("content")
+    if message.get("tool_calls") or message.get("function_call"):
+        return True
+    return isinstance(content, str) and bool(content.strip())
+
+
+def _answered(choice: Any) -> str:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        return ""
+    texts = [value for value in message.values() if isinstance(value, str)]
+    for call in message.get("tool_calls") or ():
+        texts.append(str(call.get("function") or call.get("custom") or ""))
+    return "".join(texts)
+
+
+def _last_text(message: Mapping[str, Any]) -> tuple[list[str], bool, Any]:
+    """The last message's texts, whether they may be fuzzy, and the message as it enters the Scope."""
+    content = message.get("content")
+    if message.get("role") != "user":
+        return [], False, _canonical_message(message)
+    if isinstance(content, str):
+        return [content], True, {**message, "content": [None]}
+    if not isinstance(content, list) or not content:
+        return [], False, _canonical_message(message)
+
+    texts, others = [], []
+    for part in content:
+        if _is_text(part):
+            texts.append(part["text"])
+            others.append({name: value for name, value in part.items() if name not in {"type", "text"}} or None)
+        else:
+            others.append(part)
+    # An image beside the text takes part by its bytes; how much the words alone say, similarity cannot tell.
+    fuzzy = bool(texts) and all(other is None for other in others)
+    return texts, fuzzy, {**message, "content": others}
+
+
+def _canonical_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One text part is the plain string."""
+    content = message.get("content")
+    if isinstance(content, list) and len(content) == 1 and _is_text(content[0]) and len(content[0]) == 2:
+        return {**message, "content": content[0]["text"]}
+    return message
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _out_of_hand(message: Mapping[str, Any]) -> bool:
+    """Whether a part's bytes are elsewhere: a remote URL, a file id, audio."""
+    content = message.get("content")
+    if not isinstance(content, list):
+        return message.get("audio") is not None
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") not in _HELD_PARTS:
+            return True
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, dict) else image
+        if part["type"] == "image_url" and not (isinstance(url, str) and url.startswith("data:")):
+            return True
+        if part["type"] == "file" and "file_data" not in (part.get("file") or {}):
+            return True
+    return False
+
+
+def _all_text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if _is_text(part))
+    return ""
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""

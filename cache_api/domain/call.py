@@ -1,0 +1,71 @@
+"""What is kept of a call? One ledger row, without any text."""
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from cache_api.domain.usage import Usage
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def new_id(now: datetime) -> UUID:
+    """A UUIDv7 (RFC 9562): 48 bits of unix milliseconds, then chance."""
+    milliseconds = (now - _EPOCH) // timedelta(milliseconds=1)
+    bits = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds & (1 << 48) - 1) << 80 | 0x7 << 76 | (bits >> 64 & 0xFFF) << 64 | 0b10 << 62
+    return UUID(int=value | bits & (1 << 62) - 1)
+
+
+def time_of(call_id: UUID) -> datetime:
+    """The id's own millisecond: where its row is filed, however often it is written."""
+    return _EPOCH + timedelta(milliseconds=call_id.int >> 80)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds a call spent where."""
+
+    total: int = 0
+    embed: int = 0
+    lookup: int = 0
+    upstream: int = 0
+    first_byte: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who, what, decision, tokens, milliseconds; money is added by the accounting worker."""
+
+    id: UUID
+    tenant_id: UUID
+    project_id: UUID
+    key_id: UUID | None
+    dialect: str
+    provider: str
+    model_asked: str
+    model_served: str
+    stream: bool
+    status: int
+    decision: str
+    layer: str
+    reason: str
+    usage: Usage
+    timings: Timings
+    service_tier: str = ""
+    similarity: float | None = None
+    entry_id: UUID | None = None  # the entry served, or the one stored
+    task: str = ""
+    origin: str = "client"
+    parent_id: UUID | None = None
+    retry: bool = False
+
+    @property
+    def at(self) -> datetime:
+        return time_of(self.id)
+
+    @property
+    def billable(self) -> bool:
+        """A client's hit, miss or block; what only passes through is not."""
+        return self.origin == "client" and self.decision != "bypass"

@@ -1,0 +1,143 @@
+"""May a stored answer be served, and if not, why not?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cache_api.domain.entry import Candidate, Entry
+from cache_api.domain.guard import mismatch
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Request
+
+
+class Reason(StrEnum):
+    """Every word a decision can give: in headers, ledger and dashboard alike."""
+
+    EXACT = "exact"
+    SIMILAR = "similar"
+    COALESCED = "coalesced"
+    STALE_ON_ERROR = "stale_on_error"
+
+    NO_CANDIDATE = "no_candidate"
+    EXACT_ONLY = "exact_only"
+    BELOW_THRESHOLD = "below_threshold"
+    GUARD = "guard"
+    EXPIRED = "expired"
+    TOO_OLD = "too_old"
+    REFRESH = "refresh"
+
+    CALLER = "caller"
+    POLICY = "policy"
+    KEY_SCOPE = "key_scope"
+    OVER_QUOTA = "over_quota"
+    ENDPOINT = "endpoint"
+    STATEFUL = "stateful"
+    UNPARSED = "unparsed"
+    UNSUPPORTED_CONTENT = "unsupported_content"
+    TOOLS = "tools"
+    SAMPLING = "sampling"
+    TOO_LONG = "too_long"
+    VOLATILE = "volatile"
+    CACHE_UNAVAILABLE = "cache_unavailable"
+    DEADLINE = "deadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    entry: Entry
+    reason: Reason
+    similarity: float | None = None
+    threshold: float | None = None
+    name = "hit"
+
+    @property
+    def layer(self) -> str:
+        return "semantic" if self.reason is Reason.SIMILAR else "exact"
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    reason: Reason
+    similarity: float | None = None  # of the nearest candidate
+    threshold: float | None = None
+    name = "miss"
+    layer = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bypass:
+    reason: Reason
+    name = "bypass"
+    layer = ""
+    similarity = None
+    threshold = None
+
+
+Decision = Hit | Miss | Bypass
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of one candidate; `refused` names the first gate that said no."""
+
+    candidate: Candidate
+    refused: str | None
+
+    @property
+    def reason(self) -> Reason:
+        if self.refused is None:
+            return Reason.SIMILAR
+        gate = self.refused.partition(":")[0]
+        return Reason.BELOW_THRESHOLD if gate == "floor" else Reason(gate)
+
+
+def threshold_of(request: Request, policy: Policy) -> float:
+    """A caller may tighten, never loosen."""
+    return max(policy.similarity_floor, request.controls.threshold or 0.0)
+
+
+def decide(request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime) -> Hit | Miss:
+    """Serve the nearest candidate that passes every gate; else explain by the nearest one."""
+    threshold = threshold_of(request, policy)
+    judged = judge(request, candidates, policy, now)
+    for judgement in judged:
+        if judgement.refused is None:
+            return Hit(judgement.candidate.entry, Reason.SIMILAR, judgement.candidate.similarity, threshold)
+
+    if not judged:
+        return Miss(Reason.NO_CANDIDATE, None, threshold)
+    return Miss(judged[0].reason, judged[0].candidate.similarity, threshold)
+
+
+def judge(
+    request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime
+) -> list[Judgement]:
+    """Every candidate, nearest first, with the first gate that refused it."""
+    threshold = threshold_of(request, policy)
+    nearest_first = sorted(candidates, key=lambda candidate: -candidate.similarity)
+    return [Judgement(candidate, _refusal(request, candidate, threshold, now)) for candidate in nearest_first]
+
+
+def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason | None:
+    """An entry past its end, or older than the caller accepts."""
+    left = entry.ttl_seconds(now)
+    if left is not None and left < 0:
+        return Reason.EXPIRED
+    oldest = request.controls.max_age_seconds
+    if oldest is not None and entry.age_seconds(now) > oldest:
+        return Reason.TOO_OLD
+    return None
+
+
+def _refusal(request: Request, candidate: Candidate, threshold: float, now: datetime) -> str | None:
+    entry = candidate.entry
+    if candidate.similarity < threshold:
+        return "floor"
+    if not entry.matchable or entry.question is None or request.question is None:
+        return "exact_only"
+    if stale := freshness_refusal(request, entry, now):
+        return stale.value
+    if guard := mismatch(request.question, entry.question):
+        return f"guard:{guard}"
+    return None

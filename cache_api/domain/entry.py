@@ -1,0 +1,75 @@
+"""What is stored of an answer?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from cache_api.domain.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored answer, its question, its scope, its cost when it was bought."""
+
+    id: UUID
+    cache_key: str
+    question: str | None
+    answer: Mapping[str, Any]  # the whole non-stream body, as the provider sent it
+    provider: str
+    model: str
+    usage: Usage
+    cost_usd: Decimal | None
+    latency_ms: int
+    created_at: datetime
+    expires_at: datetime | None
+    matchable: bool = True
+
+    def age_seconds(self, now: datetime) -> int:
+        return max(0, int((now - self.created_at).total_seconds()))
+
+    def ttl_seconds(self, now: datetime) -> int | None:
+        """Seconds left; negative once expired, None for ever."""
+        return None if self.expires_at is None else int((self.expires_at - now).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """An answer about to be stored."""
+
+    id: UUID
+    tenant_id: UUID
+    project_id: UUID
+    fingerprint: bytes
+    scope: bytes
+    namespace: str
+    provider: str
+    model: str
+    endpoint: str
+    question: str | None
+    context: Any
+    answer: Mapping[str, Any]
+    embedder: str
+    vector: bytes | None
+    matchable: bool
+    usage: Usage
+    cost_usd: Decimal | None
+    latency_ms: int
+    writer_id: UUID | None
+    source: str
+    created_at: datetime
+    expires_at: datetime | None
+    caller_key: str = ""
+    tags: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An entry near the question, with its similarity (cosine, -1 to 1)."""
+
+    entry: Entry
+    similarity: float

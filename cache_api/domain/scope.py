@@ -1,0 +1,86 @@
+"""Which calls may share an answer at all?
+
+    scope       = BLAKE2b-256(key, "scope" | RULES | canonical JSON of all but the last user text)
+    fingerprint = BLAKE2b-256(key, "fingerprint" | scope | canonical JSON of the last user text)
+
+The key is the tenant's own, so that equal questions of two tenants have unrelated digests. In canonical JSON keys are
+sorted, numbers are equal by value (1 = 1.0), strings are NFC with LF line ends, and nothing is filled in.
+"""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+from cache_api.domain.request import Controls, Parsed, Target
+
+# Raised whenever a rule on this page changes: old entries then match nothing, rather than the wrong thing.
+RULES = 1
+
+# What the provider bills, logs or routes by, but does not answer by.
+IGNORED_FIELDS = frozenset(
+    {
+        "stream",
+        "stream_options",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "prompt_cache_options",
+        "metadata",
+        "service_tier",
+        "cache",
+        "store",
+    }
+)
+
+
+def scope_of(key: bytes, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
+    """Digest of everything that must match exactly: 32 bytes."""
+    credential = digest(key, "credential", target.credential).hex() if target.credential_from_caller else ""
+    return digest(
+        key,
+        "scope",
+        [
+            RULES,
+            endpoint,
+            target.provider,
+            target.base_url,
+            parsed.model,
+            credential,
+            controls.namespace,
+            controls.end_user,
+            sorted(set(controls.depends_on)),
+            parsed.context,
+        ],
+    )
+
+
+def fingerprint_of(key: bytes, scope: bytes, parsed: Parsed) -> bytes:
+    """Digest of everything that can change the answer: 32 bytes."""
+    return digest(key, "fingerprint", [scope.hex(), list(parsed.texts)])
+
+
+def digest(key: bytes, purpose: str, value: Any) -> bytes:
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return blake2b(text.encode("ascii"), digest_size=32, key=key, person=purpose.encode()[:16]).digest()
+
+
+def canonical(value: Any) -> Any:
+    """The one spelling of a JSON value."""
+    if isinstance(value, str):
+        return canonical_text(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {canonical_text(name): canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [canonical(item) for item in value]
+    return value
+
+
+def canonical_text(text: str) -> str:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if text.isascii() else unicodedata.normalize("NFC", text)

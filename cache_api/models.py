@@ -1,0 +1,238 @@
+"""What is stored of answers, calls and money?
+
+`entry` is hash-partitioned by tenant, `call` range-partitioned by month: the migrations create both in SQL. A Call is
+written through one SQL function and read here; it carries no text.
+"""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+from pgvector.django import HalfVectorField
+
+EMBEDDING_DIMENSIONS = 384  # all-MiniLM-L6-v2; another width needs a migration of entry.vector
+LATENCY_BUCKETS = 24
+
+
+class Policy(models.Model):
+    """A project's rules as stored; `domain.policy.Policy` is what the decision sees."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "project_id")
+    tenant_id = models.UUIDField()
+    project_id = models.UUIDField()
+    settings = models.JSONField(default=dict)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "policy"
+
+
+class Entry(models.Model):
+    """A stored answer. `body` is question, context and answer, compressed and encrypted in one."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    fingerprint = models.BinaryField(max_length=32)
+    scope = models.BinaryField(max_length=32)
+    caller_key = models.TextField(default="")
+    namespace = models.TextField(default="")
+    provider = models.TextField()
+    model = models.TextField()
+    endpoint = models.TextField()
+    source = models.TextField(default="proxied")
+    embedder = models.TextField(default="")
+    vector = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS, null=True)
+    matchable = models.BooleanField(default=True)
+    quarantined = models.BooleanField(default=False)
+    body = models.BinaryField()
+    size_bytes = models.PositiveIntegerField()
+    usage = models.JSONField(default=dict)
+    cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    latency_ms = models.PositiveIntegerField(default=0)
+    metadata = models.JSONField(default=dict)
+    writer_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True)
+    hits = models.BigIntegerField(default=0)
+    last_hit_at = models.DateTimeField(null=True)
+    saved_usd = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+
+    class Meta:
+        db_table = "entry"
+
+
+class EntryTag(models.Model):
+    pk = models.CompositePrimaryKey("tenant_id", "entry_id", "tag")
+    tenant_id = models.UUIDField()
+    entry_id = models.UUIDField()
+    tag = models.TextField()
+
+    class Meta:
+        db_table = "entry_tag"
+
+
+class EntryDependency(models.Model):
+    """`name@version` an entry rests on; it is purged by the name or by both."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "entry_id", "name", "version")
+    tenant_id = models.UUIDField()
+    entry_id = models.UUIDField()
+    name = models.TextField()
+    version = models.TextField(default="")
+
+    class Meta:
+        db_table = "entry_dependency"
+
+
+class PendingMiss(models.Model):
+    """A parsed Request whose answer the client fetches itself and puts back within minutes, sealed."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "project_id", "fingerprint")
+    tenant_id = models.UUIDField()
+    project_id = models.UUIDField()
+    fingerprint = models.BinaryField(max_length=32)
+    body = models.BinaryField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "pending_miss"
+
+
+class Call(models.Model):
+    """One ledger row. The primary key's time is the id's own millisecond, so that a replay meets the same key."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "at", "id")
+    tenant_id = models.UUIDField()
+    at = models.DateTimeField()
+    id = models.UUIDField()
+    project_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
+    task = models.TextField()
+    origin = models.TextField()
+    parent_id = models.UUIDField(null=True)
+    dialect = models.TextField()
+    provider = models.TextField()
+    model_asked = models.TextField()
+    model_served = models.TextField()
+    stream = models.BooleanField()
+    service_tier = models.TextField()
+    status = models.SmallIntegerField()
+    decision = models.TextField()
+    layer = models.TextField()
+    reason = models.TextField()
+    similarity = models.FloatField(null=True)
+    entry_id = models.UUIDField(null=True)
+    in_total = models.BigIntegerField()
+    in_cached = models.BigIntegerField()
+    in_write_5m = models.BigIntegerField()
+    in_write_1h = models.BigIntegerField()
+    in_audio = models.BigIntegerField()
+    out_total = models.BigIntegerField()
+    out_reasoning = models.BigIntegerField()
+    out_audio = models.BigIntegerField()
+    tokens_estimated = models.BooleanField()
+    price_source = models.TextField()
+    price_version = models.TextField()
+    unit_prices = models.JSONField(null=True)
+    cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    list_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    discount_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    fee_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    saved_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    priced_at = models.DateTimeField(null=True)
+    billable = models.BooleanField()
+    retry = models.BooleanField()
+    ms_total = models.PositiveIntegerField()
+    ms_embed = models.PositiveIntegerField()
+    ms_lookup = models.PositiveIntegerField()
+    ms_upstream = models.PositiveIntegerField()
+    ms_first_byte = models.PositiveIntegerField()
+
+    class Meta:
+        db_table = "call"
+
+
+class UsageFigures(models.Model):
+    """What an hour or a day of calls comes to. Always recomputed whole from `call`, never incremented."""
+
+    tenant_id = models.UUIDField()
+    project_id = models.UUIDField()
+    key_id = models.UUIDField()
+    provider = models.TextField()
+    model = models.TextField()
+    task = models.TextField()
+    calls = models.BigIntegerField()
+    exact_hits = models.BigIntegerField()
+    semantic_hits = models.BigIntegerField()
+    synthesized_hits = models.BigIntegerField()
+    misses = models.BigIntegerField()
+    bypasses = models.BigIntegerField()
+    blocked = models.BigIntegerField()
+    reasons = models.JSONField(default=dict)
+    billable = models.BigIntegerField()
+    unpriced = models.BigIntegerField()
+    estimated = models.BigIntegerField()
+    in_total = models.BigIntegerField()
+    in_cached = models.BigIntegerField()
+    out_total = models.BigIntegerField()
+    tokens_saved = models.BigIntegerField()
+    cost_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    saved_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    fee_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    hit_latency = ArrayField(models.BigIntegerField(), size=LATENCY_BUCKETS)
+    miss_latency = ArrayField(models.BigIntegerField(), size=LATENCY_BUCKETS)
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(UsageFigures):
+    pk = models.CompositePrimaryKey("tenant_id", "hour", "project_id", "key_id", "provider", "model", "task")
+    hour = models.DateTimeField()
+
+    class Meta:
+        db_table = "usage_hour"
+
+
+class UsageDay(UsageFigures):
+    pk = models.CompositePrimaryKey("tenant_id", "day", "project_id", "key_id", "provider", "model", "task")
+    day = models.DateField()
+
+    class Meta:
+        db_table = "usage_day"
+
+
+class ErrorHour(models.Model):
+    """Provider errors relayed, best effort: an error is no answer and has no ledger row."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "hour", "project_id", "provider", "model", "status")
+    tenant_id = models.UUIDField()
+    hour = models.DateTimeField()
+    project_id = models.UUIDField()
+    provider = models.TextField()
+    model = models.TextField()
+    status = models.SmallIntegerField()
+    errors = models.BigIntegerField()
+
+    class Meta:
+        db_table = "error_hour"
+
+
+class PriceRate(models.Model):
+    """Dollars per million tokens of a model that was met: a reference table without a tenant."""
+
+    pk = models.CompositePrimaryKey("provider", "model")
+    provider = models.TextField()
+    model = models.TextField()
+    input_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    cached_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    write_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    output_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    version = models.TextField()
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "price_rate"

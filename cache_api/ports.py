@@ -1,0 +1,117 @@
+"""What does the service need from the world?
+
+CacheError
+├── CacheUnavailable   a part of ours is broken or late: the call goes on without the cache
+└── UpstreamError      no answer came from the provider
+    ├── UpstreamUnreachable
+    ├── UpstreamTimeout
+    ├── UpstreamRefused    an address that may not be dialled
+    └── Saturated          too many calls wait for providers already
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from cache_api.domain.call import Call
+from cache_api.domain.entry import Candidate, Entry, NewEntry
+from cache_api.domain.request import Request
+
+
+class CacheError(Exception):
+    """Something between the caller and the answer failed."""
+
+
+class CacheUnavailable(CacheError):
+    """A part of the cache is broken or late."""
+
+    def __init__(self, reason: str = "cache_unavailable") -> None:
+        super().__init__(reason)
+        self.reason = reason  # "cache_unavailable" or "deadline": a Bypass reason
+
+
+class UpstreamError(CacheError):
+    """No answer came from the provider."""
+
+    status = 502
+    code = "upstream_unreachable"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """The provider could not be reached."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The provider did not answer in time."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamRefused(UpstreamError):
+    """The address may not be dialled: it is private, not https, or malformed."""
+
+    status = 400
+    code = "base_url_not_allowed"
+
+
+class Saturated(UpstreamError):
+    """Too many calls wait for providers at the moment. Try again shortly."""
+
+    status = 503
+    code = "unavailable"
+
+
+@dataclass(slots=True)
+class Arriving:
+    """A provider's answer on its way: status and headers are here, the body comes in chunks."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    chunks: Iterator[bytes]
+    first_byte_ms: int = 0
+
+    def close(self) -> None:
+        """Stop reading and drop the connection."""
+        close = getattr(self.chunks, "close", None)
+        if close is not None:
+            close()
+
+
+class Store(Protocol):
+    def find_exact(self, request: Request) -> Entry | None: ...
+
+    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]: ...
+
+    def put(self, entry: NewEntry) -> UUID: ...
+
+
+class Embedder(Protocol):
+    version: str
+
+    def embed(self, text: str, deadline_seconds: float) -> bytes:
+        """Unit vector as little-endian float32. Raises CacheUnavailable."""
+
+
+class Upstream(Protocol):
+    def send(self, request: Request, body: bytes) -> Arriving:
+        """Ask the provider. Raises UpstreamError; a provider's own error is an answer like any other."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """One call's part in a flight: either an answer another call bought, or the duty to land one."""
+
+    landed: Entry | None
+    land: Callable[[NewEntry | None], None]
+
+
+class Flights(Protocol):
+    def enter(self, request: Request, *, seconds: float) -> Flight:
+        """Join identical calls under way, or lead; never raises. A leader must `land`, with or without an entry."""
+
+
+class Ledger(Protocol):
+    def record(self, call: Call) -> None:
+        """Return when the row is safe. Never raises."""

@@ -1,0 +1,462 @@
+"""What happens to a call, from the question to the row in the ledger?
+
+    decide ──► Hit     replay the entry
+           ├─► Miss    ask the provider once for all who ask the same, relay, store
+           └─► Bypass  ask the provider, relay
+
+The cache never breaks a call: CacheUnavailable is caught here and nowhere else.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from time import perf_counter
+from typing import Any, Protocol
+from uuid import UUID
+
+from cache_api.dialects.errors import Refused
+from cache_api.dialects.tape import Tape
+from cache_api.domain.admission import bypass_reason, fuzzy, may_store, ttl_seconds
+from cache_api.domain.call import Call, Timings, new_id
+from cache_api.domain.decision import (
+    Bypass,
+    Decision,
+    Hit,
+    Miss,
+    Reason,
+    decide,
+    freshness_refusal,
+    threshold_of,
+)
+from cache_api.domain.entry import Entry, NewEntry
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Request
+from cache_api.domain.signals import Signals, signals_of
+from cache_api.domain.usage import Usage, estimated_usage
+from cache_api.ports import Arriving, CacheUnavailable, Embedder, Flights, Ledger, Store, UpstreamError, UpstreamUnreachable
+
+CANDIDATES = 5
+CACHE_BUDGET_SECONDS = 0.25  # all parts of ours together, per call
+EMBED_DEADLINE_SECONDS = 0.15
+DRAIN_SECONDS = 30  # how long an answer is read on for a caller who left
+FOLLOW_SECONDS = 30  # how long an identical call waits for the first one's answer
+
+# A caller who wants an answer of now does not get one that another call is waiting for.
+ASKED_ANEW = frozenset({Reason.REFRESH, Reason.TOO_OLD})
+
+log = logging.getLogger(__name__)
+
+
+class Dialect(Protocol):
+    """A module of `cache_api.dialects`."""
+
+    NAME: str
+    ENDPOINT: str
+
+    def upstream_body(self, request: Request) -> bytes: ...
+
+    def tape(self, request: Request, *, status: int, streamed: bool, signals: Mapping[str, Any]) -> Tape: ...
+
+    def replay(
+        self, request: Request, answer: Mapping[str, Any], signals: Mapping[str, Any], now: datetime
+    ) -> bytes | Iterator[bytes]: ...
+
+    def has_tool_calls(self, answer: Mapping[str, Any]) -> bool: ...
+
+
+@dataclass(slots=True)
+class Reply:
+    """The answer to a call: whole, or as chunks whose last waits for the ledger row."""
+
+    status: int
+    signals: Signals
+    body: bytes | Iterator[bytes]
+    headers: Mapping[str, str] = field(default_factory=dict)  # the provider's own
+    stored: bool = False
+    coalesced: bool = False
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Milliseconds since the call came in, and what its parts took."""
+
+    started: float = field(default_factory=perf_counter)
+    embed: int = 0
+    lookup: int = 0
+    upstream: int = 0
+    first_byte: int = 0
+
+    def timings(self) -> Timings:
+        total = milliseconds_since(self.started)
+        return Timings(total, self.embed, self.lookup, self.upstream, self.first_byte or total)
+
+
+@dataclass(slots=True)
+class Looked:
+    """What the look-up came to, and what storing will need."""
+
+    decision: Decision
+    vector: bytes | None = None
+    matchable: bool = False
+    stale: Entry | None = None  # past its end, yet better than a provider's error
+    storable: bool = False
+
+
+class CacheService:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        embedder: Embedder,
+        flights: Flights,
+        ledger: Ledger,
+        drain: Callable[[Callable[[], None]], bool],
+        cost_of: Callable[[str, tuple[str, ...], Usage], Decimal | None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.store = store
+        self.embedder = embedder
+        self.flights = flights
+        self.ledger = ledger
+        self.drain = drain
+        self.cost_of = cost_of
+        self.now = now
+
+    def answer(
+        self, request: Request, policy: Policy, dialect: Dialect, send: Callable[[Request, bytes], Arriving]
+    ) -> Reply:
+        """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
+        call = _CallInProgress(request, policy, dialect, new_id(self.now()), Stopwatch())
+        looked = self.look_up(request, policy, call.watch)
+        if isinstance(looked.decision, Hit):
+            return self._replay(call, looked.decision)
+        if request.controls.only_if_cached:
+            raise Refused(504, "not_cached", "No stored answer may be served, and only a stored one was asked for.")
+
+        if isinstance(looked.decision, Miss) and looked.storable and looked.decision.reason not in ASKED_ANEW:
+            flight = self.flights.enter(request, seconds=FOLLOW_SECONDS)
+            if flight.landed is not None:
+                return self._replay(call, Hit(flight.landed, Reason.COALESCED))
+            call.land = flight.land
+        try:
+            return self._ask(call, looked, send)
+        except BaseException:
+            call.land(None)
+            raise
+
+    # -- look-up
+
+    def look_up(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
+        """Ask the cheapest question first. A broken part of ours is a bypass, never an error."""
+        if reason := bypass_reason(request, policy):
+            return Looked(Bypass(reason))
+        looked = Looked(Miss(Reason.NO_CANDIDATE), storable=may_store(request), matchable=fuzzy(request, policy))
+        try:
+            looked.decision = self._decide(request, policy, watch, looked)
+        except CacheUnavailable as error:
+            looked.decision = Bypass(Reason(error.reason))
+        return looked
+
+    def _decide(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> Decision:
+        refused: Reason | None = Reason.REFRESH if request.controls.refresh else None
+        if refused is None and (entry := self._timed_exact(request, watch)):
+            refused = freshness_refusal(request, entry, self.now())
+            if refused is None:
+                return Hit(entry, Reason.EXACT)
+            looked.stale = entry
+        if not looked.matchable or request.question is None:
+            return Miss(refused or Reason.EXACT_ONLY)
+
+        left = CACHE_BUDGET_SECONDS - (perf_counter() - watch.started)
+        looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
+        if refused is not None:
+            return Miss(refused, threshold=threshold_of(request, policy))
+        began = perf_counter()
+        candidates = self.store.search(request, looked.vector, limit=CANDIDATES)
+        watch.lookup += milliseconds_since(began)
+        return decide(request, candidates, policy, self.now())
+
+    def _timed_exact(self, request: Request, watch: Stopwatch) -> Entry | None:
+        began = perf_counter()
+        try:
+            return self.store.find_exact(request)
+        finally:
+            watch.lookup += milliseconds_since(began)
+
+    def _timed_embed(self, question: str, seconds: float, watch: Stopwatch) -> bytes:
+        began = perf_counter()
+        try:
+            return self.embedder.embed(question, seconds)
+        finally:
+            watch.embed += milliseconds_since(began)
+
+    # -- the two ways to answer
+
+    def _replay(self, call: "_CallInProgress", hit: Hit) -> Reply:
+        now = self.now()
+        signals = signals_of(call.request, hit, call.id, now)
+        body = call.dialect.replay(call.request, hit.entry.answer, signals.body(), now)
+        record = partial(self._record, call, hit, hit.entry.usage, 200, model=hit.entry.model, entry_id=hit.entry.id)
+        if isinstance(body, bytes):
+            record()
+            return Reply(200, signals, body, coalesced=hit.reason is Reason.COALESCED)
+        return Reply(200, signals, _recorded_before_last(body, record), coalesced=hit.reason is Reason.COALESCED)
+
+    def _ask(
+        self, call: "_CallInProgress", looked: Looked, send: Callable[[Request, bytes], Arriving]
+    ) -> Reply:
+        request, policy, dialect = call.request, call.policy, call.dialect
+        began = perf_counter()
+        try:
+            arriving = send(request, dialect.upstream_body(request))
+        except UpstreamError:
+            if (hit := self._stale_hit(policy, looked)) is not None:
+                call.land(None)
+                return self._replay(call, hit)
+            raise
+        call.watch.first_byte = milliseconds_since(call.watch.started)
+        if arriving.status >= 500 and (hit := self._stale_hit(policy, looked)) is not None:
+            arriving.close()
+            call.land(None)
+            return self._replay(call, hit)
+
+        signals = signals_of(request, looked.decision, call.id, self.now())
+        streamed = "text/event-stream" in arriving.headers.get("content-type", "")
+        tape = dialect.tape(request, status=arriving.status, streamed=streamed, signals=signals.body())
+        settle = partial(self._settle, call, looked, tape, arriving, began)
+        reply = Reply(arriving.status, signals, b"", arriving.headers)
+        if streamed or (request.parsed.stream and arriving.status < 400):
+            reply.body = self._relay(arriving, tape, settle)
+            return reply
+
+        relayed = self._relay(arriving, tape, settle)
+        first = next(relayed)  # a whole body is held until it is settled, so this is all of it
+        if tape.heard.broken and tape.closing is first:
+            raise UpstreamUnreachable("The provider's answer broke off.")
+        if tape.closing is first:
+            reply.stored = call.stored
+            reply.body = first
+        else:
+            reply.body = _first_then(first, relayed)
+        return reply
+
+    def _relay(self, arriving: Arriving, tape: Tape, settle: Callable[..., None]) -> Iterator[bytes]:
+        """Hand each chunk on as it comes; the tape keeps the closing part until the row is written."""
+        complete = False
+        try:
+            try:
+                for chunk in arriving.chunks:
+                    if out := tape.take(chunk):
+                        yield out
+                complete = True
+            except UpstreamError:
+                log.warning("upstream_stream_broken")
+            tape.end(complete=complete)
+        except GeneratorExit:  # The caller hung up: what was bought is read to its end, then settled.
+            if not self.drain(partial(_drained, arriving, tape, settle)):
+                arriving.close()
+                tape.end(complete=False)
+                settle()
+            raise
+        settle()
+        yield tape.closing
+
+    def _stale_hit(self, policy: Policy, looked: Looked) -> Hit | None:
+        entry = looked.stale
+        if entry is None or not policy.stale_on_error_seconds:
+            return None
+        left = entry.ttl_seconds(self.now())
+        if left is None or -left > policy.stale_on_error_seconds:
+            return None
+        return Hit(entry, Reason.STALE_ON_ERROR)
+
+    # -- afterwards
+
+    def _settle(
+        self, call: "_CallInProgress", looked: Looked, tape: Tape, arriving: Arriving, began: float
+    ) -> None:
+        """Store, land the flight, write the row. Nothing here may fail the call."""
+        call.watch.upstream = milliseconds_since(began)
+        heard = tape.heard
+        stored: NewEntry | None = None
+        usage = heard.usage or estimated_usage(list(call.request.parsed.prompt_texts), heard.text)
+        if heard.answer is not None and arriving.status < 300 and looked.storable:
+            stored = self._remember(call, looked, heard.answer, usage)
+        call.stored = stored is not None
+        call.land(stored)
+        delivered = call.request.parsed.stream or not heard.broken
+        if arriving.status < 400 and delivered:
+            self._record(
+                call,
+                looked.decision,
+                usage,
+                arriving.status,
+                model=heard.model or call.request.target.model,
+                entry_id=stored.id if stored else None,
+                service_tier=heard.service_tier,
+            )
+
+    def _remember(
+        self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage
+    ) -> NewEntry | None:
+        request, now = call.request, self.now()
+        served = answer.get("model")
+        names = (served if isinstance(served, str) else "", request.target.model)
+        entry = new_entry(
+            request,
+            call.policy,
+            answer,
+            now=now,
+            usage=usage,
+            vector=looked.vector,
+            embedder=self.embedder.version,
+            matchable=looked.matchable and not call.dialect.has_tool_calls(answer),
+            cost_usd=self.cost_of(request.target.provider, names, usage),
+            latency_ms=call.watch.upstream,
+        )
+        try:
+            self.store.put(entry)
+        except CacheUnavailable as error:
+            log.warning("entry_not_stored", extra={"reason": error.reason})
+            return None
+        return entry
+
+    def _record(
+        self,
+        call: "_CallInProgress",
+        decision: Decision,
+        usage: Usage,
+        status: int,
+        *,
+        model: str,
+        entry_id: UUID | None,
+        service_tier: str = "",
+    ) -> None:
+        request = call.request
+        self.ledger.record(
+            Call(
+                id=call.id,
+                tenant_id=request.caller.tenant_id,
+                project_id=request.caller.project_id,
+                key_id=request.caller.key_id,
+                dialect=call.dialect.NAME,
+                provider=request.target.provider,
+                model_asked=request.parsed.model,
+                model_served=model,
+                stream=request.parsed.stream,
+                status=status,
+                decision=decision.name,
+                layer=decision.layer,
+                reason=decision.reason.value,
+                usage=usage,
+                timings=call.watch.timings(),
+                service_tier=service_tier,
+                similarity=decision.similarity,
+                entry_id=entry_id,
+                task=request.controls.task,
+                retry=request.retry,
+            )
+        )
+
+
+@dataclass(slots=True)
+class _CallInProgress:
+    request: Request
+    policy: Policy
+    dialect: Dialect
+    id: UUID
+    watch: Stopwatch
+    land: Callable[[NewEntry | None], None] = lambda entry: None
+    stored: bool = False
+
+
+def new_entry(
+    request: Request,
+    policy: Policy,
+    answer: Mapping[str, Any],
+    *,
+    now: datetime,
+    usage: Usage,
+    vector: bytes | None,
+    embedder: str,
+    matchable: bool,
+    cost_usd: Any = None,
+    latency_ms: int = 0,
+    source: str = "proxied",
+    metadata: Mapping[str, Any] | None = None,
+) -> NewEntry:
+    """The Entry an answer to this Request becomes."""
+    seconds = ttl_seconds(request, policy)
+    return NewEntry(
+        id=new_id(now),
+        tenant_id=request.caller.tenant_id,
+        project_id=request.caller.project_id,
+        fingerprint=request.fingerprint,
+        scope=request.scope,
+        namespace=request.controls.namespace,
+        provider=request.target.provider,
+        model=request.parsed.model,
+        endpoint=request.endpoint,
+        question=request.question if request.question is not None else "\n\n".join(request.parsed.texts) or None,
+        context=request.parsed.context,
+        answer=answer,
+        embedder=embedder,
+        vector=vector,
+        matchable=matchable,
+        usage=usage,
+        cost_usd=cost_usd,
+        latency_ms=latency_ms,
+        writer_id=request.caller.key_id,
+        source=source,
+        created_at=now,
+        expires_at=None if seconds is None else now + timedelta(seconds=seconds),
+        tags=request.controls.tags,
+        depends_on=request.controls.depends_on,
+        metadata=metadata or {},
+    )
+
+
+def milliseconds_since(began: float) -> int:
+    return round((perf_counter() - began) * 1000)
+
+
+def _drained(arriving: Arriving, tape: Tape, settle: Callable[[], None]) -> None:
+    """Read on for a caller who left."""
+    complete = False
+    ends = perf_counter() + DRAIN_SECONDS
+    try:
+        for chunk in arriving.chunks:
+            tape.take(chunk)
+            if perf_counter() > ends:
+                arriving.close()
+                break
+        else:
+            complete = True
+    except UpstreamError:
+        log.info("drain_broken")
+    tape.end(complete=complete)
+    settle()
+
+
+def _recorded_before_last(chunks: Iterator[bytes], record: Callable[[], None]) -> Iterator[bytes]:
+    held: bytes | None = None
+    try:
+        for chunk in chunks:
+            if held is not None:
+                yield held
+            held = chunk
+    finally:
+        record()  # also for a caller who left: it was answered
+    if held is not None:
+        yield held
+
+
+def _first_then(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield first
+        yield from rest
+    finally:
+        rest.close()  # type: ignore[attr-defined]

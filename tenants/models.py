@@ -1,0 +1,143 @@
+"""Who is calling, and what is theirs?
+
+Every table but Tenant and User begins its keys with the tenant, so that row-level security needs one rule and the
+tables can be distributed by tenant. Rows point at each other by plain uuid columns; the migrations add foreign keys
+that hold the tenant too, because a key on the id alone would accept another tenant's row.
+"""
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils import timezone
+
+ROLES = ("owner", "admin", "developer", "billing", "viewer")
+
+
+class PeopleManager(UserManager["User"]):
+    """People sign in by e-mail; there are no user names."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":  # type: ignore[override]
+        user = self.model(email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":  # type: ignore[override]
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    username = None  # type: ignore[assignment]
+    email = models.EmailField(unique=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    objects = PeopleManager()  # type: ignore[assignment,misc]
+
+
+class Tenant(models.Model):
+    """The paying team. Billing writes the limit columns, everything else only reads them."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    suspended_at = models.DateTimeField(null=True)
+    plan = models.TextField(default="free")
+    rpm = models.PositiveIntegerField(default=100)
+    requests_included = models.BigIntegerField(default=10_000)
+    requests_hard = models.BooleanField(default=True)
+    entries_max = models.BigIntegerField(default=5_000)
+    ttl_max_seconds = models.BigIntegerField(default=7 * 86_400)
+
+    class Meta:
+        db_table = "tenant"
+
+
+class Member(models.Model):
+    pk = models.CompositePrimaryKey("tenant_id", "user_id")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    role = models.TextField(choices=[(role, role) for role in ROLES])
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "member"
+        constraints = [models.CheckConstraint(condition=models.Q(role__in=ROLES), name="member_role_known")]
+
+
+class Project(models.Model):
+    """A cache space inside a tenant."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    id = models.UUIDField(default=uuid.uuid4, editable=False)
+    name = models.TextField()
+    default_model = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "project"
+        constraints = [models.UniqueConstraint(fields=["tenant", "name"], name="project_name_unique")]
+
+
+class ApiKey(models.Model):
+    """A bearer secret of a project. Only a keyed hash is stored."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    id = models.UUIDField(default=uuid.uuid4, editable=False)
+    project_id = models.UUIDField()
+    name = models.TextField(blank=True, default="")
+    digest = models.BinaryField(unique=True, max_length=32)
+    pepper_id = models.PositiveSmallIntegerField()
+    hint = models.TextField()
+    scopes = ArrayField(models.TextField())
+    networks = ArrayField(models.TextField(), default=list)
+    rpm = models.PositiveIntegerField(null=True)
+    provider = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.UUIDField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    replaced_by = models.UUIDField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "api_key"
+        indexes = [models.Index(fields=["tenant", "project_id"], name="api_key_project")]
+
+
+class ProviderKey(models.Model):
+    """A tenant's credential for an upstream, encrypted; it goes to its provider's or its own stored URL only."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    id = models.UUIDField(default=uuid.uuid4, editable=False)
+    provider = models.TextField()
+    base_url = models.TextField(blank=True, default="")
+    sealed = models.BinaryField()
+    hint = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "provider_key"
+        constraints = [models.UniqueConstraint(fields=["tenant", "provider"], name="provider_key_unique")]
+
+
+class DataKey(models.Model):
+    """A tenant's own keys, wrapped by the master key: `text` seals what is stored, `digest` keys fingerprints."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "purpose", "version")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    purpose = models.TextField(choices=[("text", "text"), ("digest", "digest")])
+    version = models.PositiveIntegerField(default=1)
+    wrapped = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "data_key"
