@@ -1,0 +1,190 @@
+"""Which stored answers are there for a Request? The exact read, the only vector query, and the write."""
+
+import logging
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from cache_api.adapters.breaker import Breaker
+from cache_api.domain.entry import Candidate, Entry, NewEntry
+from cache_api.domain.request import Request
+from cache_api.domain.usage import Usage
+from cache_api.ports import CacheUnavailable
+from tenants import isolation, vault
+
+READ_SECONDS = 0.05
+WRITE_SECONDS = 0.1
+COLUMN = "entry.body"
+
+_COLUMNS = (
+    "id, body, encode(fingerprint, 'hex'), caller_key, provider, model, usage, cost_usd, latency_ms, created_at, "
+    "expires_at, matchable"
+)
+_EXACT = (
+    f"SELECT {_COLUMNS} FROM entry "  # noqa: S608 (constants only)
+    "WHERE tenant_id = %s AND project_id = %s AND fingerprint = %s AND NOT quarantined"
+)
+_NEAR = (
+    f"SELECT {_COLUMNS}, vector <=> %s::halfvec AS distance FROM entry "  # noqa: S608
+    "WHERE tenant_id = %s AND project_id = %s AND scope = %s AND embedder = %s AND matchable "
+    "AND NOT quarantined AND vector IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) "
+    "ORDER BY distance LIMIT %s"
+)
+# A shared index with a tenant filter silently returns too few rows unless the scan goes on.
+_ITERATIVE = "SET LOCAL hnsw.iterative_scan = relaxed_order; "
+_QUARANTINE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
+
+_WRITTEN = (
+    "tenant_id, id, project_id, fingerprint, scope, caller_key, namespace, provider, model, endpoint, source, embedder, "
+    "vector, matchable, quarantined, body, size_bytes, usage, cost_usd, latency_ms, metadata, writer_id, created_at, "
+    "expires_at, hits, saved_usd"
+).split(", ")
+_PUT = (
+    f"INSERT INTO entry ({', '.join(_WRITTEN)}) VALUES ("  # noqa: S608
+    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::halfvec, %s, false, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0) "
+    "ON CONFLICT (tenant_id, project_id, fingerprint) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name not in {"tenant_id", "project_id"})
+)
+_FORGET_LINKS = (
+    "DELETE FROM entry_tag WHERE tenant_id = %s AND entry_id = %s; "
+    "DELETE FROM entry_dependency WHERE tenant_id = %s AND entry_id = %s"
+)
+_TAG = "INSERT INTO entry_tag (tenant_id, entry_id, tag) VALUES (%s, %s, %s)"
+_DEPEND = "INSERT INTO entry_dependency (tenant_id, entry_id, name, version) VALUES (%s, %s, %s, %s)"
+
+log = logging.getLogger(__name__)
+
+
+class PostgresStore:
+    """The Store port."""
+
+    def __init__(self, *, breaker: Breaker, embedder_version: Callable[[], str]) -> None:
+        self._breaker = breaker
+        self._embedder_version = embedder_version
+
+    def find_exact(self, request: Request) -> Entry | None:
+        """The entry under the Request's Fingerprint, expired or not. Raises CacheUnavailable."""
+        caller = request.caller
+        rows = self._read(caller.tenant_id, _EXACT, (caller.tenant_id, caller.project_id, request.fingerprint))
+        return self._entry(caller.tenant_id, rows[0]) if rows else None
+
+    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]:
+        """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable."""
+        caller = request.caller
+        values = (
+            vector_literal(vector),
+            caller.tenant_id,
+            caller.project_id,
+            request.scope,
+            self._embedder_version(),
+            limit,
+        )
+        rows = self._read(caller.tenant_id, _NEAR, values, settings=_ITERATIVE)
+        found = ((self._entry(caller.tenant_id, row[:-1]), 1 - row[-1]) for row in rows)
+        return [Candidate(entry, similarity) for entry, similarity in found if entry is not None]
+
+    def put(self, entry: NewEntry) -> UUID:
+        """Store it, in the place of one with the same Fingerprint. Raises CacheUnavailable."""
+        statement, values = put_statement(entry)
+        with self._breaker.watch():
+            try:
+                isolation.write(entry.tenant_id, statement, values, deadline_seconds=WRITE_SECONDS)
+            except isolation.DatabaseUnavailable as error:
+                raise CacheUnavailable(error.reason) from error
+        return entry.id
+
+    def _read(
+        self, tenant_id: UUID, sql: str, values: Sequence[Any], *, settings: str = ""
+    ) -> list[tuple[Any, ...]]:
+        with self._breaker.watch():
+            try:
+                return isolation.read(tenant_id, sql, values, deadline_seconds=READ_SECONDS, settings=settings)
+            except isolation.DatabaseUnavailable as error:
+                raise CacheUnavailable(error.reason) from error
+
+    def _entry(self, tenant_id: UUID, row: Sequence[Any]) -> Entry | None:
+        """None for an entry that cannot be read: it is set aside, and the call is a miss."""
+        try:
+            return entry_of_row(tenant_id, row)
+        except vault.Corrupt:
+            log.warning("entry_quarantined", extra={"entry_id": str(row[0])})
+            try:
+                isolation.write(tenant_id, _QUARANTINE, (tenant_id, row[0]), deadline_seconds=WRITE_SECONDS)
+            except isolation.DatabaseUnavailable:
+                log.warning("quarantine_not_written")
+            return None
+        except vault.VaultUnavailable as error:
+            raise CacheUnavailable from error
+
+
+def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
+    """Raises vault.Corrupt or vault.VaultUnavailable."""
+    (entry_id, body, fingerprint, caller_key, provider, model, usage, cost, latency, created, expires, matchable) = row
+    text = orjson.loads(vault.unseal(tenant_id, bytes(body), column=COLUMN, row_id=entry_id))
+    return Entry(
+        id=entry_id,
+        cache_key=caller_key or fingerprint,
+        question=text["question"],
+        answer=text["answer"],
+        provider=provider,
+        model=model,
+        usage=Usage(**usage),
+        cost_usd=cost,
+        latency_ms=latency,
+        created_at=created,
+        expires_at=expires,
+        matchable=matchable,
+    )
+
+
+def put_statement(entry: NewEntry) -> tuple[str, list[Any]]:
+    """One message that writes the entry with its tags and dependencies."""
+    plain = orjson.dumps({"question": entry.question, "context": entry.context, "answer": entry.answer})
+    try:
+        body = vault.seal(entry.tenant_id, plain, column=COLUMN, row_id=entry.id)
+    except vault.VaultUnavailable as error:
+        raise CacheUnavailable from error
+    values: list[Any] = [
+        entry.tenant_id,
+        entry.id,
+        entry.project_id,
+        entry.fingerprint,
+        entry.scope,
+        entry.caller_key,
+        entry.namespace,
+        entry.provider,
+        entry.model,
+        entry.endpoint,
+        entry.source,
+        entry.embedder,
+        None if entry.vector is None else vector_literal(entry.vector),
+        entry.matchable,
+        body,
+        len(body),
+        orjson.dumps(entry.usage.as_dict()).decode(),
+        entry.cost_usd,
+        entry.latency_ms,
+        orjson.dumps(dict(entry.metadata)).decode(),
+        entry.writer_id,
+        entry.created_at,
+        entry.expires_at,
+    ]
+    row = [entry.tenant_id, entry.id]
+    statements = [_PUT, _FORGET_LINKS]
+    values += row + row
+    for tag in entry.tags:
+        statements.append(_TAG)
+        values += [*row, tag]
+    for dependency in entry.depends_on:
+        name, _, version = dependency.partition("@")
+        statements.append(_DEPEND)
+        values += [*row, name, version]
+    return "; ".join(statements), values
+
+
+def vector_literal(vector: bytes) -> str:
+    """pgvector's text form of little-endian float32 bytes; halfvec keeps 11 bits, so five digits lose nothing."""
+    return "[" + ",".join([f"{number:.5g}" for number in array("f", vector)]) + "]"

@@ -1,0 +1,128 @@
+"""Where does this call go, and with whose credential?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from django.conf import settings
+
+from cache_api.adapters.addresses import Allowed, BadAddress, check_url
+from cache_api.dialects.errors import Refused
+from cache_api.domain.policy import Policy
+from cache_api.domain.provider import NoSuchProvider, Provider, choose, providers
+from cache_api.domain.request import Controls, Target
+from tenants import vault
+from tenants.authentication import Access
+
+NAMES = {
+    "C": "/v1/chat/completions",
+    "T": "/v1/completions",
+    "R": "/v1/responses",
+    "M": "/v1/messages",
+    "E": "/v1/embeddings",
+}
+
+
+def known_providers() -> Mapping[str, Provider]:
+    """Every provider, the demo one at its local address."""
+    known = dict(providers())
+    known["demo"] = replace(known["demo"], base_url=settings.DEMO_URL)
+    return known
+
+
+def target_of(
+    access: Access | None,
+    controls: Controls,
+    policy: Policy,
+    *,
+    model: str,
+    speaks: str,
+    spare_credential: str,
+    allowed: Allowed,
+) -> Target:
+    """Raises Refused with what to do."""
+    try:
+        provider, upstream_model = choose(
+            known_providers(),
+            named=controls.provider,
+            base_url=controls.base_url,
+            key_default=access.provider if access else "",
+            model=model,
+            speaks=speaks,
+        )
+    except NoSuchProvider as error:
+        raise Refused(400, "invalid_request", str(error), "X-CacheAI-Backend-Provider") from None
+    if speaks not in provider.speaks:
+        raise Refused(
+            400,
+            "dialect_unsupported",
+            f"{provider.name} does not speak {NAMES[speaks]}, and nothing is translated between dialects. "
+            f"It speaks {', '.join(NAMES[letter] for letter in sorted(provider.speaks) if letter in NAMES)}.",
+        )
+    if provider.self_hosted_only and not settings.SELF_HOSTED:
+        raise Refused(400, "base_url_not_allowed", f"{provider.name} is for self-hosted installations only.")
+    return _with_credential(access, controls, policy, provider, upstream_model, speaks, spare_credential, allowed)
+
+
+def _with_credential(
+    access: Access | None,
+    controls: Controls,
+    policy: Policy,
+    provider: Provider,
+    model: str,
+    speaks: str,
+    spare_credential: str,
+    allowed: Allowed,
+) -> Target:
+    auth_header = provider.messages_auth_header if speaks == "M" else provider.auth_header
+    callers = controls.provider_key or spare_credential
+    target = Target(
+        provider=provider.name,
+        base_url=provider.base_url,
+        model=model,
+        credential=callers,
+        auth_header=auth_header,
+        credential_from_caller=bool(callers),
+        takes_stream_options=provider.takes_stream_options,
+    )
+    if controls.base_url:
+        # A URL from a header needs a key from a header: a stored credential never goes where a caller points.
+        if not policy.allow_base_url:
+            raise Refused(400, "base_url_not_allowed", "This project takes no base URL from a request.")
+        if not callers:
+            raise _missing("A base URL in a header needs its own key: send X-CacheAI-Backend-API-Key.")
+        return _checked(replace(target, base_url=controls.base_url), controls, allowed)
+    if callers:
+        if not target.base_url:
+            raise _no_url(provider.name)
+        return target
+
+    stored = vault.provider_key_of(access.tenant_id, provider.name) if access else None
+    if stored is not None:
+        return replace(target, credential=stored.secret, base_url=stored.base_url or target.base_url)
+    if provider.needs_key:
+        raise _missing(
+            f"No key for {provider.name}: send it as X-CacheAI-Backend-API-Key, or in Authorization with your "
+            "CacheAI key in X-API-Key, or store it with `manage.py set_provider_key`. "
+            "Without any key, models named demo-small or demo-large answer.",
+        )
+    if not target.base_url:
+        raise _no_url(provider.name)
+    return target
+
+
+def _checked(target: Target, controls: Controls, allowed: Allowed) -> Target:
+    try:
+        check_url(target.base_url, allowed)
+    except BadAddress as error:
+        if controls.baseline_protocol:
+            return replace(target, reachable=False)
+        raise Refused(400, "base_url_not_allowed", str(error), "X-CacheAI-Backend-Base-URL") from None
+    return target
+
+
+def _missing(message: str) -> Refused:
+    return Refused(400, "provider_key_missing", message)
+
+
+def _no_url(provider: str) -> Refused:
+    return Refused(400, "base_url_not_allowed", f"{provider} needs a base URL: send X-CacheAI-Backend-Base-URL.")

@@ -1,0 +1,243 @@
+"""How is a provider asked, and how does its answer come back? The one door to urllib3.
+
+Addresses are checked in the connect itself, on the address that is dialled, so that rebinding and odd spellings of an
+address do not matter.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from http.client import IncompleteRead
+from time import monotonic
+from typing import Any
+
+from urllib3 import PoolManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    TimeoutError,
+)
+from urllib3.response import BaseHTTPResponse
+
+from cache_api.adapters.addresses import Allowed, BadAddress, check_url, is_closed
+from cache_api.domain.request import Request, Target
+from cache_api.ports import (
+    Arriving,
+    Saturated,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 120  # to the first byte, and between chunks
+TOTAL_SECONDS = 900
+QUEUE_SECONDS = 5  # how long a call waits for a place when too many wait for providers
+POOL_SIZE = 256
+HOSTS = 64
+
+_RELAYED_UP = ("openai-", "anthropic-")
+_RELAYED_DOWN = ("openai-", "anthropic-")
+_RELAYED_DOWN_NAMES = frozenset({"content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry",
+                                 "x-request-id", "request-id"})
+
+
+class _Blocked(HTTPError):
+    """The name leads to an address that may not be dialled. No OSError: that would be taken for a broken line."""
+
+
+_dialled = threading.local()
+
+
+class _Guard:
+    """Dials the first address of a name that answers, unless one of them is closed."""
+
+    allowed: Allowed = ()
+    denied: tuple[str, ...] = ()
+    host: str
+    port: int
+    _dns_host: str
+    timeout: Any
+    socket_options: Any
+
+    def _new_conn(self) -> socket.socket:
+        _dialled.fresh = True
+        host = self._dns_host.strip("[]")
+        try:
+            infos = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        for info in infos:
+            address = str(info[4][0])
+            if is_closed(address, self.denied) and not self._is_allowed(host, address):
+                raise _Blocked("closed address")
+        return self._first_that_connects(infos[:4])
+
+    def _is_allowed(self, host: str, address: str) -> bool:
+        return (address, self.port) in self.allowed or (host, self.port) in self.allowed
+
+    def _first_that_connects(self, infos: list[Any]) -> socket.socket:
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in infos:
+            line = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    line.setsockopt(*option)
+                line.settimeout(CONNECT_SECONDS)
+                line.connect(address)
+            except OSError as error:
+                line.close()
+                failure = error
+            else:
+                return line
+        raise NewConnectionError(self, f"no address answers: {failure}") from failure  # type: ignore[arg-type]
+
+
+class UrllibUpstream:
+    """The Upstream port. One instance a process; safe in threads."""
+
+    def __init__(self, *, allowed: Allowed, denied: tuple[str, ...], waiting_max: int) -> None:
+        guard = type("_Guarded", (_Guard,), {"allowed": allowed, "denied": denied})
+        plain = type("_Plain", (guard, HTTPConnection), {})
+        secure = type("_Secure", (guard, HTTPSConnection), {})
+        self.allowed = allowed
+        self._pools = PoolManager(num_pools=HOSTS, maxsize=POOL_SIZE, retries=False)
+        self._pools.pool_classes_by_scheme = {
+            "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+        }
+        self._places = threading.BoundedSemaphore(waiting_max)
+
+    def send(self, request: Request, body: bytes) -> Arriving:
+        """Ask the provider of a Request. Raises UpstreamError."""
+        url = f"{request.target.base_url}/{request.endpoint}"
+        return self.relay("POST", url, headers_up(request.target, request.headers), body)
+
+    def relay(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Arriving:
+        """One exchange with a provider. Raises UpstreamError; closing the chunks gives the place back."""
+        try:
+            check_url(url, self.allowed)
+        except BadAddress as error:
+            raise UpstreamRefused(str(error)) from error
+        if not self._places.acquire(timeout=QUEUE_SECONDS):
+            raise Saturated("Too many calls are waiting for providers. Try again in a second.")
+        try:
+            response = self._open(method, url, headers, body)
+        except BaseException:
+            self._places.release()
+            raise
+        return Arriving(response.status, _headers_down(response.headers), self._chunks(response))
+
+    def _open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+    ) -> BaseHTTPResponse:
+        for last in (False, True):
+            _dialled.fresh = False
+            try:
+                return self._pools.urlopen(
+                    method,
+                    url,
+                    body=body,
+                    headers=headers,
+                    preload_content=False,
+                    decode_content=False,
+                    redirect=False,
+                    retries=False,
+                    timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                )
+            except _Blocked as error:
+                raise UpstreamRefused("The base URL is not a public address.") from error
+            except LocationParseError as error:
+                raise UpstreamRefused("The base URL cannot be read.") from error
+            except NewConnectionError as error:  # nothing was sent yet
+                if last:
+                    raise UpstreamUnreachable("The provider could not be reached.") from error
+            except TimeoutError as error:
+                raise UpstreamTimeout("The provider did not answer in time.") from error
+            except ProtocolError as error:
+                # A kept-alive line the provider had closed: nothing was answered, so nothing was done.
+                if last or _dialled.fresh:
+                    raise UpstreamUnreachable("The provider closed the connection.") from error
+            except HTTPError as error:
+                raise UpstreamUnreachable("The provider could not be reached.") from error
+        raise AssertionError("unreachable")
+
+    def _chunks(self, response: BaseHTTPResponse) -> Iterator[bytes]:
+        return _Chunks(response, self._places)
+
+
+class _Chunks:
+    """What `read1` gives, until the end. A class, since a generator never started would never give its place back."""
+
+    def __init__(self, response: BaseHTTPResponse, places: threading.BoundedSemaphore) -> None:
+        self._response = response
+        self._places: threading.BoundedSemaphore | None = places
+        self._ends = monotonic() + TOTAL_SECONDS
+
+    def __iter__(self) -> "_Chunks":
+        return self
+
+    def __next__(self) -> bytes:
+        if self._places is None:
+            raise StopIteration
+        try:
+            if monotonic() > self._ends:
+                raise UpstreamTimeout("The provider's answer took too long.")
+            chunk = self._response.read1()
+            if not chunk and self._response.length_remaining:
+                raise UpstreamUnreachable("The provider's answer broke off.")
+        except TimeoutError as error:
+            self.close()
+            raise UpstreamTimeout("The provider stopped sending.") from error
+        except (HTTPError, OSError, IncompleteRead, ValueError) as error:
+            self.close()
+            raise UpstreamUnreachable("The provider's answer broke off.") from error
+        except BaseException:
+            self.close()
+            raise
+        if not chunk:
+            self._give_back()
+            self._response.release_conn()
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        if self._places is not None:
+            self._give_back()
+            self._response.close()
+
+    def _give_back(self) -> None:
+        if self._places is not None:
+            self._places.release()
+            self._places = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def headers_up(target: Target, callers: Mapping[str, str]) -> dict[str, str]:
+    """What goes to the provider: its credential, and those of the caller's headers that are its business."""
+    headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    for name, value in callers.items():
+        if name == "user-agent" or name.startswith(_RELAYED_UP):
+            headers[name] = value
+    if target.credential:
+        bearer = target.auth_header == "authorization"
+        headers[target.auth_header] = f"Bearer {target.credential}" if bearer else target.credential
+    return headers
+
+
+def _headers_down(raw: Mapping[str, str]) -> dict[str, str]:
+    headers = {}
+    for name, value in raw.items():
+        name = name.lower()
+        if name in _RELAYED_DOWN_NAMES or name.startswith(_RELAYED_DOWN):
+            headers[name] = value
+        elif name.startswith("x-ratelimit-"):
+            headers["x-upstream-ratelimit-" + name.removeprefix("x-ratelimit-")] = value
+    return headers

@@ -1,0 +1,245 @@
+"""How does a model call pass through us? The hot path: authenticate, throttle, parse, answer, respond."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from cache_api import wiring
+from cache_api.adapters import pending
+from cache_api.adapters.targets import target_of
+from cache_api.dialects.errors import Refused
+from cache_api.domain.controls import InvalidControl, controls_of
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
+from cache_api.domain.scope import fingerprint_of, scope_of
+from cache_api.http.bodies import DUPLICATES_SOUGHT_BYTES, Body, read_json
+from cache_api.http.headers import ALWAYS, rate_headers, relayed, signal_headers
+from cache_api.ports import CacheUnavailable, UpstreamError, UpstreamRefused
+from cache_api.service import Reply
+from tenants import authentication, throttling, vault
+from tenants.authentication import Access
+
+NOBODY = UUID(int=0)
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who calls: None as access means a key that could not be verified, with a credential of the caller's own."""
+
+    access: Access | None
+    spare_credential: str
+    headers: Mapping[str, str]
+    rate: Mapping[str, str]
+
+
+def answer(http: WSGIRequest, dialect: Any) -> HttpResponseBase:
+    """One call in one dialect, from bytes to bytes."""
+    rate: Mapping[str, str] = {}
+    try:
+        who = identify(http, scope="proxy", own_credential_suffices=True)
+        rate = who.rate
+        request, policy = read_request(http, dialect, who)
+        return respond(ask(request, policy, dialect), rate)
+    except Refused as refused:
+        return refusal(refused, dialect.error, rate)
+    except UpstreamError as error:
+        return refusal(as_refused(error), dialect.error, rate)
+
+
+def identify(http: WSGIRequest, *, scope: str, own_credential_suffices: bool = False) -> Identity:
+    """Authenticate and throttle. Raises Refused."""
+    headers = lower_case_headers(http.META)
+    spare = ""
+    try:
+        credentials = authentication.credentials_of(headers)
+        spare = credentials.provider_key
+        access = authentication.authenticate(credentials.api_key, address=http.META.get("REMOTE_ADDR", ""))
+    except authentication.InvalidKey:
+        raise Refused(401, "invalid_api_key", "Invalid or missing API key") from None
+    except authentication.TooManyBadKeys:
+        raise _limited(60.0) from None
+    except authentication.Unverifiable:
+        if own_credential_suffices and (spare or headers.get("x-cacheai-backend-api-key")):
+            return Identity(None, spare, headers, {})
+        raise Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1) from None
+
+    if scope not in access.scopes:
+        raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.")
+    rate = throttling.check(access)
+    if rate.limited:
+        raise _limited(rate.retry_after_seconds)
+    return Identity(access, spare, headers, rate_headers(rate))
+
+
+def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Request, Policy]:
+    """Raises Refused."""
+    body = read_json(http)
+    controls = read_controls(who.headers, body)
+    parsed = dialect.parse(body.value, controls.model)
+    if body.unparsed:
+        parsed = replace(parsed, unparsed=True, question=None)
+    if len(body.raw) > DUPLICATES_SOUGHT_BYTES:  # a repeated key would go unseen: the bytes themselves must match
+        parsed = replace(parsed, texts=(*parsed.texts, sha256(body.raw).hexdigest()))
+    return build_request(dialect, who, controls, parsed, raw=body.raw)
+
+
+def build_request(
+    dialect: Any, who: Identity, controls: Controls, parsed: Parsed, *, raw: bytes = b""
+) -> tuple[Request, Policy]:
+    """Raises Refused."""
+    policy, known = _policy(who.access)
+    target = target_of(
+        who.access,
+        controls,
+        policy,
+        model=parsed.model,
+        speaks=dialect.SPEAKS,
+        spare_credential=who.spare_credential,
+        allowed=wiring.allowed_addresses(),
+    )
+    scope, fingerprint = _digests(who.access, dialect, target, controls, parsed) if known else (b"", b"")
+    request = Request(
+        caller=caller_of(who.access),
+        endpoint=dialect.ENDPOINT,
+        target=target,
+        controls=controls,
+        parsed=parsed,
+        fingerprint=fingerprint,
+        scope=scope,
+        raw=raw,
+        headers=who.headers,
+        retry=who.headers.get("x-stainless-retry-count", "0") not in {"0", ""},
+    )
+    return request, policy
+
+
+def ask(request: Request, policy: Policy, dialect: Any) -> Reply | HttpResponse:
+    """Raises Refused or UpstreamError."""
+    parts = wiring.parts()
+    try:
+        return parts.service.answer(request, policy, dialect, parts.upstream.send)
+    except UpstreamRefused:
+        if not request.controls.baseline_protocol or request.parsed.stream:
+            raise
+        pending.wait_for_answer(request, policy)
+        asked_back = {"requires_baseline_model": True, "cache_key": request.cache_key}
+        return HttpResponse(orjson.dumps(asked_back), content_type=JSON)
+
+
+def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpResponseBase:
+    response: HttpResponseBase
+    if isinstance(reply, HttpResponseBase):
+        response = reply
+    elif isinstance(reply.body, bytes):
+        response = HttpResponse(reply.body, status=reply.status)
+    else:
+        response = StreamingHttpResponse(reply.body, status=reply.status)
+        response.headers["X-Accel-Buffering"] = "no"
+    headers = response.headers
+    if isinstance(reply, Reply):
+        streamed = not isinstance(reply.body, bytes)
+        headers["Content-Type"] = reply.headers.get("content-type", EVENT_STREAM if streamed else JSON)
+        if headers["Content-Type"].startswith("text/event-stream"):
+            headers["Content-Type"] = EVENT_STREAM
+        for name, value in relayed(reply.headers).items():
+            headers[name] = value
+        if reply.status == 429:
+            headers["X-CacheAI-Limited-By"] = "provider"
+        for name, value in signal_headers(reply.signals, stored=reply.stored).items():
+            headers[name] = value
+        if reply.signals.decision == "hit":
+            headers["x-request-id"] = reply.signals.request_id
+    for name, value in ALWAYS.items():
+        headers[name] = value
+    for name, value in rate.items():
+        headers[name] = value
+    return response
+
+
+def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpResponse:
+    """An error of our own, in the dialect's shape."""
+    response = HttpResponse(shape(refused), status=refused.status, content_type=JSON)
+    headers = response.headers
+    for name, value in (*ALWAYS.items(), *rate.items()):
+        headers[name] = value
+    if refused.retry_after_seconds is not None:
+        seconds = min(10.0, max(1.0, refused.retry_after_seconds))  # older clients sleep it blindly
+        headers["Retry-After"] = str(round(seconds))
+        headers["retry-after-ms"] = str(round(seconds * 1000))
+    if refused.status == 429:
+        headers["X-CacheAI-Limited-By"] = "cacheai"
+    if refused.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def as_refused(error: UpstreamError) -> Refused:
+    retry = 1.0 if error.status == 503 else None
+    return Refused(error.status, error.code, str(error), retry_after_seconds=retry)
+
+
+def read_controls(headers: Mapping[str, str], body: Body) -> Controls:
+    """Raises Refused."""
+    try:
+        return controls_of(headers, body.value.get("cache"))
+    except InvalidControl as error:
+        raise Refused(400, "invalid_control", str(error), error.param) from None
+
+
+def caller_of(access: Access | None) -> Caller:
+    if access is None:
+        return Caller(NOBODY, NOBODY, NOBODY, may_read=False, may_write=False)
+    return Caller(
+        access.tenant_id,
+        access.project_id,
+        access.key_id,
+        may_read="cache:read" in access.scopes,
+        may_write="cache:write" in access.scopes,
+        ttl_max_seconds=access.ttl_max_seconds,
+    )
+
+
+def lower_case_headers(meta: Mapping[str, Any]) -> dict[str, str]:
+    """Of a WSGI environ; Content-Type and -Length are not among them."""
+    return {name[5:].replace("_", "-").lower(): value for name, value in meta.items() if name.startswith("HTTP_")}
+
+
+def _policy(access: Access | None) -> tuple[Policy, bool]:
+    """The project's rules, and whether they are known."""
+    if access is None:
+        return Policy(), False
+    try:
+        return wiring.parts().policies.of(access.tenant_id, access.project_id), True
+    except CacheUnavailable:
+        return Policy(), False
+
+
+def _digests(
+    access: Access | None, dialect: Any, target: Target, controls: Controls, parsed: Parsed
+) -> tuple[bytes, bytes]:
+    """Scope and Fingerprint; empty where the tenant's key for them is out of reach."""
+    if access is None:
+        return b"", b""
+    try:
+        key = vault.digest_key(access.tenant_id)
+    except vault.VaultUnavailable:
+        return b"", b""
+    scope = scope_of(key, dialect.ENDPOINT, target, controls, parsed)
+    return scope, fingerprint_of(key, scope, parsed)
+
+
+def _limited(seconds: float) -> Refused:
+    message = "Rate limit exceeded. Please try again later."
+    return Refused(429, "rate_limit_exceeded", message, retry_after_seconds=seconds)

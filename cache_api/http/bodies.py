@@ -1,0 +1,82 @@
+"""Is this body JSON we can stand behind?"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+
+from cache_api.dialects.errors import Refused
+
+DUPLICATES_SOUGHT_BYTES = 64 * 1024  # looking for repeated keys costs 33 us at 2 KB
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    raw: bytes
+    value: dict[str, Any]
+    unparsed: bool  # only the lenient parser reads it: forward it, do not key on it
+
+
+class _RepeatedKey(ValueError):
+    """An object has a key twice."""
+
+
+def read_raw(http: WSGIRequest) -> bytes:
+    """The body, bounded. Raises Refused."""
+    if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise Refused(415, "unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    limit = settings.BODY_LIMIT_BYTES
+    too_large = Refused(413, "request_too_large", f"The body is larger than {limit // 2**20} MiB.")
+    declared = http.META.get("CONTENT_LENGTH") or "0"
+    if declared.isdigit() and int(declared) > limit:
+        raise too_large
+    raw: bytes = http.META["wsgi.input"].read(limit + 1)
+    if len(raw) > limit:
+        raise too_large
+    return raw
+
+
+def read_json(http: WSGIRequest) -> Body:
+    """An object, or Refused."""
+    raw = read_raw(http)
+    value, unparsed = parse(raw)
+    if not isinstance(value, dict):
+        raise Refused(400, "invalid_request", "The body must be a JSON object.")
+    return Body(raw, value, unparsed)
+
+
+def parse(raw: bytes) -> tuple[Any, bool]:
+    """The value, and whether only a lenient parser could read it. Raises Refused."""
+    try:
+        value, unparsed = orjson.loads(raw), False
+    except orjson.JSONDecodeError:
+        try:
+            value, unparsed = json.loads(raw), True
+        except (ValueError, RecursionError):
+            raise Refused(400, "invalid_request", "Invalid JSON format") from None
+    if len(raw) <= DUPLICATES_SOUGHT_BYTES and not unparsed:
+        _refuse_repeated_keys(raw)
+    return value, unparsed
+
+
+def _refuse_repeated_keys(raw: bytes) -> None:
+    try:
+        json.loads(raw, object_pairs_hook=_unique)
+    except _RepeatedKey as error:
+        raise Refused(400, "invalid_request", f"The key {error} stands twice in one object.") from None
+    except (ValueError, RecursionError):
+        raise Refused(400, "invalid_request", "Invalid JSON format") from None
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    pairs = list(pairs)
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        seen: set[str] = set()
+        repeated = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise _RepeatedKey(ascii(repeated[:80]))
+    return value

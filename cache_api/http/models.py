@@ -1,0 +1,73 @@
+"""Which model endpoints are there?"""
+
+from typing import Any
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+
+from cache_api import wiring
+from cache_api.adapters.targets import target_of
+from cache_api.adapters.upstream import headers_up
+from cache_api.dialects import openai_chat
+from cache_api.dialects.errors import Refused, anthropic_error, openai_error
+from cache_api.domain.controls import InvalidControl, controls_of
+from cache_api.domain.policy import Policy
+from cache_api.http.answering import answer, as_refused, identify, refusal
+from cache_api.http.headers import ALWAYS, relayed
+from cache_api.ports import UpstreamError
+
+
+def chat_completions(http: WSGIRequest) -> HttpResponseBase:
+    if http.method != "POST":
+        return refusal(_only("POST"), openai_error, {})
+    return answer(http, openai_chat)
+
+
+def messages(http: WSGIRequest) -> HttpResponseBase:
+    """Anthropic's own protocol: said clearly, in its own shape, until it is spoken here."""
+    unsupported = Refused(
+        400,
+        "dialect_unsupported",
+        "This server does not speak /v1/messages. Use /v1/chat/completions, which Anthropic's models answer too.",
+    )
+    return refusal(unsupported, anthropic_error, {})
+
+
+def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
+    """The provider's own list, relayed and never stored."""
+    if http.method != "GET":
+        return refusal(_only("GET"), openai_error, {})
+    rate: Any = {}
+    try:
+        who = identify(http, scope="proxy")
+        rate = who.rate
+        controls = controls_of(who.headers)
+        target = target_of(
+            who.access,
+            controls,
+            Policy(),
+            model=model,
+            speaks="C",
+            spare_credential=who.spare_credential,
+            allowed=wiring.allowed_addresses(),
+        )
+        path = f"models/{target.model}" if model else "models"
+        arriving = wiring.parts().upstream.relay(
+            "GET", f"{target.base_url}/{path}", headers_up(target, who.headers), None
+        )
+        response = HttpResponse(b"".join(arriving.chunks), status=arriving.status)
+    except InvalidControl as error:
+        return refusal(Refused(400, "invalid_control", str(error), error.param), openai_error, rate)
+    except Refused as refused:
+        return refusal(refused, openai_error, rate)
+    except UpstreamError as error:
+        return refusal(as_refused(error), openai_error, rate)
+    response.headers["Content-Type"] = arriving.headers.get("content-type", "application/json")
+    for name, value in (*relayed(arriving.headers).items(), *ALWAYS.items(), *rate.items()):
+        response.headers[name] = value
+    return response
+
+
+def _only(method: str) -> Refused:
+    return Refused(405, "method_not_allowed", f"Use {method} here.")

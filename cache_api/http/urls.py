@@ -1,0 +1,22 @@
+"""Which path is which endpoint? Model endpoints answer without `/v1` too."""
+
+from django.urls import path, re_path
+
+from cache_api.http import models, operation, resources
+
+MODEL_ENDPOINTS = [
+    re_path(r"^(?:v1/)?chat/completions$", models.chat_completions),
+    re_path(r"^(?:v1/)?messages$", models.messages),
+    re_path(r"^(?:v1/)?models$", models.model_list),
+    re_path(r"^(?:v1/)?models/(?P<model>.+)$", models.model_list),
+]
+
+OPERATION = [
+    path("health", operation.health),
+    path("healthz", operation.healthz),
+    path("readyz", operation.readyz),
+    path("health/ready", operation.readyz),
+]
+
+urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *OPERATION]
+handler404 = "cache_api.http.operation.not_found"

@@ -1,0 +1,83 @@
+"""Which parts does this process put together?"""
+
+import threading
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+from celery import current_app
+from django.conf import settings
+from redis import Redis
+
+from cache_api.adapters.addresses import Allowed
+from cache_api.adapters.breaker import Breaker
+from cache_api.adapters.drains import Drains
+from cache_api.adapters.embedding_queue import QueueEmbedder
+from cache_api.adapters.flights import SharedFlights
+from cache_api.adapters.ledger import PostgresLedger
+from cache_api.adapters.policies import Policies
+from cache_api.adapters.rates import KnownRates
+from cache_api.adapters.store import PostgresStore
+from cache_api.adapters.upstream import UrllibUpstream
+from cache_api.service import CacheService
+from tenants import vault
+
+THREADS_KEPT_FREE = 10  # for hits, while all others wait for providers
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a web process is made of."""
+
+    service: CacheService
+    store: PostgresStore
+    embedder: QueueEmbedder
+    upstream: UrllibUpstream
+    policies: Policies
+
+
+def parts() -> Parts:
+    """This process's own, made on the first call."""
+    with _lock:
+        return _parts()
+
+
+@cache
+def _parts() -> Parts:
+    embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
+    store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version)
+    redis = redis_client()
+    service = CacheService(
+        store=store,
+        embedder=embedder,
+        flights=SharedFlights(redis=redis, breaker=Breaker(), find_exact=store.find_exact),
+        ledger=PostgresLedger(),
+        drain=Drains(),
+        cost_of=KnownRates().cost_of,
+    )
+    upstream = UrllibUpstream(
+        allowed=allowed_addresses(),
+        denied=tuple(settings.DENY_NETS),
+        waiting_max=settings.WEB_THREADS - THREADS_KEPT_FREE,
+    )
+    return Parts(service, store, embedder, upstream, Policies())
+
+
+def redis_client() -> Redis:
+    return Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=settings.REDIS_TIMEOUT_SECONDS,
+        socket_connect_timeout=settings.REDIS_TIMEOUT_SECONDS,
+    )
+
+
+@cache
+def allowed_addresses() -> Allowed:
+    """The operator's exceptions: the demo provider, and what the settings name as host:port."""
+    urls = [settings.DEMO_URL, *(f"//{pair}" for pair in settings.UPSTREAM_ALLOWED)]
+    named = {(parts.hostname or "", parts.port or 80) for parts in map(urlsplit, urls)}
+    if settings.SELF_HOSTED:
+        named.add(("127.0.0.1", 11434))  # ollama on this machine
+    return frozenset(named)
