@@ -22,6 +22,7 @@ from cache_api.domain.usage import Usage
 
 TABLE_VERSION = f"genai-prices {genai_prices.__version__}"
 
+
 @dataclass(frozen=True, slots=True)
 class Priced:
     """What a call's tokens cost as used, and at list; `rates` have their tiers resolved."""
@@ -60,9 +61,7 @@ def price(provider: str, model: str, usage: Usage, *, service_tier: str, at: dat
     rates_used = _rates(found.model_price, usage.in_total)
     if rates_used is None:
         return None
-    return Priced(
-        rounded(found.total_price), list_price(usage, rates_used), rates_used, "table", TABLE_VERSION
-    )
+    return Priced(rounded(found.total_price), list_price(usage, rates_used), rates_used, "table", TABLE_VERSION)
 
 
 def known_rates(at: datetime) -> Iterator[tuple[str, str, Rates, str]]:

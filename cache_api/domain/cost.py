@@ -85,9 +85,7 @@ class PlanFee:
 PLAN_FEES: Mapping[str, PlanFee] = {
     "free": PlanFee(Decimal(0), 10_000),
     "pro": PlanFee(Decimal(29), 100_000, ((100_000, Decimal("0.00008")),)),
-    "team": PlanFee(
-        Decimal(199), 1_000_000, ((1_000_000, Decimal("0.00006")), (10_000_000, Decimal("0.00004")))
-    ),
+    "team": PlanFee(Decimal(199), 1_000_000, ((1_000_000, Decimal("0.00006")), (10_000_000, Decimal("0.00004")))),
 }
 
 
@@ -132,9 +130,7 @@ def prompt_cache_discount(usage: Usage, rates: Rates, usual_share: Decimal) -> D
 
 
 def saving_of(usage: Usage, rates: Rates, *, usual_share: Decimal, fee: Decimal) -> Saving:
-    return Saving(
-        list=list_price(usage, rates), discount=prompt_cache_discount(usage, rates, usual_share), fee=fee
-    )
+    return Saving(list=list_price(usage, rates), discount=prompt_cache_discount(usage, rates, usual_share), fee=fee)
 
 
 def rounded(amount: Decimal) -> Decimal:

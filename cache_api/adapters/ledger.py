@@ -1,0 +1,330 @@
+"""How does a call get its one row, whatever is broken?
+
+    record ──► queue ──► writer: one commit for all that waits ──► Postgres
+                            │ late or refused
+                            ▼
+                          spool ──► keeper, each second ──► Postgres
+                            │ disk full
+                            ▼
+                          log event `ledger_spill`, read back by `manage.py ledger_import`
+
+The writer takes what is queued and no more, so that a call alone commits at once and a crowd shares its commits. A row
+may arrive twice, by the queue and by the spool: its key is made of the call's id, and the table takes it once.
+"""
+
+import logging
+import os
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import orjson
+import psycopg
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError as BrokerError
+from psycopg.conninfo import make_conninfo
+
+from cache_api.adapters.spool import Spool
+from cache_api.domain.call import Call
+from tenants import watchdog
+
+RECORD_SECONDS = 0.1  # How long an answer waits for its row before the row goes to disk instead.
+WRITE_SECONDS = 0.08  # Less, so that the writer can still spool, in one go, what it could not commit.
+REPLAY_SECONDS = 2.0  # Nobody waits for a replay.
+KEEPER_SECONDS = 1.0
+ROWS_PER_COMMIT = 64
+TEXT_MAX = 256  # A model's name comes from the caller and is part of an index, whose rows have 2,700 bytes.
+
+PUT = "SELECT count(*) FROM ledger_put(%s)"
+
+log = logging.getLogger(__name__)
+
+
+class LedgerDown(Exception):
+    """Postgres did not take the rows, or not in time."""
+
+
+class _Waiting:
+    """A row on its way, and the lock its call waits for."""
+
+    __slots__ = ("given_up", "row", "settled")
+
+    def __init__(self, row: bytes) -> None:
+        self.row = row
+        self.settled = threading.Lock()
+        self.settled.acquire()
+        self.given_up = False
+
+
+class PostgresLedger:
+    """The Ledger port: one writer and one keeper thread per process, started by the first call."""
+
+    def __init__(self, *, conninfo: str, spool_folder: Path, hint: Callable[[], None]) -> None:
+        self._conninfo = conninfo
+        self._spool = Spool(spool_folder)
+        self._hint = hint
+        self._reset()
+        _ledgers.add(self)
+
+    def _reset(self) -> None:
+        self._starting = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._connection: psycopg.Connection | None = None
+        self._closing = threading.Event()
+        self._down = False
+        self._committed = False
+
+    @property
+    def is_down(self) -> bool:
+        """Rows go to the spool."""
+        return self._down
+
+    def record(self, call: Call) -> None:
+        """Return when the row is committed or spooled. Never raises."""
+        waiting = _Waiting(row_of(call))
+        if not self._threads:
+            self.start()
+        self._queue.put(waiting)
+        if not waiting.settled.acquire(timeout=RECORD_SECONDS):
+            waiting.given_up = True
+            self._keep([waiting.row])
+
+    def start(self) -> None:
+        """Begin to replay what an earlier process left, before the first call comes."""
+        with self._starting:
+            if self._threads:
+                return
+            self._closing.clear()
+            for name, run in (("ledger-writer", self._write), ("ledger-keeper", self._look_after)):
+                thread = threading.Thread(target=run, name=name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def close(self) -> None:
+        """Finish what is queued."""
+        self._closing.set()
+        self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._spool.close()
+
+    def replay(self) -> int:
+        """Put what waits on disk into the table, over a connection of its own. Raises LedgerDown."""
+        with self._connect() as connection:
+            return self._replay(connection)
+
+    # -- Writer
+
+    def _write(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch = [first, *self._also_waiting()]
+            rows = [waiting.row for waiting in batch if not waiting.given_up]
+            if rows and not self._commit(rows):
+                self._keep(rows)
+            for waiting in batch:
+                waiting.settled.release()
+
+    def _also_waiting(self) -> list[_Waiting]:
+        found: list[_Waiting] = []
+        while len(found) < ROWS_PER_COMMIT - 1:
+            try:
+                waiting = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if waiting is None:  # The end; it must be met again, alone.
+                self._queue.put(None)
+                break
+            found.append(waiting)
+        return found
+
+    def _commit(self, rows: list[bytes]) -> bool:
+        if self._down:
+            return False  # The keeper finds out when it is worth asking again.
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            _put(self._connection, rows, WRITE_SECONDS)
+        except LedgerDown as error:
+            self._down = True
+            log.warning("ledger_down", extra={"reason": str(error.__cause__)})
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            return False
+        self._committed = True
+        return True
+
+    def _keep(self, rows: Sequence[bytes]) -> None:
+        try:
+            self._spool.append(rows)
+        except OSError as error:
+            for row in rows:
+                # The last resort is the log. A row holds no text of a caller's.
+                log.error("ledger_spill", extra={"row": row.decode(), "reason": error.strerror})
+
+    # -- Keeper
+
+    def _look_after(self) -> None:
+        while not self._closing.is_set():
+            if self._down or not self._spool.is_empty or self._spool.files_of_others():
+                self._recover()
+            if self._committed:
+                self._committed = False
+                self._hint()
+            self._closing.wait(KEEPER_SECONDS)
+
+    def _recover(self) -> None:
+        """Replay; where that works, Postgres is worth asking again."""
+        try:
+            connection = self._connect()
+        except LedgerDown:
+            return
+        try:
+            _put(connection, [], REPLAY_SECONDS)
+            if self._replay(connection):
+                self._committed = True
+        except LedgerDown:
+            connection.close()
+            return
+        if self._down:
+            self._connection = connection
+            self._down = False
+            log.info("ledger_up")
+        else:
+            connection.close()
+
+    def _replay(self, connection: psycopg.Connection) -> int:
+        return self._spool.replay(lambda rows: _put(connection, rows, REPLAY_SECONDS))
+
+    def _connect(self) -> psycopg.Connection:
+        try:
+            return psycopg.connect(self._conninfo, autocommit=True)
+        except psycopg.Error as error:
+            raise LedgerDown from error
+
+    def _forget(self) -> None:
+        """In a forked child: threads, connection and file are the parent's."""
+        self._spool.forget()
+        self._reset()
+
+
+def from_settings() -> PostgresLedger:
+    return PostgresLedger(conninfo=_app_conninfo(), spool_folder=settings.HOME / "spool", hint=hint_pricing)
+
+
+def hint_pricing() -> None:
+    """Tell the accounting worker that there is something to price; if it is not told, it looks each minute."""
+    try:
+        current_app.send_task("cache_api.accounting.price", ignore_result=True, retry=False)
+    except (BrokerError, OSError) as error:
+        log.info("hint_lost", extra={"reason": str(error)})
+
+
+def row_of(call: Call) -> bytes:
+    """The row as JSON: every column that must have a value, in any order."""
+    usage, timings = call.usage, call.timings
+    return orjson.dumps(
+        {
+            "tenant_id": call.tenant_id,
+            "at": call.at,
+            "id": call.id,
+            "project_id": call.project_id,
+            "key_id": call.key_id,
+            "task": _plain(call.task),
+            "origin": call.origin,
+            "parent_id": call.parent_id,
+            "dialect": call.dialect,
+            "provider": call.provider,
+            "model_asked": _plain(call.model_asked),
+            "model_served": _plain(call.model_served),
+            "stream": call.stream,
+            "service_tier": _plain(call.service_tier),
+            "status": call.status,
+            "decision": call.decision,
+            "layer": call.layer,
+            "reason": call.reason,
+            "similarity": call.similarity,
+            "entry_id": call.entry_id,
+            "in_total": usage.in_total,
+            "in_cached": usage.in_cached,
+            "in_write_5m": usage.in_write_5m,
+            "in_write_1h": usage.in_write_1h,
+            "in_audio": usage.in_audio,
+            "out_total": usage.out_total,
+            "out_reasoning": usage.out_reasoning,
+            "out_audio": usage.out_audio,
+            "tokens_estimated": usage.estimated,
+            "price_source": "",
+            "price_version": "",
+            "billable": call.billable,
+            "retry": call.retry,
+            "ms_total": timings.total,
+            "ms_embed": timings.embed,
+            "ms_lookup": timings.lookup,
+            "ms_upstream": timings.upstream,
+            "ms_first_byte": timings.first_byte,
+        }
+    )
+
+
+def put_rows(connection: psycopg.Connection, rows: list[bytes]) -> None:
+    """Put rows as they were logged or spooled. Raises LedgerDown."""
+    _put(connection, rows, REPLAY_SECONDS)
+
+
+def _put(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> None:
+    try:
+        _ask(connection, rows, deadline_seconds)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        # One row is not as the table wants it. Alone it is put aside, and holds up no others.
+        for row in rows:
+            try:
+                _ask(connection, [row], deadline_seconds)
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                log.error("ledger_spill", extra={"row": row.decode(), "reason": type(error).__name__})
+
+
+def _ask(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> None:
+    try:
+        with watchdog.guard(connection, deadline_seconds):
+            connection.execute(PUT, (f"[{b','.join(rows).decode()}]",), prepare=True)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        raise
+    except psycopg.Error as error:
+        raise LedgerDown from error
+
+
+def _plain(text: str) -> str:
+    """What a text column can hold: a caller may name a model with NUL or half a surrogate pair."""
+    if text.isascii() and len(text) <= TEXT_MAX and "\0" not in text:
+        return text
+    return text[:TEXT_MAX].replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _app_conninfo() -> str:
+    """The app's login, past Django's pool."""
+    database = settings.DATABASES["default"]
+    named = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    given = {lower: database[upper] for lower, upper in named.items() if database.get(upper)}
+    options = {name: value for name, value in database.get("OPTIONS", {}).items() if name != "pool"}
+    return make_conninfo(**options, **given)
+
+
+_ledgers: "weakref.WeakSet[PostgresLedger]" = weakref.WeakSet()
+
+
+def _forget_parents() -> None:
+    for ledger in list(_ledgers):
+        ledger._forget()
+
+
+os.register_at_fork(after_in_child=_forget_parents)
