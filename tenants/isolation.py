@@ -1,0 +1,225 @@
+"""Whose rows does a query see?
+
+The ORM filters by tenant; row-level security is the net under it. Alias `default` is the login `cacheai_app`, which
+cannot pass it; alias `owner` migrates and works across tenants, through `as_owner` alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import Error as DjangoDatabaseError
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.operations import RunSQL
+from django.db.models import Model
+
+from tenants import watchdog
+
+APP_ROLE = "cacheai_app"
+APP = "default"
+OWNER = "owner"
+
+# What psycopg raises when the database is gone, restarting, overloaded or read-only; all else is a fault of ours.
+BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, DjangoDatabaseError)
+
+_alias: ContextVar[str] = ContextVar("alias", default=APP)
+
+
+class DatabaseUnavailable(Exception):
+    """The database did not answer, or not in time."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason  # "deadline" or "cache_unavailable", the reasons of a Bypass
+
+
+class Router:
+    """Rows are read and written as the app, unless inside `as_owner`; tables are the owner's to change."""
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        return _alias.get()
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        return _alias.get()
+
+    def allow_relation(self, one: Model, other: Model, **hints: Any) -> bool:
+        return True  # Both aliases are the same database.
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return db == OWNER
+
+
+@contextmanager
+def as_tenant(tenant_id: UUID) -> Iterator[None]:
+    """A short transaction that sees one tenant. It gives its connection back: wait for nothing else inside."""
+    yield from _transaction(f"SET LOCAL app.tenant_id = '{UUID(str(tenant_id))}'")
+
+
+@contextmanager
+def as_person(user_id: UUID) -> Iterator[None]:
+    """A short transaction that sees a person's memberships, whichever the tenants."""
+    yield from _transaction(f"SET LOCAL app.user_id = '{UUID(str(user_id))}'")
+
+
+@contextmanager
+def as_owner() -> Iterator[BaseDatabaseWrapper]:
+    """A transaction across tenants, for operators and jobs. The one door to the owner's login."""
+    before = _alias.set(OWNER)
+    try:
+        with transaction.atomic(using=OWNER):
+            yield connections[OWNER]
+    finally:
+        _alias.reset(before)
+
+
+def read(
+    tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds: float, settings: str = ""
+) -> list[tuple[Any, ...]]:
+    """Ask one question as one tenant, in one message. `settings` are SET LOCAL statements, each with its semicolon.
+
+    Several statements in one simple message are one implicit transaction, so that SET LOCAL ends with it. Sent as
+    BEGIN, SET, SELECT, COMMIT the same read takes twice as long.
+    """
+    return _ask(f"SET LOCAL app.tenant_id = %s; {settings}{sql}", (str(tenant_id), *params), deadline_seconds)
+
+
+def write(tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:
+    """Do all statements of the list or none, in one message; answers what the last one returns.
+
+    After DatabaseUnavailable nobody knows whether it was done: it must be one that can be done twice.
+    """
+    return _ask(f"SET LOCAL app.tenant_id = %s; {sql}", (str(tenant_id), *params), deadline_seconds)
+
+
+def read_before_tenant(sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:
+    """Ask one of the functions that must work before a tenant is known. Plain tables show no row here."""
+    return _ask(sql, params, deadline_seconds)
+
+
+def protect(table: str, *, verbs: str = "SELECT, INSERT, UPDATE, DELETE", column: str = "tenant_id") -> list[RunSQL]:
+    """The migration operations that let the app see a table's rows of its tenant only.
+
+    On parent tables alone: partitions do not inherit policies, and a grant on one would show every tenant's rows.
+    """
+    return [
+        RunSQL(
+            f"""
+            ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+            ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+            CREATE POLICY tenant_rows ON {table} TO {APP_ROLE}
+              USING ({column} = (SELECT NULLIF(current_setting('app.tenant_id', true), '')::uuid));
+            CREATE POLICY owner_rows ON {table} TO CURRENT_USER USING (true) WITH CHECK (true);
+            GRANT {verbs} ON {table} TO {APP_ROLE};
+            """,
+            f"""
+            REVOKE ALL ON {table} FROM {APP_ROLE};
+            DROP POLICY owner_rows ON {table};
+            DROP POLICY tenant_rows ON {table};
+            ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY;
+            ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;
+            """,
+        )
+    ]
+
+
+def grant(table: str, *, verbs: str = "SELECT, INSERT, UPDATE, DELETE") -> RunSQL:
+    """For a table without tenants."""
+    return RunSQL(f"GRANT {verbs} ON {table} TO {APP_ROLE}", f"REVOKE ALL ON {table} FROM {APP_ROLE}")
+
+
+def function(name_and_types: str, definition: str) -> RunSQL:
+    """A function the app may call and nobody else; its arguments are `$1`, `$2`."""
+    return RunSQL(
+        f"""
+        CREATE FUNCTION {name_and_types} {definition};
+        REVOKE ALL ON FUNCTION {name_and_types} FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION {name_and_types} TO {APP_ROLE};
+        """,
+        f"DROP FUNCTION {name_and_types}",
+    )
+
+
+def same_tenant(table: str, columns: str, target: str, target_columns: str, *, on_delete: str = "CASCADE") -> RunSQL:
+    """A foreign key that holds the tenant: one on the id alone would accept another tenant's row."""
+    name = f"{table}_{columns.replace(', ', '_')}_fk"
+    return RunSQL(
+        f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY ({columns}) REFERENCES {target} ({target_columns})"
+        f" ON DELETE {on_delete}",
+        f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+    )
+
+
+def _transaction(setting: str) -> Iterator[None]:
+    connection = connections[APP]
+    try:
+        # durable: inside another transaction the setting would outlive the block.
+        with transaction.atomic(using=APP, durable=True):
+            with connection.cursor() as cursor:
+                cursor.execute(setting)
+            yield
+    finally:
+        if connection.settings_dict["OPTIONS"].get("pool"):
+            connection.close()
+
+
+def _ask(message: str, params: Sequence[Any], deadline_seconds: float) -> list[tuple[Any, ...]]:
+    pool: Any = getattr(connections[APP], "pool", None)
+    if pool is None:
+        return _ask_django(message, params, deadline_seconds)
+
+    if pool.closed:
+        pool.open()
+    try:
+        connection = pool.getconn()
+    except BROKEN as error:
+        raise DatabaseUnavailable("cache_unavailable") from error
+    try:
+        return _send(connection, message, params, deadline_seconds)
+    finally:
+        pool.putconn(connection)  # A broken one is thrown away there.
+
+
+def _ask_django(message: str, params: Sequence[Any], deadline_seconds: float) -> list[tuple[Any, ...]]:
+    """In a process without a pool Django keeps one connection a thread, until its task or command ends."""
+    django = connections[APP]
+    if django.in_atomic_block:
+        raise RuntimeError("inside a transaction the tenant would outlive the message")
+
+    try:
+        django.ensure_connection()
+    except BROKEN as error:
+        raise DatabaseUnavailable("cache_unavailable") from error
+    try:
+        return _send(django.connection, message, params, deadline_seconds)
+    except DatabaseUnavailable:
+        django.close()
+        raise
+
+
+def _send(
+    connection: psycopg.Connection[Any], message: str, params: Sequence[Any], deadline_seconds: float
+) -> list[tuple[Any, ...]]:
+    guarded = watchdog.enter(connection, deadline_seconds)
+    try:
+        cursor = psycopg.ClientCursor(connection)
+        cursor.execute(message, params)
+        while cursor.nextset():
+            pass
+        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+    except BROKEN as error:
+        watchdog.leave(guarded)
+        if guarded.overdue:
+            connection.close()
+        raise DatabaseUnavailable("deadline" if guarded.overdue else "cache_unavailable") from error
+    except BaseException:
+        watchdog.leave(guarded)
+        raise
+
+    watchdog.leave(guarded)
+    if guarded.overdue:  # The answer came with the last breath of the connection.
+        connection.close()
+    return rows
