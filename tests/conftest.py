@@ -1,0 +1,198 @@
+"""The cast and their world: owner and teammate in one tenant, an outsider in another, who must see nothing.
+
+PostgreSQL and Redis are real: DATABASE_URL and REDIS_URL where they are set, else embedded ones in a home of their own.
+Alias `default` is the app's login, as in life, so that row-level security is under every test.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from cacheai import embedded
+
+START_SECONDS = 60
+# More patient than in life: a busy test machine is no outage.
+POOL = {"min_size": 1, "max_size": 4, "timeout": 5}
+
+
+@dataclass(frozen=True)
+class Servers:
+    owner_url: str
+    app_url: str  # empty: the owner's login takes the app's role
+    redis_url: str
+
+
+@dataclass(frozen=True)
+class Person:
+    user_id: UUID
+    tenant_id: UUID
+    project_id: UUID
+    key_id: UUID
+    api_key: str
+
+
+@dataclass(frozen=True)
+class Cast:
+    owner: Person
+    teammate: Person
+    outsider: Person
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL and Redis, started once where no URL names them."""
+    database_url, redis_url = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
+    if database_url and redis_url:
+        yield Servers(database_url, os.environ.get("DATABASE_APP_URL", ""), redis_url)
+        return
+
+    home = Path(tempfile.mkdtemp(prefix="cacheai-test-"))
+    addresses = embedded.addresses(home)
+    processes = []
+    try:
+        embedded.prepare(home)
+        if not redis_url:
+            processes.append(subprocess.Popen(embedded.redis_command(home), stdout=subprocess.DEVNULL))
+            _wait_for(embedded.redis_ready, home)
+        if not database_url:
+            subprocess.run(embedded.initdb_command(home), check=True, stdout=subprocess.DEVNULL)
+            # Nothing here must survive a power cut.
+            command = [*embedded.postgres_command(home), "-c", "fsync=off"]
+            processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+            _wait_for(embedded.postgres_ready, home)
+        yield Servers(
+            database_url or addresses.owner_url,
+            os.environ.get("DATABASE_APP_URL", "") if database_url else addresses.app_url,
+            redis_url or addresses.redis_url,
+        )
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
+    """A migrated database of this session's own; both aliases lead to it. Yields the owner's address."""
+    name = f"test_cacheai_{secrets.token_hex(4)}"
+    _as_operator(servers.owner_url, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    before = {alias: dict(connections.settings[alias]) for alias in ("default", "owner")}
+    redis_before = settings.REDIS_URL
+    try:
+        with django_db_blocker.unblock():
+            owner = _django_database(servers.owner_url, name)
+            app = _django_database(servers.app_url or servers.owner_url, name)
+            app["OPTIONS"]["pool"] = dict(POOL)
+            if not servers.app_url:
+                app["OPTIONS"]["options"] = "-c role=cacheai_app"
+            _point("owner", owner)
+            _point("default", app)
+            settings.REDIS_URL = servers.redis_url
+            call_command("migrate", verbosity=0)
+        yield make_conninfo(servers.owner_url, dbname=name)
+    finally:
+        with django_db_blocker.unblock():
+            connections["default"].close()
+            connections["default"].close_pool()
+            connections.close_all()
+        for alias, values in before.items():
+            _point(alias, values)
+        settings.REDIS_URL = redis_before
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+        _as_operator(servers.owner_url, drop)
+
+
+@pytest.fixture
+def live(database: str, django_db_blocker: Any) -> Iterator[None]:
+    """The test may use the database; what it leaves behind are whole tenants, and those go."""
+    with django_db_blocker.unblock():
+        yield
+        _delete_tenants()
+        connections.close_all()
+
+
+@pytest.fixture
+def cast(live: None) -> Cast:
+    from tenants import services  # Django must be pointed at the test's database first.
+
+    team, others = services.tenant_create(name="Team"), services.tenant_create(name="Others")
+    cache, theirs = (services.project_create(tenant_id=tenant, name="Cache") for tenant in (team, others))
+    return Cast(
+        owner=_person("owner@example.test", team, cache, role="owner"),
+        teammate=_person("teammate@example.test", team, cache, role="developer"),
+        outsider=_person("outsider@example.test", others, theirs, role="owner"),
+    )
+
+
+def _person(email: str, tenant_id: UUID, project_id: UUID, *, role: str) -> Person:
+    from tenants import services
+
+    user = services.user_create(email=email)
+    services.member_add(tenant_id=tenant_id, user_id=user.id, role=role)
+    key = services.key_create(tenant_id=tenant_id, project_id=project_id, name=email)
+    return Person(user.id, tenant_id, project_id, key.id, key.secret)
+
+
+def _delete_tenants() -> None:
+    from tenants.isolation import as_owner
+
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+            WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+            """
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'DELETE FROM "{table}"')
+        cursor.execute("DELETE FROM tenant")
+        cursor.execute("DELETE FROM tenants_user")
+
+
+def _django_database(url: str, name: str) -> dict[str, Any]:
+    parts: dict[str, Any] = dict(conninfo_to_dict(url))
+    parts.pop("dbname", None)
+    named = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
+    values = {upper: str(parts.pop(lower, "")) for lower, upper in named.items()}
+    return {**values, "NAME": name, "OPTIONS": {**parts, "connect_timeout": 5}}
+
+
+def _point(alias: str, values: dict[str, Any]) -> None:
+    connections.settings[alias].update(values)
+    if hasattr(connections._connections, alias):
+        del connections[alias]
+
+
+def _as_operator(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _wait_for(ready: Any, home: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready(home):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{ready.__name__} never came true")
+        time.sleep(0.05)
