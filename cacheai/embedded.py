@@ -1,7 +1,8 @@
 """Where are PostgreSQL and Redis when no URL names them, and what starts them?
 
-Both come from pip and listen on Unix sockets alone, in a folder only their user can enter: whoever may open it may
-log in, so there is no password and no port. Naming an address starts nothing; the supervisor runs the commands.
+Both come from pip and listen on Unix sockets alone, in a folder only their user can enter: whoever may open
+it may log in, so there is no password and no port. Naming an address starts nothing; the supervisor runs the
+commands.
 """
 
 import base64
@@ -42,8 +43,8 @@ POSTGRES_SETTINGS = {
     "synchronous_commit": "on",  # The ledger is money.
     "jit": "off",  # Compiling costs more than any query here takes.
     "random_page_cost": "1.1",
-    "max_parallel_workers_per_gather": "0",  # Two cores: a helper would take the other one from the web worker.
-    "dynamic_shared_memory_type": "mmap",  # Containers have 64 MB of /dev/shm; a parallel index build needs more.
+    "max_parallel_workers_per_gather": "0",  # On two cores a helper takes the web worker's.
+    "dynamic_shared_memory_type": "mmap",  # An index build needs more than a container's /dev/shm.
     "timezone": "UTC",
     "log_timezone": "UTC",
     # A failed statement's text and the DETAIL of an error hold values: neither belongs in a log.
@@ -100,7 +101,9 @@ def secrets(home: Path) -> Secrets:
     except FileNotFoundError:
         pass
     if _cluster(home).exists():
-        raise CannotEmbed(f"{path} is missing, and the data in {home} cannot be read without it: put it back.")
+        raise CannotEmbed(
+            f"{path} is missing, and the data beside it cannot be read without it: put it back."
+        )
 
     made = Secrets(
         secret_key=chance.token_urlsafe(50),
@@ -127,12 +130,13 @@ def prepare(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     _redis_folder(home).mkdir(mode=0o700, exist_ok=True)
     shutil.rmtree(_unfinished_cluster(home), ignore_errors=True)
-    version = _cluster(home) / "PG_VERSION"
-    if version.exists() and version.read_text().strip() != POSTGRES_MAJOR:
-        raise CannotEmbed(
-            f"The data in {_cluster(home)} was written by PostgreSQL {version.read_text().strip()}, and this is "
-            f"{POSTGRES_MAJOR}: move it away, or set DATABASE_URL to a server that reads it."
-        )
+    if not needs_cluster(home):
+        major = (_cluster(home) / "PG_VERSION").read_text().strip()
+        if major != POSTGRES_MAJOR:
+            raise CannotEmbed(
+                f"PostgreSQL {major} wrote the data in {_cluster(home)}, and this is {POSTGRES_MAJOR}: "
+                "move it away, or set DATABASE_URL to a server that reads it."
+            )
 
     folder = _socket_folder(home)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -146,7 +150,7 @@ def needs_cluster(home: Path) -> bool:
 
 
 def initdb_command(home: Path) -> list[str]:
-    """Write the cluster beside its place and move it there whole: a start that was cut off leaves no half of one."""
+    """Write the cluster beside its place, then move it there whole: a start cut off leaves no half."""
     create = [*_as_ordinary_user(), _postgres_program("initdb"), f"--username={SUPERUSER}", "--auth=trust"]
     create += ["--encoding=UTF8", "--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     create += ["-D", str(_unfinished_cluster(home))]
@@ -209,7 +213,8 @@ def _create_database(home: Path) -> None:
 
 def _ask(home: Path, database: str, statement: str) -> int:
     """Answers with the number of rows."""
-    with psycopg.connect(_postgres_url(home, SUPERUSER, database), autocommit=True, connect_timeout=2) as connection:
+    url = _postgres_url(home, SUPERUSER, database)
+    with psycopg.connect(url, autocommit=True, connect_timeout=2) as connection:
         return connection.execute(statement.encode()).rowcount
 
 
@@ -244,21 +249,20 @@ def _unfinished_cluster(home: Path) -> Path:
 def _as_ordinary_user() -> list[str]:
     """PostgreSQL refuses to run as root.
 
-    As root it runs as `nobody`, which needs no new account, and keeps one capability, to pass the folders of the
-    virtual environment and of the home: those stay closed to others. The kernel forgets "end with your parent" when the
-    user changes, so it is asked for again here.
+    As root it runs as `nobody`, which needs no new account, and keeps one capability, to pass the folders of
+    the virtual environment and of the home: those stay closed to others. The kernel forgets "end with your
+    parent" when the user changes, so it is asked for again here.
     """
     if os.geteuid() != 0:
         return []
 
     program = shutil.which("setpriv")
     if program is None:
-        raise CannotEmbed("As root, PostgreSQL needs setpriv (Debian: util-linux): install it, or be another user.")
-    keep = "+dac_override"
-    return [program, "--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=INT"] + [
-        f"--inh-caps={keep}",
-        f"--ambient-caps={keep}",
-    ]
+        raise CannotEmbed(
+            "As root, PostgreSQL needs setpriv (Debian: util-linux): install it, or be another user."
+        )
+    nobody = ("--reuid=65534", "--regid=65534", "--clear-groups")
+    return [program, *nobody, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT"]
 
 
 def _postgres_program(name: str) -> str:
@@ -271,4 +275,6 @@ def _installed(package: str, program: str) -> Path:
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (Path(folder) / program).exists():
             return Path(folder) / program
-    raise CannotEmbed(f"{program} of the pip package {package} is missing: install CacheAI with its [server] extra.")
+    raise CannotEmbed(
+        f"{program} of the pip package {package} is missing: install CacheAI with its [server] extra."
+    )

@@ -1,9 +1,11 @@
 """Which processes run, in which order do they start, and how does none of them outlive the stack?
 
-Each process is a session of its own, so that it ends with everything it started. The kernel ends it should the
-supervisor be killed; what still escapes carries the home's name in its environment, and the next start ends that.
+Each process is a session of its own, so that it ends with everything it started. The kernel ends it should
+the supervisor be killed; what still escapes carries the home's name in its environment, and the next start
+ends that.
 """
 
+import contextlib
 import ctypes
 import enum
 import errno
@@ -155,7 +157,8 @@ class Supervisor:
 
     @property
     def pids(self) -> dict[str, int]:
-        return {child.process.name: child.popen.pid for child in self._children if child.popen and child.running}
+        running = [child for child in self._children if child.running]
+        return {child.process.name: child.popen.pid for child in running if child.popen}
 
     def start(self, processes: Sequence[Process], *, environment: Mapping[str, str], folder: Path) -> bool:
         """Start each as soon as what it needs is up. False: told to stop before all were."""
@@ -176,7 +179,8 @@ class Supervisor:
                 self._advance(child)
             self._all_up = all(child.state is State.UP for child in self._children)
             now = time.monotonic()
-            missing = ", ".join(child.process.name for child in self._children if child.state is State.STARTING)
+            starting = [child for child in self._children if child.state is State.STARTING]
+            missing = ", ".join(child.process.name for child in starting)
             if now - begun_at > PATIENCE_SECONDS:
                 raise Refused(f"Still not ready after {PATIENCE_SECONDS} s: {missing}. See {logs}.")
             if now - said_at > STILL_WAITING_SECONDS:
@@ -240,7 +244,7 @@ class Supervisor:
                 env=self._environment,
                 cwd=self._folder,
                 start_new_session=True,
-                preexec_fn=end_with_the_supervisor,  # noqa: PLW1509 (there are no threads here)
+                preexec_fn=end_with_the_supervisor,  # Safe: there are no threads here.
             )
 
     def _ended(self, child: _Child) -> None:
@@ -274,7 +278,7 @@ class Supervisor:
                 name = child.process.name
                 if name not in asked_at and name not in needed:
                     asked_at[name] = now
-                    _signal_group(child.popen.pid, child.process.stop_signal, leader_only=True)
+                    _signal(child.popen.pid, child.process.stop_signal)
                 if (
                     self._stop.impatient
                     or now - asked_at.get(name, now) > STOP_PATIENCE_SECONDS
@@ -311,21 +315,14 @@ class Supervisor:
                     os.truncate(child.log, 0)
 
 
-def _signal_group(pid: int, number: signal.Signals, *, leader_only: bool = False) -> None:
-    try:
-        if leader_only:
-            os.kill(pid, number)
-        else:
-            os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):  # Gone, or only zombies of another user are left.
-        pass
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # Gone; or macOS, and a zombie.
+        os.killpg(pid, number)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _marked(home: Path) -> list[int]:
