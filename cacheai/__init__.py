@@ -3,38 +3,42 @@
 `Client` and `AsyncClient` are openai's own, answered by CacheAI; `client.cache` is the cache itself.
 """
 
-from ._client import AsyncClient, Client
-from ._config import __version__
-from ._errors import (
-    APIError,
-    AuthenticationError,
-    CacheAIError,
-    CacheError,
-    ConfigurationError,
-    ConnectionError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    TimeoutError,
-    ValidationError,
-)
-from ._types import (
-    Candidate,
-    DeleteAnswer,
-    Entry,
-    EntryList,
-    FeedbackAnswer,
-    LookupAnswer,
-    ProviderStats,
-    PurgeAnswer,
-    PutAnswer,
-    PutManyAnswer,
-    PutResult,
-    QueryAnswer,
-    Signals,
-    Stats,
-    UpdateAnswer,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._client import AsyncClient, Client
+    from ._config import __version__
+    from ._errors import (
+        APIError,
+        AuthenticationError,
+        CacheAIError,
+        CacheError,
+        ConfigurationError,
+        ConnectionError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        TimeoutError,
+        ValidationError,
+    )
+    from ._types import (
+        Candidate,
+        DeleteAnswer,
+        Entry,
+        EntryList,
+        FeedbackAnswer,
+        LookupAnswer,
+        ProviderStats,
+        PurgeAnswer,
+        PutAnswer,
+        PutManyAnswer,
+        PutResult,
+        QueryAnswer,
+        Signals,
+        Stats,
+        UpdateAnswer,
+    )
 
 __all__ = [
     "APIError",
@@ -68,9 +72,25 @@ __all__ = [
     "__version__",
 ]
 
-# Tracebacks and pickles name a class where users import it. openai's own classes keep their home.
-for _name in __all__:
-    _member = globals()[_name]
-    if getattr(_member, "__module__", "").startswith(f"{__name__}."):
-        _member.__module__ = __name__
-del _name, _member
+
+def __getattr__(name: str) -> Any:
+    """Load the SDK on first use.
+
+    The server's processes import this package for their settings; openai's would cost each of them 40 MB and a
+    second, for nothing.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    for home in ("._errors", "._config", "._types", "._client"):
+        module = vars(import_module(home, __name__))
+        for member in module.keys() & set(__all__):
+            globals()[member] = module[member]
+            # Tracebacks and pickles name a class where users import it. openai's own keep their home.
+            if getattr(module[member], "__module__", "").startswith(f"{__name__}."):
+                module[member].__module__ = __name__
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return __all__
