@@ -4,8 +4,8 @@ Within a process identical calls wait on one Event. Across processes the first h
 
     cacheai:flight:<fingerprint>   <token> while under way, "landed" for a moment afterwards
 
-The lease is short and renewed while its holder lives, so that a dead leader's followers are promoted. Without Redis each
-process leads for itself.
+The lease is short and renewed while its holder lives, so that a dead leader's followers are promoted. Without Redis
+each process leads for itself.
 """
 
 import logging

@@ -37,11 +37,34 @@ _NEAR = (
 _ITERATIVE = "SET LOCAL hnsw.iterative_scan = relaxed_order; "
 _QUARANTINE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 
-_WRITTEN = (
-    "tenant_id, id, project_id, fingerprint, scope, caller_key, namespace, provider, model, endpoint, source, embedder, "
-    "vector, matchable, quarantined, body, size_bytes, usage, cost_usd, latency_ms, metadata, writer_id, created_at, "
-    "expires_at, hits, saved_usd"
-).split(", ")
+_WRITTEN = [
+    "tenant_id",
+    "id",
+    "project_id",
+    "fingerprint",
+    "scope",
+    "caller_key",
+    "namespace",
+    "provider",
+    "model",
+    "endpoint",
+    "source",
+    "embedder",
+    "vector",
+    "matchable",
+    "quarantined",
+    "body",
+    "size_bytes",
+    "usage",
+    "cost_usd",
+    "latency_ms",
+    "metadata",
+    "writer_id",
+    "created_at",
+    "expires_at",
+    "hits",
+    "saved_usd",
+]
 _PUT = (
     f"INSERT INTO entry ({', '.join(_WRITTEN)}) VALUES ("  # noqa: S608
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::halfvec, %s, false, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0) "
@@ -96,9 +119,7 @@ class PostgresStore:
                 raise CacheUnavailable(error.reason) from error
         return entry.id
 
-    def _read(
-        self, tenant_id: UUID, sql: str, values: Sequence[Any], *, settings: str = ""
-    ) -> list[tuple[Any, ...]]:
+    def _read(self, tenant_id: UUID, sql: str, values: Sequence[Any], *, settings: str = "") -> list[tuple[Any, ...]]:
         with self._breaker.watch():
             try:
                 return isolation.read(tenant_id, sql, values, deadline_seconds=READ_SECONDS, settings=settings)

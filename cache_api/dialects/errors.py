@@ -21,7 +21,7 @@ SERVER_ERROR = "api_error"
 
 
 @dataclass(eq=False)
-class Refused(Exception):  # noqa: N818 (a refusal, not a failure)
+class Refused(Exception):
     """A call we answer with an error of our own."""
 
     status: int

@@ -202,7 +202,8 @@ class ChatStreamTape:
     def end(self, *, complete: bool) -> None:
         if rest := self._events.rest:
             self._events.rest = b""
-            self.closing += self._pass(rest)
+            last = self._pass(rest)
+            self.closing += last
         chunks = self._read()
         joined = self._joined(chunks)
         self.heard = read_answer(joined) if joined else Heard()

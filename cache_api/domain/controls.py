@@ -1,8 +1,9 @@
 """What does the caller wish of the cache, in whichever of the known spellings?
 
-Our own headers begin with `X-CacheAI-`, the same wishes may stand in the body's object `cache`, and other systems' names
-are understood too. The strictest source wins: the shortest time, the highest floor, any "no". Where there is no order,
-our header comes first, then the body, then the others. A bad value is an error in our spellings and ignored in others'.
+Our own headers begin with `X-CacheAI-`, the same wishes may stand in the body's object `cache`, and other systems'
+names are understood too. The strictest source wins: the shortest time, the highest floor, any "no". Where there is no
+order, our header comes first, then the body, then the others. A bad value is an error in our spellings and ignored in
+others'.
 """
 
 import math
