@@ -20,9 +20,7 @@ def main() -> int:
     try:
         demo = DemoProvider(host=chosen.host, port=chosen.port)
     except OSError as error:
-        print(
-            f"demo provider: cannot listen on {chosen.host}:{chosen.port}: {error.strerror}", file=sys.stderr
-        )
+        print(f"demo provider: cannot listen on {chosen.host}:{chosen.port}: {error.strerror}", file=sys.stderr)
         return 1
     with demo:
         print(f"demo provider on {demo.base_url}", flush=True)

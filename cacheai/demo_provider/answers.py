@@ -17,6 +17,7 @@ WORDS_PER_PIECE = 3
 MOST_PIECES = 512  # A long answer comes in larger pieces, not in more.
 ECHOED_CHARACTERS = 160
 DEEPEST_SAMPLE = 6  # A schema may refer to itself.
+LONGEST_SAMPLE = 100
 
 # Near enough to a real tokenizer for plausible usage, and cheap.
 TOKEN = re.compile(r"\s*(?:\w{1,6}|[^\w\s])|\s+")
@@ -127,16 +128,14 @@ def _text(question: Question, behaviour: Behaviour, variant: int) -> str:
     if question.schema is not None:
         text = json.dumps(sample(question.schema, asked), ensure_ascii=False)
     else:
-        text = (
-            (known_answer(asked) or _paragraph(asked)) + (f" (choice {variant})" if variant else "") + NOTICE
-        )
+        text = (known_answer(asked) or _paragraph(asked)) + (f" (choice {variant})" if variant else "") + NOTICE
 
     if behaviour.half_utf8:
         text = "Ünïcödé 日本語 🙂 " + text
     if behaviour.chunks is not None:
         text = _at_least(text, len(text.split()), behaviour.chunks)
     if behaviour.body_bytes:
-        text = _at_least(text, len(text.encode()), behaviour.body_bytes)
+        text = _at_least(text, len(text.encode("utf-8", "replace")), behaviour.body_bytes)
     if behaviour.tokens is not None:
         text = _exactly(text, behaviour.tokens)
     return text
@@ -231,7 +230,8 @@ def _sample(schema: Any, root: Mapping[str, Any], asked: str, depth: int) -> Any
         named = properties.items() if isinstance(properties, dict) else ()
         return {name: _sample(inner, root, asked, depth + 1) for name, inner in named}
     if kind == "array":
-        count = max(1, int(schema.get("minItems") or 0))
+        least = schema.get("minItems")
+        count = min(max(1, least), LONGEST_SAMPLE) if isinstance(least, int) else 1
         return [_sample(schema.get("items", {"type": "string"}), root, asked, depth + 1)] * count
     return _simple_sample(kind, schema, asked)
 
@@ -239,7 +239,8 @@ def _sample(schema: Any, root: Mapping[str, Any], asked: str, depth: int) -> Any
 def _simple_sample(kind: object, schema: Mapping[str, Any], asked: str) -> Any:
     if kind in ("integer", "number"):
         number = re.search(r"-?\d{1,9}(?:\.\d{1,9})?", asked)
-        value = float(number[0]) if number else float(schema.get("minimum") or 1)
+        least = schema.get("minimum")
+        value = float(number[0] if number else least if isinstance(least, int | float) else 1)
         return int(value) if kind == "integer" or value.is_integer() else value
     if kind == "boolean":
         return True

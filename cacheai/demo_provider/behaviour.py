@@ -80,14 +80,14 @@ class Behaviour:
 
     def told(self, settings: Mapping[str, Any]) -> Self:
         """A wrong name or kind is refused: a test that mistypes must not pass for want of a fault."""
+        if not settings:
+            return self
         changes = {SHORT_NAMES.get(name, name): value for name, value in settings.items()}
         for name, value in changes.items():
             if name not in KINDS:
                 raise Refusal(400, f"Unknown demo setting: '{name}'.", code="unknown_demo_setting")
             if not isinstance(value, KINDS[name]) or (isinstance(value, bool) and bool not in KINDS[name]):
-                raise Refusal(
-                    400, f"Wrong kind of value for demo setting '{name}'.", code="wrong_demo_setting"
-                )
+                raise Refusal(400, f"Wrong kind of value for demo setting '{name}'.", code="wrong_demo_setting")
         if changes.get("content_encoding") not in (None, "gzip"):
             raise Refusal(400, "The demo setting 'content_encoding' is 'gzip' or null.")
         return replace(self, **changes)

@@ -83,9 +83,7 @@ class CallLog:
 
     def wait(self, *, arrived: int, ended: int, timeout_seconds: float) -> bool:
         with self._change:
-            return self._change.wait_for(
-                lambda: self._total >= arrived and self._ended >= ended, timeout_seconds
-            )
+            return self._change.wait_for(lambda: self._total >= arrived and self._ended >= ended, timeout_seconds)
 
     def report(self) -> dict[str, Any]:
         with self._change:

@@ -69,9 +69,7 @@ def _question(body: Json) -> Question:
         name = forced.get("name") if isinstance(forced, dict) else None
         tools = tuple(tool for tool in tools if tool.name == name)
         if not tools:
-            raise Refusal(
-                400, "Tool choice is not among the tools.", param="tool_choice", code="invalid_value"
-            )
+            raise Refusal(400, "Tool choice is not among the tools.", param="tool_choice", code="invalid_value")
     return Question(
         text=question_text(body),
         prompt_tokens=prompt_tokens([text_of(message.get("content")) for message in messages]),
@@ -246,9 +244,7 @@ def complete(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
     usage_asked = check_stream_options(body)
     prompts = _prompts(body)
     if not prompts:
-        raise Refusal(
-            400, "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
-        )
+        raise Refusal(400, "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter")
     wanted = checked_count(body, "n", most=128) or 1
     shared = Question("", 0, checked_count(body, "max_tokens"), checked_stops(body, "stop"))
     answers = [
@@ -259,11 +255,7 @@ def complete(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
     usage = openai_usage(sum(map(count_tokens, prompts)), answers, behaviour)
     if body.get("stream"):
         return Stream(_completion_events(body, answers, usage, behaviour, stamp, usage_asked), BROKEN)
-    echoed = (
-        [prompt for prompt in prompts for _ in range(wanted)]
-        if body.get("echo") is True
-        else [""] * len(answers)
-    )
+    echoed = [prompt for prompt in prompts for _ in range(wanted)] if body.get("echo") is True else [""] * len(answers)
     choices = [
         _text_choice(index, echo + answer.text, answer.ending)
         for index, (echo, answer) in enumerate(zip(echoed, answers, strict=True))

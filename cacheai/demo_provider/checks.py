@@ -7,10 +7,8 @@ from cacheai.demo_provider.refusals import Refusal
 from cacheai.demo_provider.reply import Json
 
 OPENAI_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-FOREIGN_FIELDS = (
-    "cache",
-    "cacheai",
-)  # No provider takes these; a gateway that has its own must take them out.
+# No provider takes these; a gateway that has its own must take them out.
+FOREIGN_FIELDS = ("cache", "cacheai")
 
 
 def check_common(body: Json, *, hottest: float = 2.0) -> None:
@@ -18,15 +16,11 @@ def check_common(body: Json, *, hottest: float = 2.0) -> None:
         if field in body:
             raise Refusal(400, f"Unknown parameter: '{field}'.", param=field, code="unknown_parameter")
     if not isinstance(body.get("model"), str) or not body["model"]:
-        raise Refusal(
-            400, "you must provide a model parameter", param="model", code="missing_required_parameter"
-        )
+        raise Refusal(400, "you must provide a model parameter", param="model", code="missing_required_parameter")
     check_number(body, "temperature", 0, hottest)
     check_number(body, "top_p", 0, 1)
     if not isinstance(body.get("stream"), bool | None):
-        raise Refusal(
-            400, "Invalid type for 'stream': expected a boolean.", param="stream", code="invalid_type"
-        )
+        raise Refusal(400, "Invalid type for 'stream': expected a boolean.", param="stream", code="invalid_type")
 
 
 def check_stream_options(body: Json) -> bool:
@@ -50,13 +44,9 @@ def check_number(body: Json, field: str, least: float, most: float) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Refusal(
-            400, f"Invalid type for '{field}': expected a number.", param=field, code="invalid_type"
-        )
+        raise Refusal(400, f"Invalid type for '{field}': expected a number.", param=field, code="invalid_type")
     if not least <= value <= most:  # Also refuses NaN.
-        raise Refusal(
-            400, f"Invalid '{field}': must be between {least} and {most}.", param=field, code="invalid_value"
-        )
+        raise Refusal(400, f"Invalid '{field}': must be between {least} and {most}.", param=field, code="invalid_value")
 
 
 def checked_count(body: Json, *fields: str, most: int = 1_000_000) -> int | None:
@@ -66,9 +56,7 @@ def checked_count(body: Json, *fields: str, most: int = 1_000_000) -> int | None
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
-            raise Refusal(
-                400, f"Invalid type for '{field}': expected an integer.", param=field, code="invalid_type"
-            )
+            raise Refusal(400, f"Invalid type for '{field}': expected an integer.", param=field, code="invalid_type")
         if not 1 <= value <= most:
             raise Refusal(400, f"Invalid '{field}': out of range.", param=field, code="integer_out_of_range")
         return value
@@ -85,26 +73,18 @@ def checked_messages(body: Json, roles: Collection[str] = OPENAI_ROLES) -> list[
             code="missing_required_parameter",
         )
     if not isinstance(messages, list) or not messages:
-        raise Refusal(
-            400, "Invalid 'messages': expected a non-empty array.", param="messages", code="empty_array"
-        )
+        raise Refusal(400, "Invalid 'messages': expected a non-empty array.", param="messages", code="empty_array")
     for place, message in enumerate(messages):
         where = f"messages[{place}]"
         if not isinstance(message, dict):
-            raise Refusal(
-                400, f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type"
-            )
+            raise Refusal(400, f"Invalid type for '{where}': expected an object.", param=where, code="invalid_type")
         role = message.get("role")
         if not isinstance(role, str) or role not in roles:
-            raise Refusal(
-                400, f"Invalid value for '{where}.role'.", param=f"{where}.role", code="invalid_value"
-            )
+            raise Refusal(400, f"Invalid value for '{where}.role'.", param=f"{where}.role", code="invalid_value")
         if not isinstance(message.get("content"), str | list | None) or (
             message.get("content") is None and role in ("user", "system", "developer")
         ):
-            raise Refusal(
-                400, f"Invalid value for '{where}.content'.", param=f"{where}.content", code="invalid_type"
-            )
+            raise Refusal(400, f"Invalid value for '{where}.content'.", param=f"{where}.content", code="invalid_type")
     return messages
 
 

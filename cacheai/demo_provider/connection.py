@@ -14,14 +14,14 @@ from http import HTTPStatus
 from itertools import pairwise
 from typing import Self
 
+import orjson
+
 from cacheai.demo_provider.behaviour import Behaviour
 from cacheai.demo_provider.refusals import Refusal
 from cacheai.demo_provider.reply import Event
 
 RECEIVE_BYTES = 65_536
-GATHERED_BYTES = (
-    65_536  # Without a delay between them events leave together: one write is cheap, many are not.
-)
+GATHERED_BYTES = 65_536  # Without a delay between them events leave together: one write is cheap, many are not.
 MOST_HEAD_BYTES = 65_536
 HALF_EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"\xe6\x97'  # Two thirds of a character.
 MOST_BODY_BYTES = 64 * 1024 * 1024
@@ -70,9 +70,7 @@ class Connection:
         if len(request_line) != 3:
             raise Refusal(400, "This is no HTTP request.")
         method, target, version = request_line
-        headers = {
-            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
-        }
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         if headers.get("expect", "").lower() == "100-continue":
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         path, _, query = target.partition("?")
@@ -226,7 +224,11 @@ class Connection:
 
 
 def json_bytes(value: object) -> bytes:
-    """As providers send it: compact, characters as they are. Half a surrogate pair is no character."""
+    """As providers send it: compact, characters as they are."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # Half a surrogate pair or a huge number, which an answer may repeat.
+        pass
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -255,9 +257,7 @@ def _pieces(data: bytes, behaviour: Behaviour) -> list[bytes]:
 
 def _head(status: int, headers: Mapping[str, str]) -> bytes:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status} {_reason(status)}\r\nDate: {_date(int(time.time()))}\r\n{lines}\r\n".encode(
-        "latin-1"
-    )
+    return f"HTTP/1.1 {status} {_reason(status)}\r\nDate: {_date(int(time.time()))}\r\n{lines}\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=2)

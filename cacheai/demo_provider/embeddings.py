@@ -25,9 +25,7 @@ def answer(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
     check_common(body)
     inputs = _inputs(body)
     if not inputs:
-        raise Refusal(
-            400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
-        )
+        raise Refusal(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
     dimensions = checked_count(body, "dimensions", most=4096) or DIMENSIONS
     packed = body.get("encoding_format") == "base64"
     texts = [text if isinstance(text, str) else " ".join(map(str, text)) for text in inputs]

@@ -25,9 +25,7 @@ __all__ = ["answer", "count", "question_text"]
 ROLES = ("user", "assistant")
 ENDINGS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 SIGNATURE = "ZGVtby1zaWduYXR1cmU="
-BROKEN = Event(
-    {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, name="error"
-)
+BROKEN = Event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, name="error")
 
 
 def answer(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
@@ -113,9 +111,7 @@ def _blocks(body: Json, composed: Answer, stamp: Stamp) -> list[Json]:
         blocks.append({"type": "text", "text": composed.text})
     for place, call in enumerate(composed.tool_calls):
         known = f"toolu_{stamp.token}{place:02d}"
-        blocks.append(
-            {"type": "tool_use", "id": known, "name": call.name, "input": json.loads(call.arguments)}
-        )
+        blocks.append({"type": "tool_use", "id": known, "name": call.name, "input": json.loads(call.arguments)})
     return blocks
 
 
@@ -157,9 +153,7 @@ def _block_deltas(block: Json, composed: Answer, arguments: list[str]) -> tuple[
             return block | {"text": ""}, [{"type": "text_delta", "text": piece} for piece in composed.pieces]
         case _:
             parts = ["", *arguments]
-            return block | {"input": {}}, [
-                {"type": "input_json_delta", "partial_json": part} for part in parts
-            ]
+            return block | {"input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in parts]
 
 
 def _halves(text: str) -> list[str]:

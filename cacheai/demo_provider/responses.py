@@ -71,9 +71,7 @@ def answer(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
 def _question(body: Json) -> Question:
     asked = body.get("input")
     if not isinstance(asked, str | list) or not asked:
-        raise Refusal(
-            400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter"
-        )
+        raise Refusal(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
     items = checked_list(body, "input", _is_object) if isinstance(asked, list) else []
     texts = [asked] if isinstance(asked, str) else [text_of(item.get("content")) for item in items]
     given = checked_list(body, "tools", _is_object)

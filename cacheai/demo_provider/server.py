@@ -201,9 +201,7 @@ class DemoProvider:
 class _Exchange:
     """One call and what it is answered."""
 
-    def __init__(
-        self, connection: Connection, received: Received, call: SeenCall, behaviour: Behaviour
-    ) -> None:
+    def __init__(self, connection: Connection, received: Received, call: SeenCall, behaviour: Behaviour) -> None:
         self._connection = connection
         self._received = received
         self._call = call
