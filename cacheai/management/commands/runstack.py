@@ -1,0 +1,223 @@
+"""Which processes make the stack, and what may a newcomer paste once it is up?"""
+
+import contextlib
+import errno
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from cacheai import embedded
+from cacheai.supervisor import Process, Refused, StopRequest, Supervisor
+
+DEFAULT_PORT = 8080
+# Below the supervisor's own patience: what is being answered may end, a stream of minutes may not hold up Ctrl-C.
+GRACEFUL_SECONDS = 3
+READY_TIMEOUT_SECONDS = 2
+WELCOME = """
+CacheAI is ready.
+
+  Dashboard   {dashboard_url}
+  Sign in     {email}   {password}
+  API key     {api_key}
+  Processes   {home}/logs
+
+Paste one of these; asked a second time, the answer comes from the cache:
+
+curl {root}/v1/chat/completions -H "Authorization: Bearer {api_key}" -H "Content-Type: application/json" \
+-d '{{"model": "demo-small", "messages": [{{"role": "user", "content": "What is a semantic cache?"}}]}}'
+
+{python} -c 'from cacheai import Client; print(Client(api_key="{api_key}", base_url="{base_url}")\
+.chat.completions.create(model="demo-small", messages=[{{"role": "user", "content": "What is a semantic cache?"}}])\
+.choices[0].message.content)'
+
+Ctrl-C stops everything; the data stays in {home}.
+"""
+
+
+class Command(BaseCommand):
+    help = "Start every process of CacheAI on this machine, PostgreSQL and Redis too where no URL names them."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+
+    def handle(self, *_: Any, host: str, port: int, **__: Any) -> None:
+        home = settings.HOME
+        (home / "ready.json").unlink(missing_ok=True)
+        try:
+            with StopRequest() as stop, Supervisor(home, say=self._say, stop=stop) as supervisor:
+                self._run(supervisor, home, host, port)
+                self._say("Stopping.")
+        except (Refused, embedded.CannotEmbed) as reason:
+            raise CommandError(str(reason)) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise CommandError(f"The disk of {home} is full: make room and start again.") from None
+        finally:
+            (home / "ready.json").unlink(missing_ok=True)
+
+    def _run(self, supervisor: Supervisor, home: Path, host: str, port: int) -> None:
+        port = free_port(host, port)
+        root = f"http://{_dialled(host)}:{port}"
+        demo_url = f"http://127.0.0.1:{_demo_port()}/v1"
+        self._say(f"Starting CacheAI on {root} (data and logs: {home})")
+
+        environment = {
+            **os.environ,
+            "CACHEAI_HOME": str(home),
+            "CACHEAI_BASE_URL": root,
+            "CACHEAI_DEMO_URL": demo_url,
+        }
+        processes = stack(home, host=host, port=port, demo_port=urlsplit(demo_url).port or 0)
+        if not supervisor.start(processes, environment=environment, folder=settings.BASE_DIR):
+            return
+
+        demo = _follow_the_port(home / "demo.json", root)
+        show = partial(_show, home, supervisor, {"base_url": demo["base_url"], "demo_url": demo_url})
+        show()
+        self._say(WELCOME.format(**demo, root=root, home=home, python=sys.executable))
+        supervisor.watch(changed=show)
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError):  # The terminal is gone; the processes still have to be ended.
+            self.stdout.write(line)
+            self.stdout.flush()
+
+
+def stack(home: Path, *, host: str, port: int, demo_port: int) -> list[Process]:
+    data = data_processes(home)
+    has_data = frozenset(process.name for process in data)
+    has_tables = has_data | {"migrate"}
+    python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
+
+    def worker(queue: str, pool: str, size: int, *, after: frozenset[str]) -> Process:
+        what = (f"--queues={queue}", f"--hostname={queue}@%h", f"--pool={pool}", f"--concurrency={size}")
+        quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+        return Process(queue, (python, "-m", "celery", "-A", "cacheai", "worker", *what, *quiet), after)
+
+    beat = ("-A", "cacheai", "beat", f"--schedule={home / 'beat'}", "--pidfile=")
+    return [
+        *data,
+        Process("migrate", (python, manage, "migrate", "--database=owner", "--no-input"), has_data, once=True),
+        Process("createdemo", (python, manage, "createdemo"), has_tables, once=True),
+        Process("demo", (python, "-m", "cacheai.demo_provider", f"--port={demo_port}")),
+        # The model takes longest to load, and it needs no table: it begins as soon as there is a queue.
+        worker("embed", "threads", 2, after=has_data),
+        worker("accounting", "prefork", 1, after=has_tables),
+        worker("default", "prefork", 1, after=has_tables),
+        Process("beat", (python, "-m", "celery", *beat), has_tables),
+        Process("web", _gunicorn(host, port), has_tables, ready=partial(web_ready, host, port)),
+    ]
+
+
+def data_processes(home: Path) -> list[Process]:
+    """PostgreSQL and Redis, each only where no URL names another."""
+    ours = embedded.addresses(home)
+    processes = []
+    if ours.owner_url == settings.DATABASE_URL:
+        embedded.prepare(home)
+        if embedded.needs_cluster(home):
+            processes.append(Process("initdb", embedded.initdb_command(home), once=True))
+        processes.append(
+            Process(
+                "postgres",
+                embedded.postgres_command(home),
+                frozenset(process.name for process in processes),
+                ready=partial(embedded.postgres_ready, home),
+                stop_signal=signal.SIGINT,  # PostgreSQL's "do not wait for clients"; SIGTERM would.
+            )
+        )
+    if ours.redis_url == settings.REDIS_URL:
+        embedded.prepare(home)
+        ready = partial(embedded.redis_ready, home)
+        processes.append(Process("redis", embedded.redis_command(home), ready=ready))
+    return processes
+
+
+def web_ready(host: str, port: int) -> bool:
+    """Up, and the embedding model answers: until then a question in other words would be a miss."""
+    connection = http.client.HTTPConnection(_dialled(host), port, timeout=READY_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        response = connection.getresponse()
+        body = response.read()
+        return response.status == http.HTTPStatus.OK and not any(
+            str(part).startswith("embed") for part in json.loads(body)["degraded"]
+        )
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def free_port(host: str, port: int) -> int:
+    """The port itself if it is free, or any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Refused(
+                    f"Port {port} of {host} is taken. Stop what listens there, or choose another: "
+                    f"CACHEAI_PORT={port + 1} make run"
+                ) from None
+            raise Refused(f"Cannot listen on port {port} of {host}: {error.strerror or error}.") from None
+        return int(probe.getsockname()[1])
+
+
+def _demo_port() -> int:
+    """The one the settings name; another where it is taken, by another stack perhaps."""
+    try:
+        return free_port("127.0.0.1", urlsplit(settings.DEMO_URL).port or 0)
+    except Refused:
+        return free_port("127.0.0.1", 0)
+
+
+def _gunicorn(host: str, port: int) -> tuple[str, ...]:
+    threads = ("-k", "gthread", f"--workers={settings.WEB_WORKERS}", f"--threads={settings.WEB_THREADS}")
+    times = ("--timeout=60", f"--graceful-timeout={GRACEFUL_SECONDS}", "--keep-alive=75")
+    # The control socket's default path would be one for all stacks of this user.
+    more = (*threads, *times, "--no-control-socket")
+    return (sys.executable, "-m", "gunicorn", "cacheai.wsgi", f"--bind={host}:{port}", *more)
+
+
+def _dialled(host: str) -> str:
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
+
+
+def _follow_the_port(path: Path, root: str) -> dict[str, str]:
+    """The demo's file is written on the first start; its addresses are this start's."""
+    demo: dict[str, str] = json.loads(path.read_text())
+    demo |= {"base_url": f"{root}/v1", "dashboard_url": f"{root}/"}
+    _write(path, demo)
+    return demo
+
+
+def _show(home: Path, supervisor: Supervisor, addresses: dict[str, str]) -> None:
+    _write(home / "ready.json", {**addresses, "pids": supervisor.pids})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Whole or not at all, and for this user alone."""
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(content, file, indent=2)
+        Path(draft).replace(path)
+    except OSError:
+        Path(draft).unlink(missing_ok=True)
+        raise
