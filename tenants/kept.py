@@ -22,7 +22,7 @@ class _Item(Generic[V]):
 
 
 class Kept(Generic[K, V]):
-    """Answers that are asked for again when older than `fresh_seconds`, and used up to `usable_seconds` in an outage."""
+    """Answers asked for again when older than `fresh_seconds`, and in an outage used up to `usable_seconds`."""
 
     def __init__(
         self,

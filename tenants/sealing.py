@@ -27,7 +27,7 @@ PLAIN_MAX_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct(">BI")
 _OVERHEAD_BYTES = _HEADER.size + NONCE_BYTES + TAG_BYTES
 
-# A (de)compressor serves one thread at a time and keeps up to a megabyte: threads take turns instead of owning one each.
+# A (de)compressor serves one thread at a time and keeps up to a megabyte: threads share them, none owns one.
 _compressors: list[zstandard.ZstdCompressor] = []
 _decompressors: list[zstandard.ZstdDecompressor] = []
 

@@ -49,7 +49,12 @@ def user_create(*, email: str, password: str | None = None) -> User:
     return User.objects.create_user(email, password)
 
 
-def tenant_create(*, name: str, limits: Limits = Limits()) -> UUID:  # noqa: B008 (frozen)
+def password_set(*, user: User, password: str) -> None:
+    user.set_password(password)
+    user.save(update_fields=["password"])
+
+
+def tenant_create(*, name: str, limits: Limits = Limits()) -> UUID:
     tenant_id = uuid4()
     with as_tenant(tenant_id):
         Tenant.objects.create(
@@ -132,16 +137,18 @@ def key_revoke(*, tenant_id: UUID, key_id: UUID) -> None:
 
 def keys_matching(name: str) -> list[ApiKey]:
     """An operator's search across tenants: by a key's id, its first characters, or the key itself."""
-    by_name = Q(hint=keys.hint(name))
+    with as_owner():
+        return list(ApiKey.objects.filter(_named(name), revoked_at=None))
+
+
+def _named(name: str) -> Q:
     if keys.is_well_formed(name):
         peppers = keys.read_versions(settings.CACHEAI_KEY_PEPPERS)
-        by_name = Q(digest__in=[keys.digest(name, pepper.secret) for pepper in peppers])
+        return Q(digest__in=[keys.digest(name, pepper.secret) for pepper in peppers])
     try:
-        by_name = Q(id=UUID(name))
+        return Q(id=UUID(name))
     except ValueError:
-        pass
-    with as_owner():
-        return list(ApiKey.objects.filter(by_name, revoked_at=None))
+        return Q(hint=name)
 
 
 def provider_key_put(*, tenant_id: UUID, provider: str, secret: str, base_url: str = "") -> None:

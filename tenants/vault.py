@@ -26,7 +26,7 @@ PROVIDER_KEY_USABLE_SECONDS = 900
 
 TEXT, DIGEST = "text", "digest"
 
-__all__ = ["Corrupt", "ProviderSecret", "VaultUnavailable"]
+__all__ = ["Corrupt", "ProviderSecret", "VaultUnavailable", "WrongMasterKey"]
 
 
 class VaultUnavailable(DatabaseUnavailable):

@@ -1,0 +1,69 @@
+"""Make what a newcomer needs on the first start, and write down how to reach it."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from tenants import selectors, services
+from tenants.models import User
+from tenants.services import Limits
+
+EMAIL = "demo@cacheai.local"
+NAME = "Demo"
+MODEL = "demo-small"
+# Generous: the demo is there to be tried, benchmarked and replayed to.
+LIMITS = Limits(plan="demo", rpm=100_000, requests_included=10_000_000, requests_hard=False, entries_max=1_000_000)
+
+
+class Command(BaseCommand):
+    help = "Make the demo tenant, project, key and sign-in once; later starts only bring the addresses up to date."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--base-url", required=True, help="where SDKs go, with /v1")
+        parser.add_argument("--dashboard-url", required=True)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        path = settings.HOME / "demo.json"
+        demo = _written(path) or _made()
+        demo |= {"base_url": options["base_url"], "dashboard_url": options["dashboard_url"]}
+        _write(path, demo)
+
+
+def _written(path: Path) -> dict[str, str] | None:
+    """What an earlier start wrote, if its key still works."""
+    try:
+        demo: dict[str, str] = json.loads(path.read_text())
+        return demo if services.keys_matching(demo["api_key"]) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _made() -> dict[str, str]:
+    """Also after demo.json was lost: then there is a new key, and a new password."""
+    password = secrets.token_urlsafe(12)
+    user = User.objects.filter(email=EMAIL).first() or services.user_create(email=EMAIL)
+    services.password_set(user=user, password=password)
+
+    owned = [one for one in selectors.memberships_of(user_id=user.id) if one.tenant_name == NAME]
+    tenant_id = owned[0].tenant_id if owned else services.tenant_create(name=NAME, limits=LIMITS)
+    services.member_add(tenant_id=tenant_id, user_id=user.id, role="owner")
+    projects = selectors.projects_of(tenant_id=tenant_id)
+    project_id = (
+        projects[0].id if projects else services.project_create(tenant_id=tenant_id, name=NAME, default_model=MODEL)
+    )
+    key = services.key_create(tenant_id=tenant_id, project_id=project_id, name=NAME, created_by=user.id)
+    return {"api_key": key.secret, "email": EMAIL, "password": password}
+
+
+def _write(path: Path, demo: dict[str, str]) -> None:
+    """Moved into place whole: a start that is cut off leaves the old file."""
+    draft = path.with_suffix(".new")
+    with open(draft, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        json.dump(demo, file, indent=2)
+        file.write("\n")
+    draft.replace(path)
