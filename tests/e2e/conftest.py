@@ -1,0 +1,141 @@
+"""The stack as `make run` starts it, in a home of its own, shared by the tests that do not break it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 180
+STOP_SECONDS = 15
+
+
+@dataclass
+class Stack:
+    """A running service and the demo provider behind it."""
+
+    home: Path
+    base_url: str
+    api_key: str
+    demo_url: str
+    process: "subprocess.Popen[bytes]" = field(repr=False)
+
+    @property
+    def root(self) -> str:
+        return self.base_url.removesuffix("/v1")
+
+    def pids(self) -> dict[str, int]:
+        pids: dict[str, int] = json.loads((self.home / "ready.json").read_text())["pids"]
+        return pids
+
+    def client(self, **headers: str) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {self.api_key}", **headers},
+            timeout=60,
+        )
+
+    def chat(self, question: str, *, stream: bool = False, headers: Any = None, **body: Any) -> httpx.Response:
+        """One call; whatever else it says, it names the demo model."""
+        whole = {"model": "demo-small", "messages": [{"role": "user", "content": question}], "stream": stream, **body}
+        with self.client(**(headers or {})) as client:
+            return client.post("/chat/completions", json=whole)
+
+    def control(self, **settings: Any) -> Any:
+        """Tell the demo provider how to behave from now on."""
+        response = httpx.post(self.demo_url.removesuffix("/v1") + "/control", json=settings, timeout=30)
+        response.raise_for_status()
+        return response.json()
+
+    def upstream_calls(self) -> list[Any]:
+        calls: list[Any] = httpx.get(self.demo_url.removesuffix("/v1") + "/control", timeout=30).json()["calls"]
+        return calls
+
+    def asked_upstream(self, question: str) -> int:
+        """How often the provider was asked this, by what it kept of each call."""
+        return sum(question in json.dumps(call) for call in self.upstream_calls())
+
+    def manage(self, *arguments: str) -> str:
+        """A management command against this stack."""
+        environment = {**os.environ, "CACHEAI_HOME": str(self.home), "CACHEAI_DEMO_URL": self.demo_url}
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text(errors="replace") for path in sorted((self.home / "logs").glob("*.log")))
+
+
+def start(home: Path, **environment: str) -> Stack:
+    """Raises AssertionError with what the stack said, if it does not come up."""
+    out = home / "terminal.log"
+    with out.open("wb") as terminal:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "runstack", "--port", "0"],
+            cwd=ROOT,
+            env={**os.environ, "CACHEAI_HOME": str(home), **environment},
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    ready = home / "ready.json"
+    ends = time.monotonic() + START_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > ends:
+            stop_process(process)
+            raise AssertionError(f"the stack did not start:\n{out.read_text()}")
+        time.sleep(0.1)
+    told = json.loads(ready.read_text())
+    demo = json.loads((home / "demo.json").read_text())
+    return Stack(home, demo["base_url"], demo["api_key"], told["demo_url"], process)
+
+
+def stop_process(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="cacheai-e2e-"))
+    running = start(home)
+    yield running
+    stop_process(running.process)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[Stack]:
+    """A stack whose parts this module may kill."""
+    home = Path(tempfile.mkdtemp(prefix="cacheai-own-"))
+    running = start(home)
+    yield running
+    stop_process(running.process)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _well_behaved_provider(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test inherits the provider's moods of another."""
+    yield
+    for name in ("stack", "own_stack"):
+        if name in request.fixturenames:
+            request.getfixturevalue(name).control(reset=True)
