@@ -36,7 +36,16 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
 from cache_api.domain.signals import Signals, signals_of
 from cache_api.domain.usage import Usage, estimated_usage
-from cache_api.ports import Arriving, CacheUnavailable, Embedder, Flights, Ledger, Store, UpstreamError, UpstreamUnreachable
+from cache_api.ports import (
+    Arriving,
+    CacheUnavailable,
+    Embedder,
+    Flights,
+    Ledger,
+    Store,
+    UpstreamError,
+    UpstreamUnreachable,
+)
 
 CANDIDATES = 5
 CACHE_BUDGET_SECONDS = 0.25  # all parts of ours together, per call

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from cache_api import selectors
-from tenants.selectors import projects_of_person
+from tenants.selectors import memberships_of, projects_of
 
 DAYS = 7
 
@@ -21,10 +21,12 @@ def overview(http: HttpRequest) -> HttpResponse:
     person = UUID(str(http.user.pk))
     blocks = [
         {
+            "tenant": membership.tenant_name,
             "project": project,
             "stats": selectors.stats(project.tenant_id, project.id, now - timedelta(days=DAYS), now),
         }
-        for project in projects_of_person(person)
+        for membership in memberships_of(user_id=person)
+        for project in projects_of(tenant_id=membership.tenant_id)
     ]
     return render(http, "dashboard/overview.html", {"blocks": blocks, "days": DAYS, "root": root_of(http)})
 

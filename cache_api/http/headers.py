@@ -4,8 +4,9 @@ import math
 import time
 from collections.abc import Mapping
 
-from cache_api.domain.signals import Signals
 from tenants.throttling import Rate
+
+from cache_api.domain.signals import Signals
 
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -88,5 +89,5 @@ def _span(seconds: int) -> str:
     return f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
 
 
-def _word(value: bool) -> str:  # noqa: FBT001
+def _word(value: bool) -> str:
     return "true" if value else "false"

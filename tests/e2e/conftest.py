@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 180
@@ -39,27 +39,24 @@ class Stack:
         pids: dict[str, int] = json.loads((self.home / "ready.json").read_text())["pids"]
         return pids
 
-    def client(self, **headers: str) -> httpx.Client:
-        return httpx.Client(
-            base_url=self.base_url,
-            headers={"Authorization": f"Bearer {self.api_key}", **headers},
-            timeout=60,
-        )
+    def call(self, method: str, path: str, *, headers: Any = None, **options: Any) -> requests.Response:
+        """An endpoint under /v1, with the demo key."""
+        headers = {"Authorization": f"Bearer {self.api_key}", **(headers or {})}
+        return requests.request(method, self.base_url + path, headers=headers, timeout=60, **options)
 
-    def chat(self, question: str, *, stream: bool = False, headers: Any = None, **body: Any) -> httpx.Response:
+    def chat(self, question: str, *, stream: bool = False, headers: Any = None, **body: Any) -> requests.Response:
         """One call; whatever else it says, it names the demo model."""
         whole = {"model": "demo-small", "messages": [{"role": "user", "content": question}], "stream": stream, **body}
-        with self.client(**(headers or {})) as client:
-            return client.post("/chat/completions", json=whole)
+        return self.call("POST", "/chat/completions", headers=headers, json=whole)
 
     def control(self, **settings: Any) -> Any:
         """Tell the demo provider how to behave from now on."""
-        response = httpx.post(self.demo_url.removesuffix("/v1") + "/control", json=settings, timeout=30)
+        response = requests.post(self.demo_url.removesuffix("/v1") + "/control", json=settings, timeout=30)
         response.raise_for_status()
         return response.json()
 
     def upstream_calls(self) -> list[Any]:
-        calls: list[Any] = httpx.get(self.demo_url.removesuffix("/v1") + "/control", timeout=30).json()["calls"]
+        calls: list[Any] = requests.get(self.demo_url.removesuffix("/v1") + "/control", timeout=30).json()["calls"]
         return calls
 
     def asked_upstream(self, question: str) -> int:
