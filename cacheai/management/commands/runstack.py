@@ -55,10 +55,13 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, host: str, port: int, **__: Any) -> None:
         home = settings.HOME
-        (home / "ready.json").unlink(missing_ok=True)
         try:
             with StopRequest() as stop, Supervisor(home, say=self._say, stop=stop) as supervisor:
-                self._run(supervisor, home, host, port)
+                (home / "ready.json").unlink(missing_ok=True)  # A killed supervisor's.
+                try:
+                    self._run(supervisor, home, host, port)
+                finally:
+                    (home / "ready.json").unlink(missing_ok=True)
                 self._say("Stopping.")
         except (Refused, embedded.CannotEmbed) as reason:
             raise CommandError(str(reason)) from None
@@ -66,26 +69,20 @@ class Command(BaseCommand):
             if error.errno != errno.ENOSPC:
                 raise
             raise CommandError(f"The disk of {home} is full: make room and start again.") from None
-        finally:
-            (home / "ready.json").unlink(missing_ok=True)
 
     def _run(self, supervisor: Supervisor, home: Path, host: str, port: int) -> None:
         port = free_port(host, port)
         root = f"http://{_dialled(host)}:{port}"
-        demo_url = f"http://127.0.0.1:{_demo_port()}/v1"
+        demo_port = _demo_port()
+        demo_url = f"http://127.0.0.1:{demo_port}/v1"
         self._say(f"Starting CacheAI on {root} (data and logs: {home})")
 
-        environment = {
-            **os.environ,
-            "CACHEAI_HOME": str(home),
-            "CACHEAI_BASE_URL": root,
-            "CACHEAI_DEMO_URL": demo_url,
-        }
-        processes = stack(home, host=host, port=port, demo_port=urlsplit(demo_url).port or 0)
+        environment = {**os.environ, "CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
+        processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port)
         if not supervisor.start(processes, environment=environment, folder=settings.BASE_DIR):
             return
 
-        demo = _follow_the_port(home / "demo.json", root)
+        demo: dict[str, str] = json.loads((home / "demo.json").read_text())
         show = partial(_show, home, supervisor, {"base_url": demo["base_url"], "demo_url": demo_url})
         show()
         self._say(WELCOME.format(**demo, root=root, home=home, python=sys.executable))
@@ -97,7 +94,7 @@ class Command(BaseCommand):
             self.stdout.flush()
 
 
-def stack(home: Path, *, host: str, port: int, demo_port: int) -> list[Process]:
+def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
     data = data_processes(home)
     has_data = frozenset(process.name for process in data)
     has_tables = has_data | {"migrate"}
@@ -108,18 +105,19 @@ def stack(home: Path, *, host: str, port: int, demo_port: int) -> list[Process]:
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
         return Process(queue, (python, "-m", "celery", "-A", "cacheai", "worker", *what, *quiet), after)
 
+    reached = (f"--base-url={root}/v1", f"--dashboard-url={root}/")
     beat = ("-A", "cacheai", "beat", f"--schedule={home / 'beat'}", "--pidfile=")
     return [
         *data,
         Process("migrate", (python, manage, "migrate", "--database=owner", "--no-input"), has_data, once=True),
-        Process("createdemo", (python, manage, "createdemo"), has_tables, once=True),
+        Process("createdemo", (python, manage, "createdemo", *reached), has_tables, once=True),
         Process("demo", (python, "-m", "cacheai.demo_provider", f"--port={demo_port}")),
         # The model takes longest to load, and it needs no table: it begins as soon as there is a queue.
         worker("embed", "threads", 2, after=has_data),
         worker("accounting", "prefork", 1, after=has_tables),
         worker("default", "prefork", 1, after=has_tables),
         Process("beat", (python, "-m", "celery", *beat), has_tables),
-        Process("web", _gunicorn(host, port), has_tables, ready=partial(web_ready, host, port)),
+        Process("web", _gunicorn(bind), has_tables, ready=partial(web_ready, root)),
     ]
 
 
@@ -147,9 +145,9 @@ def data_processes(home: Path) -> list[Process]:
     return processes
 
 
-def web_ready(host: str, port: int) -> bool:
+def web_ready(root: str) -> bool:
     """Up, and the embedding model answers: until then a question in other words would be a miss."""
-    connection = http.client.HTTPConnection(_dialled(host), port, timeout=READY_TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(urlsplit(root).netloc, timeout=READY_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
@@ -187,24 +185,17 @@ def _demo_port() -> int:
         return free_port("127.0.0.1", 0)
 
 
-def _gunicorn(host: str, port: int) -> tuple[str, ...]:
+def _gunicorn(bind: str) -> tuple[str, ...]:
     threads = ("-k", "gthread", f"--workers={settings.WEB_WORKERS}", f"--threads={settings.WEB_THREADS}")
     times = ("--timeout=60", f"--graceful-timeout={GRACEFUL_SECONDS}", "--keep-alive=75")
     # The control socket's default path would be one for all stacks of this user.
     more = (*threads, *times, "--no-control-socket")
-    return (sys.executable, "-m", "gunicorn", "cacheai.wsgi", f"--bind={host}:{port}", *more)
+    return (sys.executable, "-m", "gunicorn", "cacheai.wsgi", f"--bind={bind}", *more)
 
 
 def _dialled(host: str) -> str:
+    """Where a server that listens on all addresses is found from here."""
     return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 (compared, not bound)
-
-
-def _follow_the_port(path: Path, root: str) -> dict[str, str]:
-    """The demo's file is written on the first start; its addresses are this start's."""
-    demo: dict[str, str] = json.loads(path.read_text())
-    demo |= {"base_url": f"{root}/v1", "dashboard_url": f"{root}/"}
-    _write(path, demo)
-    return demo
 
 
 def _show(home: Path, supervisor: Supervisor, addresses: dict[str, str]) -> None:
