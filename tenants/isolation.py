@@ -16,6 +16,8 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations import RunSQL
 from django.db.models import Model
+from psycopg import pq
+from psycopg.adapt import Transformer
 
 from tenants import watchdog
 
@@ -203,23 +205,32 @@ def _ask_django(message: str, params: Sequence[Any], deadline_seconds: float) ->
 def _send(
     connection: psycopg.Connection[Any], message: str, params: Sequence[Any], deadline_seconds: float
 ) -> list[tuple[Any, ...]]:
+    """Straight to libpq, which answers with the last statement's result: a cursor costs a quarter more."""
+    values = Transformer(connection)
+    query = message.encode() % tuple(values.as_literal(param) for param in params)
     guarded = watchdog.enter(connection, deadline_seconds)
     try:
-        cursor = psycopg.ClientCursor(connection)
-        cursor.execute(message, params)
-        while cursor.nextset():
-            pass
-        rows: list[tuple[Any, ...]] = cursor.fetchall() if cursor.description else []
+        result = connection.pgconn.exec_(query)
     except BROKEN as error:
+        raise DatabaseUnavailable("deadline" if guarded.overdue else "cache_unavailable") from error
+    finally:
         watchdog.leave(guarded)
         if guarded.overdue:
             connection.close()
-        raise DatabaseUnavailable("deadline" if guarded.overdue else "cache_unavailable") from error
-    except BaseException:
-        watchdog.leave(guarded)
-        raise
 
-    watchdog.leave(guarded)
-    if guarded.overdue:  # The answer came with the last breath of the connection.
-        connection.close()
-    return rows
+    if result.status == pq.ExecStatus.COMMAND_OK:
+        return []
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        raise _failure(connection, result, overdue=guarded.overdue)
+    values.set_pgresult(result)
+    return values.load_rows(0, result.ntuples, tuple)
+
+
+def _failure(connection: psycopg.Connection[Any], result: pq.abc.PGresult, *, overdue: bool) -> Exception:
+    if overdue:
+        return DatabaseUnavailable("deadline")
+
+    error = psycopg.errors.error_from_result(result)
+    if connection.closed or isinstance(error, BROKEN):
+        return DatabaseUnavailable("cache_unavailable")
+    return error

@@ -6,7 +6,7 @@ that hold the tenant too, because a key on the id alone would accept another ten
 """
 
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.contrib.postgres.fields import ArrayField
@@ -35,9 +35,9 @@ class User(AbstractUser):
     email = models.EmailField(unique=True)
 
     USERNAME_FIELD = "email"
-    REQUIRED_FIELDS: list[str] = []
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects = PeopleManager()  # type: ignore[assignment,misc]
+    objects = PeopleManager()  # type: ignore[misc]
 
 
 class Tenant(models.Model):

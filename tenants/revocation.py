@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -62,7 +63,8 @@ def _listen(forget: Callable[[UUID], None]) -> None:
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         health_check_interval=SILENCE_SECONDS,
     )
-    with client, client.pubsub(ignore_subscribe_messages=True) as messages:
+    pubsub: Any = client.pubsub  # Untyped in redis-py.
+    with client, pubsub(ignore_subscribe_messages=True) as messages:
         messages.subscribe(CHANNEL)
         while True:
             message = messages.get_message(timeout=SILENCE_SECONDS)

@@ -4,6 +4,8 @@ No process that answers calls starts while it is not: each of these holes shows 
 leaves rows nobody can read.
 """
 
+from typing import Any
+
 from django.db import connections
 
 from tenants import isolation, vault
@@ -85,5 +87,5 @@ def _names(sql: str) -> list[str]:
     return [row[0] for row in _ask(sql)]
 
 
-def _ask(sql: str, *params: object) -> list[tuple[object, ...]]:
+def _ask(sql: str, *params: object) -> list[tuple[Any, ...]]:
     return isolation.read_before_tenant(sql, params, deadline_seconds=DEADLINE_SECONDS)

@@ -1,7 +1,8 @@
 """The app's role, the net of row-level security, and what may be asked before a tenant is known."""
 
-from django.db import connections, migrations
+from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.state import StateApps
 from django.db.utils import ProgrammingError
 
@@ -27,24 +28,24 @@ class NotAllowed(Exception):
 
 
 def create_role(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    with connections[schema_editor.connection.alias].cursor() as cursor:
+    owner = schema_editor.connection.settings_dict["USER"]
+    with schema_editor.connection.cursor() as cursor:
         cursor.execute("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = %s", [APP_ROLE])
         found = cursor.fetchone()
         if found is None:
-            _try(cursor, CREATE_ROLE)
+            _try(cursor, CREATE_ROLE, owner)
         elif found[0]:
             raise NotAllowed(f"{APP_ROLE} passes row-level security: ALTER ROLE {APP_ROLE} NOSUPERUSER NOBYPASSRLS;")
 
         cursor.execute("SELECT pg_has_role(CURRENT_USER, %s, 'SET')", [APP_ROLE])
         if not cursor.fetchone()[0]:
-            _try(cursor, GRANT_ROLE)
+            _try(cursor, GRANT_ROLE, owner)
 
 
-def _try(cursor: object, statement: str) -> None:
+def _try(cursor: CursorWrapper, statement: str, owner: str) -> None:
     try:
         cursor.execute(statement)
     except ProgrammingError as error:
-        owner = connections["owner"].settings_dict["USER"]
         line = statement.replace("CURRENT_USER", f'"{owner}"')
         raise NotAllowed(f"As a superuser run this, then migrate again: {line};") from error
 
