@@ -27,6 +27,7 @@ def _configure(app: Celery) -> None:
         "retry_on_timeout": False,
     }
     app.conf.update(
+        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default"),
         broker_url=broker_url(settings.REDIS_URL),
         result_backend=broker_url(settings.REDIS_URL),
         broker_transport_options=socket_options,
@@ -62,4 +63,3 @@ def _configure(app: Celery) -> None:
 
 app = Celery("cacheai")
 _configure(app)
-app.autodiscover_tasks(["cache_api"], related_name="tasks")

@@ -22,7 +22,7 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
     return _read(name, default, int, f"a whole number of at least {minimum}", lambda value: value >= minimum)
 
 
-def flag(name: str, default: bool) -> bool:  # noqa: FBT001 (a value, not a switch)
+def flag(name: str, default: bool) -> bool:
     raw = os.environ.get(name)
     if raw is None:
         return default

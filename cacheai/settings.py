@@ -66,7 +66,6 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"

@@ -18,7 +18,7 @@ PEOPLE = ("/sign-in", "/sign-out", "/overview", "/static/")
 class DataPlaneHandler(WSGIHandler):
     """Django with a middleware list of its own: the usual seven cost two thirds of the speed."""
 
-    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 (Django's signature)
+    def load_middleware(self, is_async: bool = False) -> None:
         people = settings.MIDDLEWARE
         settings.MIDDLEWARE = settings.DATA_PLANE_MIDDLEWARE
         try:

@@ -38,8 +38,9 @@ def target_of(
     speaks: str,
     spare_credential: str,
     allowed: Allowed,
+    credential_needed: bool = True,
 ) -> Target:
-    """Raises Refused with what to do."""
+    """Raises Refused with what to do. What never calls the provider needs no credential."""
     try:
         provider, upstream_model = choose(
             known_providers(),
@@ -60,7 +61,9 @@ def target_of(
         )
     if provider.self_hosted_only and not settings.SELF_HOSTED:
         raise Refused(400, "base_url_not_allowed", f"{provider.name} is for self-hosted installations only.")
-    return _with_credential(access, controls, policy, provider, upstream_model, speaks, spare_credential, allowed)
+    return _with_credential(
+        access, controls, policy, provider, upstream_model, speaks, spare_credential, allowed, credential_needed
+    )
 
 
 def _with_credential(
@@ -72,6 +75,7 @@ def _with_credential(
     speaks: str,
     spare_credential: str,
     allowed: Allowed,
+    credential_needed: bool = True,
 ) -> Target:
     auth_header = provider.messages_auth_header if speaks == "M" else provider.auth_header
     callers = controls.provider_key or spare_credential
@@ -99,7 +103,7 @@ def _with_credential(
     stored = vault.provider_key_of(access.tenant_id, provider.name) if access else None
     if stored is not None:
         return replace(target, credential=stored.secret, base_url=stored.base_url or target.base_url)
-    if provider.needs_key:
+    if provider.needs_key and credential_needed:
         raise _missing(
             f"No key for {provider.name}: send it as X-CacheAI-Backend-API-Key, or in Authorization with your "
             "CacheAI key in X-API-Key, or store it with `manage.py set_provider_key`. "

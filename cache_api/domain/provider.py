@@ -24,6 +24,7 @@ class Provider:
     takes_stream_options: bool = True
     beginnings: tuple[str, ...] = ()
     needs_key: bool = True
+    public_key: str = ""  # sent where the caller has none: any will do
     self_hosted_only: bool = False
 
 
@@ -47,6 +48,7 @@ def _provider(row: Mapping[str, Any]) -> Provider:
         takes_stream_options=row.get("stream_options", True),
         beginnings=tuple(row.get("beginnings", ())),
         needs_key=row.get("needs_key", True),
+        public_key=row.get("public_key", ""),
         self_hosted_only=row.get("self_hosted_only", False),
     )
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -16,10 +17,12 @@ from cache_api import wiring
 from cache_api.adapters import pending
 from cache_api.adapters.targets import target_of
 from cache_api.dialects.errors import Refused
+from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.scope import fingerprint_of, scope_of
+from cache_api.domain.signals import request_id_of
 from cache_api.http.bodies import DUPLICATES_SOUGHT_BYTES, Body, read_json
 from cache_api.http.headers import ALWAYS, rate_headers, relayed, signal_headers
 from cache_api.ports import CacheUnavailable, UpstreamError, UpstreamRefused
@@ -58,8 +61,8 @@ def answer(http: WSGIRequest, dialect: Any) -> HttpResponseBase:
         return refusal(as_refused(error), dialect.error, rate)
 
 
-def identify(http: WSGIRequest, *, scope: str, own_credential_suffices: bool = False) -> Identity:
-    """Authenticate and throttle. Raises Refused."""
+def identify(http: WSGIRequest, *, scope: str = "", own_credential_suffices: bool = False) -> Identity:
+    """Authenticate and throttle. Without a scope any key may pass. Raises Refused."""
     headers = lower_case_headers(http.META)
     spare = ""
     try:
@@ -75,12 +78,18 @@ def identify(http: WSGIRequest, *, scope: str, own_credential_suffices: bool = F
             return Identity(None, spare, headers, {})
         raise Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1) from None
 
-    if scope not in access.scopes:
-        raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.")
+    if scope:
+        require_scope(access, scope)
     rate = throttling.check(access)
     if rate.limited:
         raise _limited(rate.retry_after_seconds)
     return Identity(access, spare, headers, rate_headers(rate))
+
+
+def require_scope(access: Access, scope: str) -> None:
+    """Raises Refused."""
+    if scope not in access.scopes:
+        raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.")
 
 
 def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Request, Policy]:
@@ -96,7 +105,13 @@ def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Reques
 
 
 def build_request(
-    dialect: Any, who: Identity, controls: Controls, parsed: Parsed, *, raw: bytes = b""
+    dialect: Any,
+    who: Identity,
+    controls: Controls,
+    parsed: Parsed,
+    *,
+    raw: bytes = b"",
+    credential_needed: bool = True,
 ) -> tuple[Request, Policy]:
     """Raises Refused."""
     policy, known = _policy(who.access)
@@ -108,6 +123,7 @@ def build_request(
         speaks=dialect.SPEAKS,
         spare_credential=who.spare_credential,
         allowed=wiring.allowed_addresses(),
+        credential_needed=credential_needed,
     )
     scope, fingerprint = _digests(who.access, dialect, target, controls, parsed) if known else (b"", b"")
     request = Request(
@@ -161,9 +177,9 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
             headers[name] = value
         if reply.signals.decision == "hit":
             headers["x-request-id"] = reply.signals.request_id
-    for name, value in ALWAYS.items():
-        headers[name] = value
-    for name, value in rate.items():
+    if isinstance(response, HttpResponse):
+        headers["Content-Length"] = str(len(response.content))
+    for name, value in (*ALWAYS.items(), *rate.items()):
         headers[name] = value
     return response
 
@@ -172,6 +188,8 @@ def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpRespon
     """An error of our own, in the dialect's shape."""
     response = HttpResponse(shape(refused), status=refused.status, content_type=JSON)
     headers = response.headers
+    headers["Content-Length"] = str(len(response.content))
+    headers["X-CacheAI-Request-Id"] = request_id_of(new_id(datetime.now(UTC)))
     for name, value in (*ALWAYS.items(), *rate.items()):
         headers[name] = value
     if refused.retry_after_seconds is not None:

@@ -4,9 +4,8 @@ import math
 import time
 from collections.abc import Mapping
 
-from tenants.throttling import Rate
-
 from cache_api.domain.signals import Signals
+from tenants.throttling import Rate
 
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
