@@ -16,7 +16,6 @@ import logging
 import os
 import queue
 import threading
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,6 +40,8 @@ TEXT_MAX = 256  # A model's name comes from the caller and is part of an index, 
 
 PUT = "SELECT count(*) FROM ledger_put(%s)"
 
+_REFUSED = (psycopg.DataError, psycopg.IntegrityError)
+
 log = logging.getLogger(__name__)
 
 
@@ -63,10 +64,16 @@ class _Waiting:
 class PostgresLedger:
     """The Ledger port: one writer and one keeper thread per process, started by the first call."""
 
-    def __init__(self, *, conninfo: str, spool_folder: Path, hint: Callable[[], None]) -> None:
-        self._conninfo = conninfo
-        self._spool = Spool(spool_folder)
-        self._hint = hint
+    def __init__(
+        self,
+        *,
+        conninfo: str | None = None,
+        spool_folder: Path | None = None,
+        hint: Callable[[], None] | None = None,
+    ) -> None:
+        self._conninfo = conninfo or app_conninfo()
+        self._spool = Spool(spool_folder or spool_of_home())
+        self._hint = hint or hint_pricing
         self._reset()
         _ledgers.add(self)
 
@@ -89,10 +96,13 @@ class PostgresLedger:
         waiting = _Waiting(row_of(call))
         if not self._threads:
             self.start()
-        self._queue.put(waiting)
-        if not waiting.settled.acquire(timeout=RECORD_SECONDS):
+        if not self._down:
+            self._queue.put(waiting)
+            if waiting.settled.acquire(timeout=RECORD_SECONDS):
+                return
             waiting.given_up = True
-            self._keep([waiting.row])
+            self._down = True  # The writer itself hangs, as it does while a connection is being made.
+        self._keep([waiting.row])
 
     def start(self) -> None:
         """Begin to replay what an earlier process left, before the first call comes."""
@@ -117,19 +127,13 @@ class PostgresLedger:
             self._connection = None
         self._spool.close()
 
-    def replay(self) -> int:
-        """Put what waits on disk into the table, over a connection of its own. Raises LedgerDown."""
-        with self._connect() as connection:
-            return self._replay(connection)
-
     # -- Writer
 
     def _write(self) -> None:
         while (first := self._queue.get()) is not None:
             batch = [first, *self._also_waiting()]
-            rows = [waiting.row for waiting in batch if not waiting.given_up]
-            if rows and not self._commit(rows):
-                self._keep(rows)
+            if not self._commit(_wanted(batch)):
+                self._keep(_wanted(batch))
             for waiting in batch:
                 waiting.settled.release()
 
@@ -147,12 +151,14 @@ class PostgresLedger:
         return found
 
     def _commit(self, rows: list[bytes]) -> bool:
+        if not rows:
+            return True
         if self._down:
             return False  # The keeper finds out when it is worth asking again.
         try:
             if self._connection is None:
-                self._connection = self._connect()
-            _put(self._connection, rows, WRITE_SECONDS)
+                self._connection = connect(self._conninfo)
+            put_rows(self._connection, rows, WRITE_SECONDS)
         except LedgerDown as error:
             self._down = True
             log.warning("ledger_down", extra={"reason": str(error.__cause__)})
@@ -164,6 +170,8 @@ class PostgresLedger:
         return True
 
     def _keep(self, rows: Sequence[bytes]) -> None:
+        if not rows:
+            return
         try:
             self._spool.append(rows)
         except OSError as error:
@@ -185,31 +193,20 @@ class PostgresLedger:
     def _recover(self) -> None:
         """Replay; where that works, Postgres is worth asking again."""
         try:
-            connection = self._connect()
+            connection = connect(self._conninfo)
         except LedgerDown:
             return
         try:
-            _put(connection, [], REPLAY_SECONDS)
-            if self._replay(connection):
+            put_rows(connection, [])
+            if self._spool.replay(lambda rows: put_rows(connection, rows)):
                 self._committed = True
         except LedgerDown:
-            connection.close()
             return
+        finally:
+            connection.close()
         if self._down:
-            self._connection = connection
             self._down = False
             log.info("ledger_up")
-        else:
-            connection.close()
-
-    def _replay(self, connection: psycopg.Connection) -> int:
-        return self._spool.replay(lambda rows: _put(connection, rows, REPLAY_SECONDS))
-
-    def _connect(self) -> psycopg.Connection:
-        try:
-            return psycopg.connect(self._conninfo, autocommit=True)
-        except psycopg.Error as error:
-            raise LedgerDown from error
 
     def _forget(self) -> None:
         """In a forked child: threads, connection and file are the parent's."""
@@ -217,8 +214,8 @@ class PostgresLedger:
         self._reset()
 
 
-def from_settings() -> PostgresLedger:
-    return PostgresLedger(conninfo=_app_conninfo(), spool_folder=settings.HOME / "spool", hint=hint_pricing)
+def _wanted(batch: list[_Waiting]) -> list[bytes]:
+    return [waiting.row for waiting in batch if not waiting.given_up]
 
 
 def hint_pricing() -> None:
@@ -276,31 +273,52 @@ def row_of(call: Call) -> bytes:
     )
 
 
-def put_rows(connection: psycopg.Connection, rows: list[bytes]) -> None:
-    """Put rows as they were logged or spooled. Raises LedgerDown."""
-    _put(connection, rows, REPLAY_SECONDS)
+def spool_of_home() -> Path:
+    return Path(settings.HOME) / "spool"
 
 
-def _put(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> None:
+def adopt(spool_folder: Path, conninfo: str) -> int:
+    """Put the rows that dead processes left where they belong; how many. Raises LedgerDown."""
+    spool = Spool(spool_folder)
+    if not spool.files_of_others():
+        return 0
+    with connect(conninfo) as connection:
+        return spool.replay(lambda rows: put_rows(connection, rows))
+
+
+def connect(conninfo: str) -> psycopg.Connection:
+    """Raises LedgerDown."""
     try:
-        _ask(connection, rows, deadline_seconds)
-    except (psycopg.DataError, psycopg.IntegrityError):
-        # One row is not as the table wants it. Alone it is put aside, and holds up no others.
-        for row in rows:
-            try:
-                _ask(connection, [row], deadline_seconds)
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                log.error("ledger_spill", extra={"row": row.decode(), "reason": type(error).__name__})
+        return psycopg.connect(conninfo, autocommit=True)
+    except psycopg.Error as error:
+        raise LedgerDown from error
 
 
-def _ask(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> None:
+def put_rows(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float = REPLAY_SECONDS) -> int:
+    """How many of the rows were new. A row the table refuses is logged, and holds up no others. Raises LedgerDown."""
+    try:
+        return _put(connection, rows, deadline_seconds)
+    except _REFUSED:
+        return sum(_put_alone(connection, row, deadline_seconds) for row in rows)
+
+
+def _put_alone(connection: psycopg.Connection, row: bytes, deadline_seconds: float) -> int:
+    try:
+        return _put(connection, [row], deadline_seconds)
+    except _REFUSED as error:
+        log.error("ledger_spill", extra={"row": row.decode(), "reason": type(error).__name__})
+        return 0
+
+
+def _put(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> int:
     try:
         with watchdog.guard(connection, deadline_seconds):
-            connection.execute(PUT, (f"[{b','.join(rows).decode()}]",), prepare=True)
-    except (psycopg.DataError, psycopg.IntegrityError):
+            taken = connection.execute(PUT, (f"[{b','.join(rows).decode()}]",), prepare=True).fetchone()
+    except _REFUSED:
         raise
     except psycopg.Error as error:
         raise LedgerDown from error
+    return int(taken[0]) if taken else 0
 
 
 def _plain(text: str) -> str:
@@ -310,7 +328,7 @@ def _plain(text: str) -> str:
     return text[:TEXT_MAX].replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _app_conninfo() -> str:
+def app_conninfo() -> str:
     """The app's login, past Django's pool."""
     database = settings.DATABASES["default"]
     named = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}

@@ -68,8 +68,8 @@ def known_rates(at: datetime) -> Iterator[tuple[str, str, Rates, str]]:
     """(provider, model, rates, version) of every model with a price, at its lowest tier."""
     of_provider = {known.id: known for known in get_snapshot().providers}
     for name, row in _rows().items():
-        for pattern, raw in row.get("prices", {}).items():
-            yield name, pattern, Rates.build(raw), f"providers {_file()['prices_version']}"
+        for model, raw in row.get("prices", {}).items():
+            yield name, model, Rates.build(raw), f"providers {_file()['prices_version']}"
         if "price_provider" not in row:
             continue
         for model in of_provider[row["price_provider"]].models:

@@ -58,19 +58,18 @@ class Spool:
         return replayed
 
     def files_of_others(self) -> list[Path]:
-        """Of processes alive or dead: the lock tells."""
+        """Rows of processes alive or dead, the lock tells: a file lives no longer than its rows."""
         return [path for path in sorted(self._folder.glob("call-*.ndjson")) if path != self._path]
 
     def close(self) -> None:
         """Let the file go. Where rows still wait in it, others will find it."""
         with self._lock:
-            if self._path is not None and self.is_empty:
-                self._path.unlink(missing_ok=True)
             self._let_go()
 
     def forget(self) -> None:
         """In a forked child: the file is the parent's. Closing our descriptor leaves the parent's lock as it is."""
         self._lock = threading.Lock()
+        self._path = None
         self._let_go()
 
     def _create(self) -> int:
@@ -88,6 +87,8 @@ class Spool:
         return file
 
     def _let_go(self) -> None:
+        if self._path is not None and self.is_empty:
+            self._path.unlink(missing_ok=True)
         if self._file is not None:
             os.close(self._file)
         self._file = self._path = None
@@ -102,8 +103,7 @@ class Spool:
             with self._lock:
                 self._replayed += len(whole)
                 if self.is_empty:
-                    os.ftruncate(self._file, 0)
-                    self._size = self._replayed = 0
+                    self._let_go()
         return replayed
 
 

@@ -1,0 +1,48 @@
+"""Queue `accounting`: each task is a hint that there may be work, and can be lost or come twice."""
+
+from contextlib import suppress
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready
+from django.utils import timezone
+
+from cache_api import accounting
+from cache_api.adapters import ledger
+from cache_api.adapters.ledger import LedgerDown
+
+QUEUE = "accounting"
+
+
+@shared_task(name="cache_api.accounting.price")
+def price() -> int:
+    _adopt()
+    return accounting.price_calls(timezone.now())
+
+
+@shared_task(name="cache_api.accounting.roll_up")
+def roll_up() -> int:
+    return accounting.roll_up()
+
+
+@shared_task(name="cache_api.accounting.months")
+def months() -> list[str]:
+    return accounting.keep_months_ahead()
+
+
+@shared_task(name="cache_api.accounting.rates")
+def rates() -> int:
+    return accounting.keep_known_rates(timezone.now())
+
+
+def _adopt() -> None:
+    """A web process that died and was not started again left its rows to us."""
+    with suppress(LedgerDown):  # Then the rows stay where they are.
+        ledger.adopt(ledger.spool_of_home(), ledger.app_conninfo())
+
+
+@worker_ready.connect
+def _at_start(sender: Any, **_: Any) -> None:
+    if QUEUE in sender.app.amqp.queues.consume_from:
+        months.delay()
+        rates.delay()

@@ -1,0 +1,11 @@
+"""Queue `default`: upkeep."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from cache_api import maintenance
+
+
+@shared_task(name="cache_api.default.expire")
+def expire() -> int:
+    return maintenance.expire(timezone.now())
