@@ -101,6 +101,23 @@ class PendingMiss(models.Model):
         db_table = "pending_miss"
 
 
+class Feedback(models.Model):
+    """What a caller said of a served answer. A wrong pair, by its two Fingerprints, never matches again."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
+    verdict = models.TextField()
+    asked = models.BinaryField(max_length=32, null=True)
+    cached = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "feedback"
+
+
 class Call(models.Model):
     """One ledger row. The primary key's time is the id's own millisecond, so that a replay meets the same key."""
 

@@ -86,6 +86,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)  # the provider's own
     stored: bool = False
     coalesced: bool = False
+    timings: Timings = field(default_factory=Timings)  # of a whole body
 
 
 @dataclass(slots=True)
@@ -211,7 +212,9 @@ class CacheService:
         record = partial(self._record, call, hit, hit.entry.usage, 200, model=hit.entry.model, entry_id=hit.entry.id)
         if isinstance(body, bytes):
             record()
-            return Reply(200, signals, body, coalesced=hit.reason is Reason.COALESCED)
+            reply = Reply(200, signals, body, coalesced=hit.reason is Reason.COALESCED)
+            reply.timings = call.watch.timings()
+            return reply
         return Reply(200, signals, _recorded_before_last(body, record), coalesced=hit.reason is Reason.COALESCED)
 
     def _ask(
@@ -247,6 +250,7 @@ class CacheService:
             raise UpstreamUnreachable("The provider's answer broke off.")
         if tape.closing is first:
             reply.stored = call.stored
+            reply.timings = call.watch.timings()
             reply.body = first
         else:
             reply.body = _first_then(first, relayed)

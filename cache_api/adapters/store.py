@@ -28,7 +28,10 @@ _EXACT = (
     "WHERE tenant_id = %s AND project_id = %s AND fingerprint = %s AND NOT quarantined"
 )
 _NEAR = (
-    f"SELECT {_COLUMNS}, vector <=> %s::halfvec AS distance FROM entry "  # noqa: S608
+    f"SELECT {_COLUMNS}, "  # noqa: S608
+    "EXISTS (SELECT FROM feedback WHERE feedback.tenant_id = entry.tenant_id AND verdict = 'wrong' "
+    "AND feedback.project_id = entry.project_id AND cached = entry.fingerprint AND asked = %s), "
+    "vector <=> %s::halfvec AS distance FROM entry "
     "WHERE tenant_id = %s AND project_id = %s AND scope = %s AND embedder = %s AND matchable "
     "AND NOT quarantined AND vector IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) "
     "ORDER BY distance LIMIT %s"
@@ -98,6 +101,7 @@ class PostgresStore:
         """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable."""
         caller = request.caller
         values = (
+            request.fingerprint,
             vector_literal(vector),
             caller.tenant_id,
             caller.project_id,
@@ -106,8 +110,8 @@ class PostgresStore:
             limit,
         )
         rows = self._read(caller.tenant_id, _NEAR, values, settings=_ITERATIVE)
-        found = ((self._entry(caller.tenant_id, row[:-1]), 1 - row[-1]) for row in rows)
-        return [Candidate(entry, similarity) for entry, similarity in found if entry is not None]
+        found = ((self._entry(caller.tenant_id, row[:-2]), 1 - row[-1], row[-2]) for row in rows)
+        return [Candidate(entry, near, wrong) for entry, near, wrong in found if entry is not None]
 
     def put(self, entry: NewEntry) -> UUID:
         """Store it, in the place of one with the same Fingerprint. Raises CacheUnavailable."""

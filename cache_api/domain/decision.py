@@ -23,6 +23,7 @@ class Reason(StrEnum):
     EXACT_ONLY = "exact_only"
     BELOW_THRESHOLD = "below_threshold"
     GUARD = "guard"
+    KNOWN_WRONG = "known_wrong"
     EXPIRED = "expired"
     TOO_OLD = "too_old"
     REFRESH = "refresh"
@@ -132,6 +133,8 @@ def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason |
 
 def _refusal(request: Request, candidate: Candidate, threshold: float, now: datetime) -> str | None:
     entry = candidate.entry
+    if candidate.known_wrong:
+        return "known_wrong"
     if candidate.similarity < threshold:
         return "floor"
     if not entry.matchable or entry.question is None or request.question is None:

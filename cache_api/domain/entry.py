@@ -73,3 +73,4 @@ class Candidate:
 
     entry: Entry
     similarity: float
+    known_wrong: bool = False  # somebody said that this entry does not answer this question

@@ -1,0 +1,177 @@
+"""Is this process alive, and may it be sent calls?"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+
+import orjson
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import Error as DatabaseError
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpResponse
+from redis import RedisError
+
+from cache_api import wiring
+from cache_api.adapters import catalogue
+from cache_api.dialects.errors import Refused
+from cache_api.http.answering import JSON, identify, refusal
+from cache_api.http.headers import ALWAYS
+from cache_api.http.shapes import shape_of
+from cache_api.ports import CacheUnavailable
+from tenants import isolation
+from tenants.authentication import Access
+
+DATABASE_SECONDS = 0.05
+EMBED_SECONDS = 0.5
+PROBED_FOR_SECONDS = 1.0
+EMBED_PROBED_FOR_SECONDS = 5.0  # a probe costs the worker some 10 ms
+PROBE_TEXT = "ready"
+
+draining = threading.Event()  # set when the process is told to stop
+
+
+@dataclass(slots=True)
+class Probe:
+    """Asks a part at most once in a while; whoever comes while it is asked gets the last answer."""
+
+    ask: Callable[[], bool]
+    fresh_seconds: float
+    _up: bool = False
+    _asked_at: float = float("-inf")
+    _asking: threading.Lock = field(default_factory=threading.Lock)
+
+    def up(self) -> bool:
+        first = self._asked_at == float("-inf")
+        if time.monotonic() - self._asked_at < self.fresh_seconds:
+            return self._up
+        if not self._asking.acquire(blocking=first):
+            return self._up
+        try:
+            if time.monotonic() - self._asked_at >= self.fresh_seconds:
+                self._up = self.ask()
+                self._asked_at = time.monotonic()
+        finally:
+            self._asking.release()
+        return self._up
+
+
+def health(http: WSGIRequest) -> HttpResponse:
+    """Without a key nothing of any tenant; a key adds its project's figures."""
+    cache: dict[str, object] = {"enabled": True, "embedder": wiring.parts().embedder.version or None}
+    if "HTTP_AUTHORIZATION" in http.META or "HTTP_X_API_KEY" in http.META:
+        try:
+            access = identify(http, scope="stats:read").access
+        except Refused as refused:
+            return refusal(refused, shape_of(http.path), {})
+        if access is not None:
+            cache.update(_figures(access))
+    return _answer(
+        {
+            "status": "ok",
+            "timestamp": datetime.now(UTC).isoformat(),
+            "version": _version(),
+            "cache": cache,
+            "cache_backend": "postgresql",
+            "synthesis": "off",
+        }
+    )
+
+
+def healthz(http: WSGIRequest) -> HttpResponse:
+    return _answer({"status": "ok"})
+
+
+def readyz(http: WSGIRequest) -> HttpResponse:
+    if draining.is_set():
+        return _answer({"status": "draining"}, status=503)
+    if not _migrated.up():
+        return _answer({"status": "starting" if _database.up() else "waiting for the database"}, status=503)
+    degraded = [name for name, probe in _parts.items() if not probe.up()]
+    return _answer({"status": "ready", "degraded": degraded})
+
+
+def bad_request(http: WSGIRequest, exception: Exception) -> HttpResponse:
+    return refusal(Refused(400, "invalid_request", "The request cannot be read."), shape_of(http.path), {})
+
+
+def not_found(http: WSGIRequest, exception: Exception) -> HttpResponse:
+    return refusal(Refused(404, "not_found", "There is nothing here."), shape_of(http.path), {})
+
+
+def server_error(http: WSGIRequest) -> HttpResponse:
+    message = "Internal server error. Please try again or contact support."
+    return refusal(Refused(500, "internal_error", message), shape_of(http.path), {})
+
+
+def _ask_database() -> bool:
+    try:
+        isolation.read_before_tenant("SELECT 1", (), deadline_seconds=DATABASE_SECONDS)
+    except isolation.DatabaseUnavailable:
+        return False
+    return True
+
+
+def _ask_redis() -> bool:
+    try:
+        return bool(wiring.redis_client().ping())
+    except (RedisError, OSError):
+        return False
+
+
+def _ask_embedder() -> bool:
+    try:
+        wiring.parts().embedder.embed(PROBE_TEXT, EMBED_SECONDS)
+    except CacheUnavailable:
+        return False
+    return True
+
+
+def _ask_migrations() -> bool:
+    connection = connections[isolation.APP]
+    try:
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return False
+    finally:
+        connection.close()
+
+
+def _figures(access: Access) -> dict[str, int]:
+    place = catalogue.Place(access.tenant_id, access.project_id)
+    try:
+        counted = catalogue.counts(place, now=datetime.now(UTC))
+    except isolation.DatabaseUnavailable:
+        return {}  # `/readyz` says so
+    return {"entries": counted.entries, "live": counted.live, "hits": counted.hits}
+
+
+class _Migrated(Probe):
+    """What was migrated once stays so: a database lost later only degrades."""
+
+    def up(self) -> bool:
+        return self._up or super().up()
+
+
+_database = Probe(_ask_database, PROBED_FOR_SECONDS)
+_migrated = _Migrated(_ask_migrations, PROBED_FOR_SECONDS)
+_parts = {
+    "database": _database,
+    "redis": Probe(_ask_redis, PROBED_FOR_SECONDS),
+    "embedder": Probe(_ask_embedder, EMBED_PROBED_FOR_SECONDS),
+}
+
+
+def _version() -> str:
+    try:
+        return version("cacheai")
+    except PackageNotFoundError:  # a source tree that was not installed
+        return ""
+
+
+def _answer(body: dict[str, object], status: int = 200) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), status=status, content_type=JSON, headers=ALWAYS)
