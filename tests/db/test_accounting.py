@@ -1,0 +1,490 @@
+"""What did the calls cost, and what do they come to?"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cache_api import accounting, maintenance, selectors
+from cache_api.domain.call import Timings
+from cache_api.domain.usage import Usage
+from tenants.isolation import as_owner
+from tests.conftest import Cast
+from tests.db.calls import GPT5_USAGE, call_of, hit_of, query, write
+
+NOW = datetime(2026, 11, 10, 9, 30, tzinfo=UTC)
+EVER = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
+
+
+def execute(sql: str, params: Any = ()) -> None:
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def plan(cast: Cast, name: str) -> None:
+    execute("UPDATE tenant SET plan = %s WHERE id = %s", [name, cast.owner.tenant_id])
+
+
+def put_entry(cast: Cast, entry_id: UUID, *, cost: str | None = None, expires_at: datetime | None = None) -> None:
+    execute(
+        "INSERT INTO entry (tenant_id, id, project_id, fingerprint, scope, provider, model, endpoint, body,"
+        " size_bytes, cost_usd, expires_at) VALUES (%s, %s, %s, %s, %s, 'openai', 'gpt-5', 'chat', %s, 7, %s, %s)",
+        [
+            cast.owner.tenant_id,
+            entry_id,
+            cast.owner.project_id,
+            entry_id.bytes * 2,
+            b"s" * 32,
+            b"sealed",
+            cost,
+            expires_at,
+        ],
+    )
+
+
+def money(call_id: UUID) -> tuple[Any, ...]:
+    columns = "price_source, cost_usd, list_usd, discount_usd, fee_usd, saved_usd"
+    return query(f"SELECT {columns} FROM call WHERE id = %s", [call_id])[0]
+
+
+def close_the_books() -> None:
+    accounting.price_calls(NOW)
+    accounting.roll_up()
+
+
+# -- A call is priced
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "cost"),
+    [
+        ("openai", "gpt-5", GPT5_USAGE, "0.003348"),
+        (
+            "anthropic",
+            "claude-sonnet-4-5",
+            Usage(in_total=2150, in_cached=2000, in_write_5m=20, in_write_1h=30, out_total=300),
+            "0.005655",
+        ),
+        ("google", "gemini-2.5-pro", Usage(in_total=250_000, in_cached=1000, out_total=500), "0.63025"),
+    ],
+)
+def test_a_miss_costs_what_its_provider_takes(cast: Cast, provider: str, model: str, usage: Usage, cost: str) -> None:
+    call = call_of(
+        cast.owner.tenant_id,
+        cast.owner.project_id,
+        provider=provider,
+        model_asked=model,
+        model_served=model,
+        usage=usage,
+    )
+    write([call])
+
+    assert accounting.price_calls(NOW) == 1
+
+    assert money(call.id) == ("table", Decimal(cost), None, None, Decimal(0), None)
+
+
+def test_a_hit_on_pro_saves_what_the_anchor_says(cast: Cast) -> None:
+    plan(cast, "pro")
+    call = hit_of(cast.owner.tenant_id, cast.owner.project_id)
+    write([call])
+
+    accounting.price_calls(NOW)
+
+    source, cost, listed, discount, fee, saved = money(call.id)
+    assert (source, cost) == ("table", 0)
+    assert (listed, discount, fee) == (Decimal("0.0045"), Decimal("0.001152"), Decimal("0.00029"))
+    assert saved == Decimal("0.003348")
+    assert saved - fee - cost == Decimal("0.003058")
+    ((version, prices),) = query("SELECT price_version, unit_prices FROM call")
+    assert version == "genai-prices 0.2.3"
+    assert "1.25" in prices
+
+
+def test_an_unknown_model_is_unpriced_and_null(cast: Cast) -> None:
+    miss = call_of(cast.owner.tenant_id, cast.owner.project_id, model_asked="new-9", model_served="new-9")
+    hit = hit_of(cast.owner.tenant_id, cast.owner.project_id, model_asked="new-9", model_served="new-9")
+    write([miss, hit])
+
+    close_the_books()
+
+    assert money(miss.id) == ("unpriced", None, None, None, Decimal(0), None)
+    assert money(hit.id) == ("unpriced", Decimal(0), None, None, Decimal(0), None)
+    assert selectors.figures(cast.owner.tenant_id, None, *EVER).unpriced == 2
+    assert accounting.price_calls(NOW) == 0
+
+
+def test_a_name_of_the_providers_own_is_priced_by_the_one_that_was_asked_for(cast: Cast) -> None:
+    call = call_of(cast.owner.tenant_id, cast.owner.project_id, model_served="our-deployment")
+    write([call])
+
+    accounting.price_calls(NOW)
+
+    assert money(call.id)[1] == Decimal("0.003348")
+
+
+@pytest.mark.parametrize("how", [{"reason": "stale_on_error"}, {"retry": True}])
+def test_a_stale_answer_and_a_retry_save_nothing(cast: Cast, how: dict[str, Any]) -> None:
+    call = hit_of(cast.owner.tenant_id, cast.owner.project_id, **how)
+    write([call])
+
+    accounting.price_calls(NOW)
+
+    assert money(call.id)[1::4] == (Decimal(0), Decimal(0))
+
+
+def test_what_asks_no_model_costs_nothing(cast: Cast) -> None:
+    models = call_of(
+        cast.owner.tenant_id,
+        cast.owner.project_id,
+        decision="bypass",
+        reason="endpoint",
+        model_asked="",
+        model_served="",
+        usage=Usage(),
+    )
+    write([models])
+
+    close_the_books()
+
+    assert money(models.id)[:2] == ("", Decimal(0))
+    assert selectors.figures(cast.owner.tenant_id, None, *EVER).unpriced == 0
+
+
+def test_the_usual_share_of_the_prompt_cache_is_taken_off(cast: Cast) -> None:
+    """Bought lately: 1,024 of 1,200 cached. The entry was bought when nothing was cached yet."""
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(days=1))])
+    close_the_books()
+    call = hit_of(cast.owner.tenant_id, cast.owner.project_id, usage=Usage(in_total=1200, out_total=300))
+    write([call])
+
+    accounting.price_calls(NOW)
+
+    assert money(call.id)[3] == Decimal("0.001152")
+
+
+def test_fees_follow_the_plan_past_what_it_includes(cast: Cast) -> None:
+    plan(cast, "pro")
+    first = call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(hours=2))
+    write([first])
+    close_the_books()
+    execute("UPDATE usage_day SET billable = 99999")
+    last, over = (call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW + timedelta(seconds=n)) for n in (1, 2))
+    bypass = call_of(cast.owner.tenant_id, cast.owner.project_id, decision="bypass", reason="policy")
+    write([last, over, bypass])
+
+    accounting.price_calls(NOW)
+
+    assert [money(call.id)[4] for call in (last, over, bypass)] == [Decimal("0.00029"), Decimal("0.00008"), 0]
+
+
+# -- Entries are credited
+
+
+def test_a_priced_miss_tells_its_entry_what_it_cost_and_hits_are_counted(cast: Cast) -> None:
+    entry = uuid4()
+    put_entry(cast, entry)
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, entry_id=entry)])
+    last = NOW + timedelta(minutes=5)
+    write([hit_of(cast.owner.tenant_id, cast.owner.project_id, entry_id=entry, at=at) for at in (last, NOW)])
+
+    accounting.price_calls(NOW)
+    accounting.price_calls(NOW)
+
+    assert query("SELECT cost_usd, hits, last_hit_at, saved_usd FROM entry") == [
+        (Decimal("0.003348"), 2, last, Decimal("0.006696"))
+    ]
+
+
+def test_a_cost_that_is_known_stays(cast: Cast) -> None:
+    entry = uuid4()
+    put_entry(cast, entry, cost="0.5")
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, entry_id=entry)])
+
+    accounting.price_calls(NOW)
+
+    assert query("SELECT cost_usd, hits FROM entry") == [(Decimal("0.5"), 0)]
+
+
+# -- Rates
+
+
+def test_web_is_told_the_rates_at_the_start_and_of_models_met(cast: Cast) -> None:
+    assert accounting.keep_known_rates(NOW) > 1000
+    assert accounting.keep_known_rates(NOW) > 1000
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, model_served="gpt-5-2025-08-07")])
+    accounting.price_calls(NOW)
+
+    found = query(
+        "SELECT model, input_usd, cached_usd, output_usd FROM price_rate WHERE model LIKE %s ORDER BY model",
+        ["gpt-5-2025%"],
+    )
+    assert found == [("gpt-5-2025-08-07", Decimal("1.25"), Decimal("0.125"), Decimal(10))]
+
+
+# -- Roll-ups
+
+
+def test_calls_on_both_sides_of_an_hour_are_in_their_own(cast: Cast) -> None:
+    edge = datetime(2026, 11, 30, 23, tzinfo=UTC) + timedelta(hours=1)
+    for at in (edge - timedelta(milliseconds=1), edge, edge + timedelta(minutes=59, seconds=59, milliseconds=999)):
+        write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=at)])
+
+    close_the_books()
+
+    assert query("SELECT hour, calls FROM usage_hour ORDER BY hour") == [(edge - timedelta(hours=1), 1), (edge, 2)]
+    assert query("SELECT day::text, calls FROM usage_day ORDER BY day") == [("2026-11-30", 1), ("2026-12-01", 2)]
+
+
+def test_an_hour_counts_every_kind_of_call(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    write(
+        [
+            call_of(*ids, at=NOW),
+            call_of(*ids, at=NOW, decision="bypass", reason="policy"),
+            call_of(*ids, at=NOW, decision="blocked", reason="blocklist", usage=Usage()),
+            hit_of(*ids, at=NOW),
+            hit_of(*ids, at=NOW, layer="semantic", reason="similar", timings=Timings(total=9)),
+            hit_of(*ids, at=NOW, retry=True),
+        ]
+    )
+
+    close_the_books()
+
+    columns = (
+        "calls, exact_hits, semantic_hits, misses, bypasses, blocked, billable, in_total, in_cached, out_total,"
+        " tokens_saved, cost_usd, saved_usd, reasons"
+    )
+    ((*found, reasons),) = query(f"SELECT {columns}::text FROM usage_hour")
+    assert found == [6, 2, 1, 1, 1, 1, 5, 2400, 2048, 600, 3000, Decimal("0.006696"), Decimal("0.006696")]
+    assert '"exact": 2' in reasons
+    ((hit_latency, miss_latency),) = query("SELECT hit_latency, miss_latency FROM usage_hour")
+    assert (hit_latency[2], hit_latency[6], sum(hit_latency)) == (2, 1, 3)
+    assert (miss_latency[19], sum(miss_latency), len(miss_latency)) == (1, 1, 24)
+
+
+def test_a_row_that_comes_late_changes_its_own_hour(cast: Cast) -> None:
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
+    close_the_books()
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(days=3))])
+    close_the_books()
+
+    assert query("SELECT calls FROM usage_hour ORDER BY hour") == [(1,), (1,)]
+    assert accounting.recount().differences == ()
+
+
+def test_a_second_round_finds_nothing_to_do(cast: Cast) -> None:
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
+
+    assert (accounting.price_calls(NOW), accounting.roll_up()) == (1, 1)
+    assert (accounting.price_calls(NOW), accounting.roll_up()) == (0, 0)
+
+
+def test_the_recount_finds_a_roll_up_that_was_tampered_with(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
+    close_the_books()
+    call_command("ledger_recount")
+    execute("UPDATE usage_hour SET cost_usd = cost_usd + 0.0000000001")
+
+    with pytest.raises(CommandError, match="2 roll-ups differ"):
+        call_command("ledger_recount")
+
+    assert "usage_hour" in capsys.readouterr().err
+
+
+def test_the_recount_finds_a_call_that_was_lost(cast: Cast) -> None:
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
+    close_the_books()
+    execute("DELETE FROM call")
+
+    found = accounting.recount(cast.owner.tenant_id).differences
+
+    assert [one.table for one in found] == ["usage_hour"]
+
+
+# -- What is read
+
+
+def test_figures_are_exact_before_anything_is_priced_or_rolled_up(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    seen = []
+    write([call_of(*ids, at=NOW), hit_of(*ids, at=NOW)])
+    for step in (lambda: None, lambda: accounting.price_calls(NOW), accounting.roll_up):
+        step()
+        figures = selectors.figures(*ids, *EVER)
+        seen.append((figures.hits, figures.misses, figures.hit_rate))
+
+    assert seen == [(1, 1, 0.5)] * 3
+    assert figures.saved_usd == Decimal("0.003348")
+
+
+def test_a_range_that_cuts_an_hour_counts_its_part(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    write([call_of(*ids, at=NOW + timedelta(minutes=minute)) for minute in (0, 10, 20, 40)])
+    close_the_books()
+
+    found = selectors.figures(*ids, NOW + timedelta(minutes=5), NOW + timedelta(minutes=40))
+
+    assert found.calls == 2
+
+
+def test_usage_is_told_by_day_and_model(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    write(
+        [
+            call_of(*ids, at=NOW),
+            call_of(*ids, at=NOW - timedelta(days=1)),
+            call_of(*ids, at=NOW, model_served="gpt-5-mini"),
+        ]
+    )
+    close_the_books()
+
+    rows = selectors.usage_by(*ids, bucket="day", group_by="model", since=EVER[0], until=EVER[1])
+
+    assert [(row.since.day, row.group, row.figures.calls) for row in rows] == [
+        (9, "gpt-5", 1),
+        (10, "gpt-5", 1),
+        (10, "gpt-5-mini", 1),
+    ]
+
+
+def test_stats_hold_what_a_project_has_and_did(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    put_entry(cast, uuid4())
+    put_entry(cast, uuid4(), expires_at=datetime(2021, 1, 1, tzinfo=UTC))
+    write([call_of(*ids, at=NOW), hit_of(*ids, at=NOW, similarity=0.9, layer="semantic", reason="similar")])
+    close_the_books()
+
+    stats = selectors.stats(*ids, *EVER)
+
+    assert (stats.entries.total, stats.entries.active, stats.entries.expired, stats.entries.bytes) == (2, 1, 1, 14)
+    assert stats.decisions == {"hit": 1, "miss": 1, "bypass": 0, "blocked": 0}
+    assert stats.by_provider["openai"].calls == stats.by_model["gpt-5"].calls == 2
+    assert (stats.average_similarity, stats.stored) == (0.9, 2)
+    assert stats.reasons == {"no_candidate": 1, "similar": 1}
+
+
+def test_an_outsider_reads_nothing(cast: Cast) -> None:
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
+    close_the_books()
+    stranger = cast.outsider
+
+    assert selectors.figures(stranger.tenant_id, None, *EVER).calls == 0
+    assert selectors.stats(stranger.tenant_id, cast.owner.project_id, *EVER).figures.calls == 0
+
+
+# -- Upkeep
+
+
+def test_months_ahead_have_their_partitions_and_early_rows_move_there(cast: Cast) -> None:
+    assert accounting.keep_months_ahead() == []
+    execute("DROP TABLE IF EXISTS call_2031_05")
+    month = datetime.now(UTC).replace(day=15) + timedelta(days=31)
+    name = f"call_{month:%Y_%m}"
+    execute(f"DROP TABLE {name}")
+    call = call_of(cast.owner.tenant_id, cast.owner.project_id, at=month)
+    write([call])
+    assert query("SELECT count(*) FROM call_default") == [(1,)]
+
+    assert accounting.keep_months_ahead() == [name]
+
+    assert query(f"SELECT id FROM {name}") == [(call.id,)]
+    assert query("SELECT count(*) FROM call_default") == [(0,)]
+
+
+def test_what_is_over_goes(cast: Cast) -> None:
+    gone, stale, here = uuid4(), uuid4(), uuid4()
+    for entry, expires_at in ((gone, NOW - timedelta(hours=2)), (stale, NOW - timedelta(minutes=1)), (here, None)):
+        put_entry(cast, entry, expires_at=expires_at)
+    execute(
+        "INSERT INTO policy VALUES (%s, %s, %s)",
+        [cast.owner.tenant_id, cast.owner.project_id, '{"stale_on_error_seconds": 3600}'],
+    )
+
+    assert maintenance.expire(NOW) == 1
+
+    assert {entry for (entry,) in query("SELECT id FROM entry")} == {stale, here}
+
+
+# -- Whatever happens, in whatever order
+
+CALLS = st.fixed_dictionaries(
+    {
+        "hours": st.integers(-60, 60),
+        "millisecond": st.sampled_from([0, 1, 3_599_999]),
+        "tenant": st.integers(0, 1),
+        "model": st.sampled_from(["gpt-5", "gpt-5-mini", "nobody-knows"]),
+        "kind": st.sampled_from(["miss", "exact", "semantic", "bypass", "retry", "stale"]),
+        "cached": st.integers(0, 1200),
+        "task": st.sampled_from(["", "faq"]),
+    }
+)
+STEPS = st.lists(
+    st.one_of(st.lists(CALLS, min_size=1, max_size=4), st.sampled_from(["price", "roll_up", "replay"])), max_size=12
+)
+KINDS: dict[str, dict[str, Any]] = {
+    "miss": {},
+    "bypass": {"decision": "bypass", "reason": "sampling"},
+    "exact": {"decision": "hit", "layer": "exact", "reason": "exact"},
+    "semantic": {"decision": "hit", "layer": "semantic", "reason": "similar"},
+    "retry": {"decision": "hit", "layer": "exact", "reason": "exact", "retry": True},
+    "stale": {"decision": "hit", "layer": "exact", "reason": "stale_on_error"},
+}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]) -> None:
+    execute("TRUNCATE call, usage_hour, usage_day, usage_dirty, entry CASCADE")
+    people = (cast.owner, cast.outsider)
+    entry = uuid4()
+    put_entry(cast, entry)
+    written = []
+    hour = NOW.replace(minute=0)
+    for step in steps:
+        if step == "price":
+            accounting.price_calls(NOW)
+        elif step == "roll_up":
+            accounting.roll_up()
+        elif step == "replay":
+            write(written)
+        else:
+            calls = [
+                call_of(
+                    people[drawn["tenant"]].tenant_id,
+                    people[drawn["tenant"]].project_id,
+                    at=hour + timedelta(hours=drawn["hours"], milliseconds=drawn["millisecond"]),
+                    model_asked=drawn["model"],
+                    model_served=drawn["model"],
+                    task=drawn["task"],
+                    entry_id=entry,
+                    usage=Usage(in_total=1200, in_cached=drawn["cached"], out_total=300),
+                    **KINDS[drawn["kind"]],
+                )
+                for drawn in step
+            ]
+            write(calls)
+            written += calls
+        assert accounting.recount().differences == ()
+        for person in people:
+            own = [call for call in written if call.tenant_id == person.tenant_id]
+            assert selectors.figures(person.tenant_id, None, *EVER).calls == len(own)
+
+    close_the_books()
+
+    found = accounting.recount()
+    assert found == accounting.Recount((), 0)
+    ours = [call for call in written if call.tenant_id == cast.owner.tenant_id]
+    ((rolled,),) = query("SELECT coalesce(sum(calls), 0) FROM usage_day WHERE tenant_id = %s", [cast.owner.tenant_id])
+    assert rolled == len(ours)
+    sums = "SELECT coalesce(sum(cost_usd), 0), coalesce(sum(saved_usd), 0), coalesce(sum(fee_usd), 0) FROM "
+    assert query(sums + "call") == query(sums + "usage_hour") == query(sums + "usage_day")
+    assert query("SELECT hits, saved_usd FROM entry") == query(
+        "SELECT count(*), coalesce(sum(saved_usd), 0) FROM call WHERE decision = 'hit' AND tenant_id = %s",
+        [cast.owner.tenant_id],
+    )
