@@ -168,6 +168,9 @@ class CacheService:
             looked.decision = self._decide(request, policy, watch, looked)
         except CacheUnavailable as error:
             looked.decision = Bypass(Reason(error.reason))
+        except Exception:  # noqa: BLE001 (a mistake of ours is a broken part of ours: the call goes on)
+            log.exception("look_up_failed")
+            looked.decision = Bypass(Reason.CACHE_UNAVAILABLE)
         return looked
 
     def _decide(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> Decision:

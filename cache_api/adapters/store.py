@@ -156,7 +156,7 @@ def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
         answer=text["answer"],
         provider=provider,
         model=model,
-        usage=Usage(**usage),
+        usage=Usage(**orjson.loads(usage)),  # Django leaves jsonb as text
         cost_usd=cost,
         latency_ms=latency,
         created_at=created,

@@ -103,6 +103,8 @@ def _with_credential(
     stored = vault.provider_key_of(access.tenant_id, provider.name) if access else None
     if stored is not None:
         return replace(target, credential=stored.secret, base_url=stored.base_url or target.base_url)
+    if provider.public_key:
+        return replace(target, credential=provider.public_key)
     if provider.needs_key and credential_needed:
         raise _missing(
             f"No key for {provider.name}: send it as X-CacheAI-Backend-API-Key, or in Authorization with your "

@@ -66,7 +66,7 @@ def signals_of(request: Request, decision: Decision, call_id: UUID, now: datetim
         cache_key=cache_key,
         age_seconds=entry.age_seconds(now) if entry else None,
         ttl_seconds=None if left is None else max(0, left),
-        saved_usd=f"{entry.cost_usd:f}" if entry and entry.cost_usd is not None else None,
+        saved_usd=f"{entry.cost_usd.normalize():f}" if entry and entry.cost_usd is not None else None,
         provider=request.target.provider,
         request_id=request_id_of(call_id),
     )
