@@ -1,0 +1,276 @@
+"""Would a stored answer to this question still answer it tomorrow, and can a vector tell it from its like?"""
+
+import re
+from collections.abc import Iterator
+
+from cache_api.domain.guard.languages import script_shares
+from cache_api.domain.guard.spelling import plain
+
+# Of a long text, a pasted article say, only the ends speak to the model; what is in between is material.
+_LONG_CHARACTERS = 1200
+_ENDS_CHARACTERS = 400
+
+_QUOTED = re.compile(r"\"[^\"]{1,400}\"|`[^`]{1,400}`|(?<!\S)'[^']{1,400}'(?!\w)")
+_SENTENCE_END = re.compile(r"[.!?;:]+(?= |$)")
+
+_ASKS = re.compile(
+    r"\b(?:what|whats|who|whos|where|which|how|hows|is|are|will|when|any|show|tell|give|list|check"
+    r"|was|wer|wie|wo|welche[rns]?|wann|gibt|ist|sind|zeig|que|quien|cual|cuales|como|donde|cuando|hay|cuanto|dime"
+    r"|esta"
+    r"|quel|quelle|quels|quelles|quoi|qui|comment|combien|donne|est"
+    r"|che|chi|quale|quali|dove|quando|quanto|dimmi|qual|quais|quem|onde|diga|wat|waar|welke|wanneer|hoe)\b"
+)
+_NOW = re.compile(
+    r"\b(?:today|tonight|tomorrow|yesterday|last night|right now|at the moment|at this moment|as of now|this "
+    r"(?:week|weekend|morning|afternoon|evening)|next week|heute|morgen|gestern|gerade|im moment|derzeit|zurzeit"
+    r"|momentan"
+    r"|hoy|manana|ayer|ahora|en este momento|aujourd'hui|demain|hier soir|maintenant|en ce moment|actuellement"
+    r"|oggi|domani|ieri|adesso|ora come ora|in questo momento|hoje|amanha|ontem|agora|neste momento"
+    r"|vandaag|gisteren|op dit moment|momenteel)\b"
+)
+_TOLD = re.compile(r"\b(?:i|i'm|i've|my|me|we|our|ich|mein\w*|mi|mis|yo|je|mon|ma|io|mio|mia|eu|meu|minha|ik|mijn)\b")
+_PAST = re.compile(
+    r"\b(?:was|were|did|didn't|didnt|had|have|been|made|got|went|sent|paid|bought|saw|took|withdrew|hasn't|wasn't"
+    r"|couldn't|wouldn't|habe|hatte|wurde|war|he|hice|fue|ha|hanno|fiz|foi|heb|had|ai|etait|\w{2,20}ed)\b"
+)
+
+_PRESENT = re.compile(
+    "|".join(
+        (
+            # the newest of a kind
+            r"(?<!my )(?<!your )(?<!his )(?<!her )\b(?:latest|newest|most recent)\b"
+            r"(?! (?:payment|charge|transaction|order|bill|atm|purchase|transfer|withdrawal|statement|date)\b)",
+            r"\bcurrent (?:\w{1,20} ){0,2}(?:price|prices|rate|rates|weather|temperature|time|date|day|year"
+            r"|version|score"
+            r"|news|president|minister|ceo|king|queen|pope|population|champion|champions|market|value|standings"
+            r"|situation"
+            r"|traffic|events|trend|trends|season|record|leader|inflation|population|mayor|governor)\b",
+            r"\b(?:who|what|which|how many|how much|where)\b[^.]{0,60}\bcurrently\b(?! (?:have|own) )",
+            r"\b(?:breaking|live) (?:news|scores?|results|coverage|updates?)\b|\bup[- ]to[- ]date (?:news|prices?"
+            r"|info)",
+            r"\btoday's (?!world\b|society\b|generation\b|age\b|day\b|standards?\b|youth\b)",
+            # clock and calendar
+            r"\bwhat(?:'s| is|s)? (?:the )?(?:exact |local )?time(?: is it| now| in \w| right now|$)",
+            r"\bwhat time (?:of day )?(?:is it|it is|do you have)\b|\b(?:tell|give) me (?:what )?the (?:time"
+            r"|date)\b(?! of| when)",
+            r"\b(?:what|which) (?:day|date|month|year) (?:of the week )?(?:is it|is today|it is|will it be"
+            r"|today is)\b",
+            r"^(?:current )?time in \w",
+            r"\bwhat(?:'s| is|s)? (?:the |today's )date\b(?! of\b| when\b| on\b)|\bwhat(?:'s| is)? today\b",
+            r"\bhow (?:many|long|much)\b[^.]{0,40}\b(?:until|till|left until|left before)\b(?! (?:i|my|we|it|the"
+            r"|they|you)\b)",
+            r"\bwhen(?:'s| is| are| does| will| do)? (?:the |my |our |be the )?next \w",
+            # weather, traffic
+            r"\b(?:what|how|whats|hows)(?:'s| is| was| will)?(?: it)?(?: be)? (?:the )?(?:weather|forecast)\b",
+            r"\bweather (?:update|look|in|at|for|like|today|tomorrow|forecast|report|now|outside|this|going|here"
+            r"|conditions)\b"
+            r"(?! general)",
+            r"\b(?:will|is|does) it (?:going to |gonna )?(?:be )?(?:rain|snow|raining|snowing|sunny|windy|storm"
+            r"|freezing)\b",
+            r"\bchances? of (?:rain|snow)\b|\bday forecast\b|\b(?:temperature|hot|cold|warm) (?:is it "
+            r"|will it be )?(?:outside|right now|in the city)\b",
+            r"\b(?:how is|how's|hows|how bad is|is there|what is|what's|whats|any"
+            r"|check)\b[^.]{0,24} traffic\b(?! rule| law)",
+            r"\btraffic (?:report|jam on|conditions|right now|update|be like)"
+            r"|\bis (?:the )?traffic (?:bad|heavy|light|slow)|\bthe traffic (?:in|on|to|like)\b",
+            # markets
+            r"\b(?:stock|share|bitcoin|btc|ethereum|eth|crypto|gold|silver|oil|gas|petrol|diesel|fuel) (?:market )?"
+            r"(?:price|prices|quote|value)\b(?= of| for| in| at| now| right| today|$)",
+            r"\b(?:price|value|worth) of (?:a |one |an )?(?:bitcoin|btc|ethereum|eth|gold|silver|oil|crude|gas"
+            r"|petrol|diesel)\b",
+            r"\b(?:price|value) of (?:\w{1,20} ){1,3}(?:stock|stocks|shares?)\b",
+            r"\bhow (?:much|high) (?:is|are) (?:a |one )?(?:bitcoin|btc|ethereum|gold|oil|the dollar|the euro"
+            r"|\w{1,20} stock)\b",
+            r"\b(?:what|what's|whats|how much)\b[^.]{0,20}\bexchange rates?\b[^.]{0,12}"
+            r"\b(?:between|from|of|now|today|right now|usd|eur|gbp|dollars?|euros?|us|yen|pounds?|pesos?)\b",
+            r"\b\d[\d.,]* ?(?:usd|eur|gbp|jpy|inr|dollars?|euros?|pounds?|yen|rupees?|pesos?|btc) (?:to|in|into) "
+            r"(?:usd|eur|gbp|jpy|inr|us dollars?|dollars?|euros?|pounds?|yen|rupees?|pesos?|btc)\b",
+            # sport, news, what is on
+            r"\b(?:score|result|standings) (?:of|in|for|from) (?:the |last |yesterday|today|tonight)?[^.]{0,40}"
+            r"\b(?:game|match|league|race|season|night|finals?)\b",
+            r"\bwhat(?:'s| is|s)? (?:the )?score\b|\bwho(?:'s| is|s)? (?:winning|leading|ahead)\b(?! in life)",
+            r"\bwho (?:won|lost|plays|played|scored|is playing)\b[^.]{0,60}\b(?:last night|yesterday|today|tonight"
+            r"|this week\w*)\b",
+            r"\b(?:what|what's|whats|any|give me|show me|tell me|read me|latest|top|recent)\b[^.]{0,20} (?:news"
+            r"|headlines)\b",
+            r"\bnews (?:about|on|from|in|today)\b|\bheadlines\b",
+            r"\bwhat(?:'s| is|s)? (?:new (?:in|on|with|at|today)|new$|(?:happening|going on|trending)(?: in\b"
+            r"| around\b| today| now| right))",
+            r"\bopen (?:right )?now\b|\bupcoming (?:events?|movies?|games?|matches|elections?|concerts?|holidays?"
+            r"|releases?)\b",
+            # the same, elsewhere
+            r"\b(?:neueste[nrs]?|aktuelle[nrs]?|jungste[nrs]?) (?:\w{1,24} )?(?:nachrichten|version|kurs|preis"
+            r"|stand|wetter"
+            r"|lage|zahlen|wert|temperatur|meldungen|entwicklungen|uhrzeit)\b|\bwie spat ist es\b|\bwieviel uhr\b"
+            r"|\bwie viel uhr\b|\bwie (?:ist|wird) das wetter\b|\bwetter (?:in|heute|morgen)\b|\bwettervorhersage\b"
+            r"|\bwelche[rns]? (?:tag|datum) (?:ist|haben wir)\b|\bwie steht es (?:bei|im|zwischen)\b",
+            r"\b(?:ultimas?|ultimos?|recientes|ultime|recenti) (?:noticias|novedades|notizie|novita|version)\b"
+            r"|\bnoticias de\b"
+            r"|\bque (?:hora|dia|fecha) (?:es|son)\b|\bque horas? sao\b|\bque tiempo (?:hace|hara)\b"
+            r"|\bcomo esta el clima\b"
+            r"|\b(?:clima|tiempo|tempo|previsao do tempo) (?:en|em|hoy|hoje|manana)\b|\bprecio actual\b"
+            r"|\bpreco atual\b"
+            r"|\bprecio del? (?:bitcoin|oro|dolar|petroleo)\b|\btipo de cambio\b|\bcotacao do\b",
+            r"\bdernieres? (?:nouvelles|actualites|infos|version)\b|\bquelle heure est[- ]il\b|\bquel temps fait\b"
+            r"|\bmeteo\b"
+            r"|\bquel jour (?:sommes|est)\b|\bcours (?:actuel|du bitcoin)\b|\bprix actuel\b",
+            r"\bche ore sono\b|\bche ora e\b|\bche tempo fa\b|\bche giorno e\b|\bprezzo attuale\b",
+            r"\bhoe laat is het\b|\b(?:laatste|nieuwste) (?:nieuws|versie)\b|\bwat voor weer\b|\bhet weer (?:in"
+            r"|vandaag|morgen)\b"
+            r"|\bhuidige (?:prijs|koers|weer|tijd)\b",
+        )
+    )
+)
+_THINGS = (
+    r"(?:joke|jokes|story|stories|poem|example|examples|one|idea|ideas|fact|facts|name|names|quote|quotes|riddle"
+    r"|song|recipe"
+    r"|version|suggestion|suggestions|option|options|title|slogan|haiku|limerick|question|variation|answer|tip"
+    r"|tips|witz"
+    r"|geschichte|beispiel|chiste|historia|ejemplo|blague|histoire|exemple|barzelletta|storia|esempio|piada"
+    r"|exemplo|mop"
+    r"|verhaal|voorbeeld|gedicht|poema|poeme|poesia)"
+)
+_WISHES = (
+    r"(?:tell|give|show|write|suggest|recommend|generate|make|find|pick|choose|draw|name|say|create|send|compose"
+    r"|play|throw"
+    r"|erzahl\w?|gib|nenn\w?|schreib\w?|cuenta\w*|dame|dime|escribe|raconte|donne|ecris|raccontami|dimmi|dammi"
+    r"|scrivi|conte"
+    r"|diga|escreva|vertel|geef|schrijf)"
+)
+_VARIETY = re.compile(
+    "|".join(
+        (
+            rf"^(?:please |now |ok |okay |can you |could you |will you "
+            rf"|would you )?{_WISHES}\b[^.]{{0,24}}\b(?:another|a different"
+            rf"|one more|a few more|some more|\d{{1,2}} more|a random|random|some other|any other"
+            rf"|noch ein\w{{0,2}}|otro|otra"
+            rf"|un autre|une autre|un'altra|un altro|un'altro|outra|outro"
+            rf"|nog een) (?:\w{{1,20}} ){{0,2}}?{_THINGS}\b",
+            rf"^(?:please |now |ok |okay |can you |could you )?{_WISHES} (?:me |us |mir |moi )?(?:a |one |some "
+            rf"|any |\d{{1,2}} )?"
+            r"random(?:ly)?\b(?! forest| variable| access| walk| sampl)",
+            r"^(?:and |now )?(?:another|one more|noch ein\w{0,2}|otro|otra|un autre|une autre|un altro|un'altra"
+            r"|outro|outra|nog een)"
+            rf"(?: {_THINGS})?(?: please| bitte| por favor)?$",
+            rf"^(?:please )?(?:try|do (?:it|that)|say (?:it|that)|roll|ask|flip|spin|regenerate|play|guess"
+            rf"|{_WISHES})\b"
+            r"[^.]{0,24}\b(?:again|once more|one more time|nochmal|noch einmal|otra vez|de nuevo|encore une fois"
+            r"|di nuovo"
+            r"|novamente|nog een keer)(?: please)?$",
+            r"\bsurprise (?:me|us)\b|\buberrasch\w? mich\b|\bsorprende?me\b|\bsorprendimi\b|\bsurprends[- ]moi\b"
+            r"|\bsurpreenda[- ]me\b|\bverras me\b",
+            rf"^(?:please |can you |could you )?{_WISHES} (?:me |us )?something (?:else|random|different|new)\b",
+            r"^(?:please |can you |could you )?(?:roll|throw) (?:a|the|two|some|\d{0,2} ?)? ?(?:d\d{1,3}|dice|die)\b",
+            r"^(?:please |can you |could you |let's )?(?:flip|toss) (?:me )?(?:a|the) coin\b|\bcoin (?:flip"
+            r"|toss)(?: please)?$|^(?:call )?heads or tails\b",
+            r"^(?:please |can you |could you )?(?:pick|choose|think of|give me) (?:a|any) (?:number"
+            r"|card)\b(?! plate)",
+            r"\b(?:at random|al azar|au hasard|a caso|ao acaso|zufallige[nrs]?|willekeurige?"
+            r"|aleatori[oa])\b(?= \w{1,20}$|$)",
+            r"\b(?:a|some) different (?:one|answer|version|joke|story|example|wording)\b",
+        )
+    )
+)
+
+
+def volatile(question: str) -> bool:
+    """Does it ask for the present, or for something else each time?"""
+    folded = plain(question).casefold()
+    return any(
+        _PRESENT.search(sentence) or _VARIETY.search(sentence) or _asks_for_now(sentence)
+        for sentence in _sentences(folded)
+    )
+
+
+def _sentences(folded: str) -> Iterator[str]:
+    parts = [folded]
+    if len(folded) > _LONG_CHARACTERS:
+        parts = [folded[:_ENDS_CHARACTERS], folded[-_ENDS_CHARACTERS:]]
+    for part in parts:
+        for sentence in _SENTENCE_END.split(_QUOTED.sub("", part)):
+            yield sentence.strip(" ,-")
+
+
+def _asks_for_now(sentence: str) -> bool:
+    """`Who plays today?`, but not `Why was my card declined today?`: that tells what happened."""
+    if not _NOW.search(sentence) or not _ASKS.search(sentence) or sentence.startswith("why "):
+        return False
+    return not (_TOLD.search(sentence) and _PAST.search(sentence))
+
+
+# The embedder reads 256 word pieces, two of them its own marks, and is blind to the rest.
+_WINDOW_PIECES = 254
+_PIECES = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
+_LETTERS_A_PIECE = 6.5  # of words over seven letters; measured on questions, rounded to the safe side
+
+_OPERATION = re.compile(
+    r"\d ?(?:[+*×÷^=]|\*\*) ?[\d(x-]|(?:^|\bis |'s |\bwhats )\d+ ?[/x] ?\d+$|(?:^|\W)\d[\d.,]* - \d[\d.,]*(?: ?=|$)"
+    r"|\d ?% of \$?\d|\bpercent of \$?\d|\b\d[\d.,]* (?:plus|minus|times|divided by|multiplied by|over|mod|modulo) \d"
+    r"|\bsquare root of \d|\b(?:sqrt|log|ln|sin|cos|tan|gcd|lcm|factorial)\b ?(?:of )?\(?-?\d|\d!(?:\W|$)"
+    r"|\b(?:sum|product|difference|average|mean|quotient) of -?\d|\d (?:mal|durch|por|fois|per|keer) \d"
+)
+_SOLVE = re.compile(
+    r"^(?:please |can you )?(?:solve|calculate|compute|evaluate|simplify|factor|integrate|differentiate|berechne|lose"
+    r"|calcula|calcule|resuelve|resous|risolvi|bereken)\b[^.]{0,200}\d"
+)
+_HOW_MUCH = re.compile(
+    r"\bhow (?:many|much|long|old|far|fast|tall|heavy|big)\b|\bwhat (?:is|was|will be|would be|are) (?:the |his "
+    r"|her |their )"
+    r"(?:\w{1,20} ){0,2}(?:total|average|probability|area|perimeter|volume|sum|difference|ratio|cost|price"
+    r"|percentage|profit"
+    r"|distance|speed|number|amount|score|age|salary)\b|\b(?:calculate|determine|find|compute) (?:the |his |her "
+    r"|how )"
+    r"|\bwie viele?\b|\bcuant[oa]s?\b|\bcombien\b|\bquant[oiea]s?\b|\bhoeveel\b"
+)
+_FIGURE = re.compile(
+    r"\d[\d.,/:]*|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty"
+    r"|fifty|sixty"
+    r"|seventy|eighty|ninety|hundred|dozen|half|twice|double|triple|thirds?|quarters?|fourth|fifth|each|every|per"
+    r"|zwei|drei|vier|funf|doppelt|jede[rns]?|dos|tres|cuatro|cinco|doble|cada|deux|trois|quatre|cinq|chaque|due"
+    r"|tre|ogni"
+    r"|dois|twee|drie|elke?)\b"
+)
+_WORD_PROBLEM_WORDS = 18
+_WORD_PROBLEM_FIGURES = 3
+
+_LATIN_SHARE = 0.5
+
+
+def exact_only(question: str) -> bool:
+    """Is it stored but never matched by similarity? Cosine does not see what makes it differ from its like."""
+    return _over_the_window(question) or _foreign_to_the_embedder(question) or _calculation(question)
+
+
+def _over_the_window(question: str) -> bool:
+    """An estimate that errs to the long side, without the embedder's word list."""
+    if len(question) <= _WINDOW_PIECES:  # a piece has at least one character
+        return False
+    pieces = 0.0
+    for token in _PIECES.findall(question):
+        if not token.isalpha():
+            pieces += 1 + len(token) // 3
+        elif not token.isascii():
+            pieces += max(1.0, len(token) / 2) if token[0] < "\u2e80" else len(token)
+        else:
+            pieces += 1.0 if len(token) <= 7 else len(token) / _LETTERS_A_PIECE
+        if pieces > _WINDOW_PIECES:
+            return True
+    return False
+
+
+def _foreign_to_the_embedder(question: str) -> bool:
+    """No letters at all, or most of them of a script the embedder has hardly read."""
+    if question.isascii():
+        return not any(map(str.isalpha, question))
+    return script_shares(plain(question)).get("LATIN", 0.0) < _LATIN_SHARE
+
+
+def _calculation(question: str) -> bool:
+    folded = plain(question).casefold()
+    if _OPERATION.search(folded) or _SOLVE.search(folded):
+        return True
+    return (
+        folded.count(" ") >= _WORD_PROBLEM_WORDS
+        and _HOW_MUCH.search(folded) is not None
+        and len(_FIGURE.findall(folded)) >= _WORD_PROBLEM_FIGURES
+    )
