@@ -46,14 +46,41 @@ def usage_of_openai(raw: Any) -> Usage | None:
     in_details = _details(raw, "prompt_tokens_details", "input_tokens_details")
     out_details = _details(raw, "completion_tokens_details", "output_tokens_details")
     in_total = total or 0
+    # A part is never more than what is left of the whole: xAI counts cached images twice, others cached sound.
+    cached = min(_count(in_details, "cached_tokens") or _count(raw, "cached_tokens") or 0, in_total)
+    written = min(_count(in_details, "cache_write_tokens") or 0, in_total - cached)
+    reasoning = _count(out_details, "reasoning_tokens") or 0
     return Usage(
         in_total=in_total,
-        # xAI counts a cached image twice: a part is never more than the whole.
-        in_cached=min(_count(in_details, "cached_tokens") or 0, in_total),
-        in_audio=_count(in_details, "audio_tokens") or 0,
-        out_total=out or 0,
-        out_reasoning=_count(out_details, "reasoning_tokens") or 0,
+        in_cached=cached,
+        in_write_5m=written,
+        in_audio=min(_count(in_details, "audio_tokens") or 0, in_total - cached - written),
+        out_total=(out or 0) + (reasoning if _reasons_outside(raw, in_total, out or 0, reasoning) else 0),
+        out_reasoning=reasoning,
         out_audio=_count(out_details, "audio_tokens") or 0,
+    )
+
+
+def usage_of_anthropic(raw: Any) -> Usage | None:
+    """Messages: input leaves out what was read from the prompt cache and what was written to it."""
+    if not isinstance(raw, Mapping):
+        return None
+
+    plain = _count(raw, "input_tokens")
+    out = _count(raw, "output_tokens")
+    if plain is None and out is None:
+        return None
+
+    read = _count(raw, "cache_read_input_tokens") or 0
+    written = _count(raw, "cache_creation_input_tokens") or 0
+    written_1h = min(_count(_details(raw, "cache_creation"), "ephemeral_1h_input_tokens") or 0, written)
+    return Usage(
+        in_total=(plain or 0) + read + written,
+        in_cached=read,
+        in_write_5m=written - written_1h,
+        in_write_1h=written_1h,
+        out_total=out or 0,
+        out_reasoning=_count(_details(raw, "output_tokens_details"), "thinking_tokens") or 0,
     )
 
 
@@ -75,6 +102,11 @@ def estimated_usage(asked: list[str], answered: str) -> Usage:
         out_total=estimated_tokens(answered) + TOKENS_PER_MESSAGE,
         estimated=True,
     )
+
+
+def _reasons_outside(raw: Mapping[str, Any], in_total: int, out: int, reasoning: int) -> bool:
+    """xAI's chat leaves reasoning out of `completion_tokens`; the whole gives it away."""
+    return reasoning > 0 and _count(raw, "total_tokens") == in_total + out + reasoning
 
 
 def _count(raw: Mapping[str, Any], *names: str) -> int | None:
