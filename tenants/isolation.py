@@ -4,6 +4,7 @@ The ORM filters by tenant; row-level security is the net under it. Alias `defaul
 cannot pass it; alias `owner` migrates and works across tenants, through `as_owner` alone.
 """
 
+import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -177,12 +178,23 @@ def _ask(message: str, params: Sequence[Any], deadline_seconds: float) -> list[t
         pool.open()
     try:
         connection = pool.getconn()
+        while _is_dead(connection):
+            connection.close()
+            pool.putconn(connection)
+            connection = pool.getconn()
     except BROKEN as error:
         raise DatabaseUnavailable("cache_unavailable") from error
     try:
         return _send(connection, message, params, deadline_seconds)
     finally:
         pool.putconn(connection)  # A broken one is thrown away there.
+
+
+def _is_dead(connection: psycopg.Connection[Any]) -> bool:
+    """After a restart of the server every idle connection is: the end of its stream waits to be read."""
+    line = select.poll()
+    line.register(connection.fileno(), select.POLLIN)
+    return bool(line.poll(0))
 
 
 def _ask_django(message: str, params: Sequence[Any], deadline_seconds: float) -> list[tuple[Any, ...]]:

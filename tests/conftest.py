@@ -107,8 +107,8 @@ def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
             app["OPTIONS"]["pool"] = dict(POOL)
             if not servers.app_url:
                 app["OPTIONS"]["options"] = "-c role=cacheai_app"
-            _point("owner", owner)
-            _point("default", app)
+            point("owner", owner)
+            point("default", app)
             settings.REDIS_URL = servers.redis_url
             call_command("migrate", verbosity=0)
         yield make_conninfo(servers.owner_url, dbname=name)
@@ -118,8 +118,11 @@ def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
             connections["default"].close_pool()
             connections.close_all()
         for alias, values in before.items():
-            _point(alias, values)
+            point(alias, values)
         settings.REDIS_URL = redis_before
+        # Queries whose callers gave up may still run, as the app: the owner may not end those.
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usename = CURRENT_USER"
+        _as_operator(servers.app_url or servers.owner_url, sql.SQL(end).format(sql.Literal(name)))
         drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
         _as_operator(servers.owner_url, drop)
 
@@ -179,7 +182,7 @@ def _django_database(url: str, name: str) -> dict[str, Any]:
     return {**values, "NAME": name, "OPTIONS": {**parts, "connect_timeout": 5}}
 
 
-def _point(alias: str, values: dict[str, Any]) -> None:
+def point(alias: str, values: dict[str, Any]) -> None:
     connections.settings[alias].update(values)
     if hasattr(connections._connections, alias):
         del connections[alias]

@@ -1,0 +1,130 @@
+"""Does a tenant get its calls a minute, no more, and no fewer when Redis is away?"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+
+from tenants import authentication, throttling
+from tenants.authentication import Access
+from tests.conftest import Cast, Servers
+from tests.fault_proxy import fault_proxy, redis_target
+
+LATE_SECONDS = 0.3
+
+
+@pytest.fixture
+def access(cast: Cast) -> Access:
+    return replace(authentication.authenticate(cast.owner.api_key, address="192.0.2.1"), tenant_id=uuid4())
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def forget() -> None:
+        monkeypatch.setattr(throttling, "_state", throttling._State())
+        for made in (throttling._common, throttling._alone, throttling._redis, throttling._memory):
+            made.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+def _allowed(access: Access, calls: int) -> int:
+    return sum(not throttling.check(access).limited for _ in range(calls))
+
+
+def test_a_minutes_calls_and_a_fifth_more_pass_at_once(access: Access) -> None:
+    access = replace(access, rpm=100)
+
+    assert _allowed(access, 130) == 120
+    refused = throttling.check(access)
+    assert refused.limited
+    assert refused.limit == 100
+    assert refused.remaining == 0
+    assert 0 < refused.retry_after_seconds <= 1
+
+
+def test_the_first_answer_tells_what_is_left(access: Access) -> None:
+    rate = throttling.check(replace(access, rpm=100))
+
+    assert (rate.limit, rate.remaining, rate.limited, rate.retry_after_seconds) == (100, 100, False, 0)
+    assert 0 < rate.reset_after_seconds <= 1
+
+
+def test_a_busy_tenant_gets_no_more_than_its_limit(access: Access) -> None:
+    """With permits taken ahead too."""
+    access = replace(access, rpm=6_000)
+    started = time.monotonic()
+
+    allowed = _allowed(access, 8_000)
+
+    refilled = (time.monotonic() - started) * 100
+    assert 7_200 - 10 <= allowed <= 7_200 + refilled + 10
+
+
+def test_a_busy_tenants_call_seldom_asks_redis(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    ask = throttling._ask
+    monkeypatch.setattr(throttling, "_ask", lambda *question: asked.append(question) or ask(*question))
+
+    _allowed(replace(access, rpm=100_000), 1_000)
+
+    assert len(asked) <= 10
+
+
+def test_processes_share_one_limit(access: Access) -> None:
+    access = replace(access, rpm=100)
+    first = _allowed(access, 70)
+    throttling._state.leases.clear()  # What another process has not seen.
+
+    assert first + _allowed(access, 70) == 120
+
+
+def test_tenants_do_not_share(access: Access) -> None:
+    access = replace(access, rpm=10)
+    assert _allowed(access, 20) == 12
+
+    assert _allowed(replace(access, tenant_id=uuid4()), 20) == 12
+
+
+def test_a_keys_own_limit_counts_beside_its_tenants(access: Access) -> None:
+    slow = replace(access, rpm=100, key_rpm=10)
+
+    assert _allowed(slow, 20) == 12
+    assert _allowed(replace(slow, key_id=uuid4(), key_rpm=None), 10) == 10
+
+
+def test_without_redis_each_process_limits_alone(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setattr(settings, "WEB_WORKERS", 2)
+
+    assert _allowed(replace(access, rpm=100), 100) == 60
+    assert throttling.failed_open() > 0
+
+
+def test_a_hanging_redis_costs_one_short_wait(
+    access: Access, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, query = redis_target(servers.redis_url)
+    with fault_proxy(target) as proxy:
+        monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{proxy.port}{query}")
+        throttling.check(access)
+        proxy.freeze()
+
+        started = time.monotonic()
+        assert not throttling.check(access).limited
+        assert time.monotonic() - started < LATE_SECONDS
+        started = time.monotonic()
+        for _ in range(50):
+            throttling.check(access)
+        assert time.monotonic() - started < LATE_SECONDS
+
+        proxy.thaw()
+        throttling._state.redis_away_until = 0
+        counted = throttling.failed_open()
+        throttling.check(access)
+        assert throttling.failed_open() == counted
