@@ -101,9 +101,7 @@ def secrets(home: Path) -> Secrets:
     except FileNotFoundError:
         pass
     if _cluster(home).exists():
-        raise CannotEmbed(
-            f"{path} is missing, and the data beside it cannot be read without it: put it back."
-        )
+        raise CannotEmbed(f"{path} is missing, and the data beside it cannot be read without it: put it back.")
 
     made = Secrets(
         secret_key=chance.token_urlsafe(50),
@@ -258,11 +256,11 @@ def _as_ordinary_user() -> list[str]:
 
     program = shutil.which("setpriv")
     if program is None:
-        raise CannotEmbed(
-            "As root, PostgreSQL needs setpriv (Debian: util-linux): install it, or be another user."
-        )
-    nobody = ("--reuid=65534", "--regid=65534", "--clear-groups")
-    return [program, *nobody, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT"]
+        raise CannotEmbed("As root, PostgreSQL needs setpriv (Debian: util-linux): install it, or be another user.")
+    nobody = ("--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=INT")
+    passing = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
+    # access(2), with which PostgreSQL looks for its own programs, ignores the capability without this bit.
+    return [program, *nobody, *passing, "--securebits=+no_setuid_fixup"]
 
 
 def _postgres_program(name: str) -> str:
@@ -275,6 +273,4 @@ def _installed(package: str, program: str) -> Path:
     for folder in (found.submodule_search_locations or ()) if found else ():
         if (Path(folder) / program).exists():
             return Path(folder) / program
-    raise CannotEmbed(
-        f"{program} of the pip package {package} is missing: install CacheAI with its [server] extra."
-    )
+    raise CannotEmbed(f"{program} of the pip package {package} is missing: install CacheAI with its [server] extra.")

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,15 @@ def test_only_their_own_user_can_reach_them(home: Path) -> None:
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
         assert stat.S_IMODE((home / "pgdata").stat().st_mode) == 0o700
         assert ask(embedded.addresses(home).owner_url, "SHOW listen_addresses") == [("",)]
+
+
+def test_an_environment_in_a_folder_closed_to_others_will_do(home: Path) -> None:
+    """As in /root: PostgreSQL runs as another user there, and has to find its programs."""
+    home.mkdir(mode=0o700)
+    program = home / "program"
+    program.touch(mode=0o755)
+    seen = subprocess.run([*embedded._as_ordinary_user(), "test", "-x", str(program)], check=False)
+    assert seen.returncode == 0
 
 
 @pytest.mark.parametrize("name", ["x" * 120, "with a blank", "ünïcode", "per%cent,comma"])
