@@ -19,4 +19,3 @@ OPERATION = [
 ]
 
 urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *OPERATION]
-handler404 = "cache_api.http.operation.not_found"

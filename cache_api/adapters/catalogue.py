@@ -1,0 +1,310 @@
+"""What is stored in a project, for people and programs that look after it? Nothing here is on a model call's path.
+
+Bodies are opened outside the transactions, a few at a time: the answers of a page may be a hundred megabytes together.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from pgvector.django import CosineDistance
+
+from cache_api.adapters.store import COLUMN, vector_literal
+from cache_api.domain.call import new_id
+from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
+from tenants import isolation, vault
+from tenants.isolation import DatabaseUnavailable
+
+T = TypeVar("T")
+Order = Literal["-created", "created", "-hits", "-saved"]
+
+BODIES_AT_A_TIME = 10
+PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
+DELETED_AT_A_TIME = 1_000
+
+_COLUMN_OF: Mapping[Order, str] = {
+    "-created": "-created_at",
+    "created": "created_at",
+    "-hits": "-hits",
+    "-saved": "-saved_usd",
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which entries; what is given must all be true of one."""
+
+    provider: str | None = None
+    model: str | None = None
+    namespace: str | None = None
+    tag: str | None = None
+    writer: UUID | None = None
+    depends_on: str | None = None
+    source: str | None = None
+    status: Literal["live", "expired", "quarantined"] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    fingerprints: Sequence[bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A project, and who works in it."""
+
+    tenant_id: UUID
+    project_id: UUID
+    key_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Described:
+    """An entry with its text and what hangs on it; `text` is None if it cannot be opened."""
+
+    entry: Entry
+    text: Mapping[str, Any] | None
+    tags: list[str] = field(default_factory=list)
+    depends_on: list[str] = field(default_factory=list)
+    similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    entries: list[Described]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    entries: int
+    live: int
+    hits: int
+
+
+def page(
+    place: Place,
+    filters: Filters,
+    *,
+    order: Order,
+    limit: int,
+    now: datetime,
+    after: tuple[str, UUID] | None = None,
+    offset: int = 0,
+) -> Page:
+    """`after` is the last entry of the page before: its value in this order, and its id."""
+    column = _COLUMN_OF[order]
+    found = _entries(place, filters, now)
+    if after is not None:
+        found = found.filter(_beyond(column, *after))
+    id_column = "-id" if column.startswith("-") else "id"
+    with _reading(place):
+        rows = list(found.order_by(column, id_column).defer("body", "vector")[offset : offset + limit + 1])
+    described = _described(place, rows[:limit])
+    return Page(described, has_more=len(rows) > len(described))
+
+
+def nearest(place: Place, filters: Filters, vector: bytes, *, embedder: str, limit: int, now: datetime) -> Page:
+    """By meaning, whatever the scope: to look around, not to answer."""
+    distance = CosineDistance("vector", vector_literal(vector))
+    found = _entries(place, filters, now).filter(embedder=embedder, vector__isnull=False)
+    with _reading(place):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order")
+        rows = list(found.annotate(distance=distance).order_by("distance").defer("body", "vector")[:limit])
+    described = _described(place, rows)
+    for one in described:
+        one.similarity = round(1 - one.entry.distance, 4)  # type: ignore[attr-defined]
+    return Page(sorted(described, key=lambda one: -(one.similarity or 0)), has_more=False)
+
+
+def find(place: Place, fingerprint: bytes) -> Described | None:
+    with _reading(place):
+        rows = list(_of(place).filter(fingerprint=fingerprint).defer("body", "vector"))
+    return next(iter(_described(place, rows)), None)
+
+
+def known(place: Place, fingerprints: Iterable[bytes]) -> set[bytes]:
+    """Those of them that are stored."""
+    with _reading(place):
+        found = _of(place).filter(fingerprint__in=list(fingerprints)).values_list("fingerprint", flat=True)
+        return {bytes(fingerprint) for fingerprint in found}
+
+
+def change(
+    place: Place, described: Described, *, text: Mapping[str, Any] | None, tags: Sequence[str] | None, **columns: Any
+) -> bool:
+    """Write what was changed of an entry; False if it is gone."""
+    entry = described.entry
+    if text is not None:
+        body = vault.seal(place.tenant_id, orjson.dumps(text), column=COLUMN, row_id=entry.id)
+        columns |= {"body": body, "size_bytes": len(body)}
+    with _reading(place):
+        if columns and not _of(place).filter(id=entry.id).update(**columns):
+            return False
+        if tags is not None:
+            mine = {"tenant_id": place.tenant_id, "entry_id": entry.id}
+            EntryTag.objects.filter(**mine).delete()
+            EntryTag.objects.bulk_create(EntryTag(**mine, tag=tag) for tag in dict.fromkeys(tags))
+    return True
+
+
+def delete(place: Place, fingerprint: bytes) -> bool:
+    with _reading(place):
+        deleted, _ = _of(place).filter(fingerprint=fingerprint).delete()
+    return deleted > 0
+
+
+def purge(place: Place, filters: Filters, *, now: datetime, dry_run: bool) -> tuple[int, int]:
+    """How many fit, and how many are gone. Entries stored later than `now` stay."""
+    found = _entries(place, filters, now).filter(created_at__lte=now)
+    with _reading(place):
+        matched = found.count()
+    deleted = 0
+    while not dry_run:
+        with _reading(place):
+            ids = list(found.values_list("id", flat=True)[:DELETED_AT_A_TIME])
+            deleted += _of(place).filter(id__in=ids).delete()[0]
+        if len(ids) < DELETED_AT_A_TIME:
+            break
+    return matched, deleted
+
+
+def counts(place: Place, *, now: datetime) -> Counts:
+    with _reading(place):
+        live = Count("id", filter=_status("live", now))
+        found = _of(place).aggregate(entries=Count("id"), live=live, hits=Coalesce(Sum("hits"), 0))
+    return Counts(**found)
+
+
+def feedback_add(place: Place, *, verdict: str, asked: bytes | None, cached: bytes, now: datetime) -> None:
+    with _reading(place):
+        Feedback.objects.create(
+            tenant_id=place.tenant_id,
+            id=new_id(now),
+            project_id=place.project_id,
+            key_id=place.key_id,
+            verdict=verdict,
+            asked=asked,
+            cached=cached,
+            created_at=now,
+        )
+
+
+def feedback_counts(place: Place, since: datetime, until: datetime) -> dict[str, int]:
+    mine = Feedback.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
+    with _reading(place):
+        rows = mine.filter(created_at__gte=since, created_at__lt=until).values_list("verdict")
+        found = dict(rows.annotate(Count("id")))
+    return {"right": found.get("right", 0), "wrong": found.get("wrong", 0)}
+
+
+def guarded(read: Callable[[], T]) -> T:
+    """What a selector reads. Raises DatabaseUnavailable."""
+    with _guard():
+        return read()
+
+
+@contextmanager
+def _reading(place: Place) -> Iterator[None]:
+    """A short transaction of the tenant's. Raises DatabaseUnavailable."""
+    with _guard(), isolation.as_tenant(place.tenant_id):
+        yield
+
+
+@contextmanager
+def _guard() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise DatabaseUnavailable("cache_unavailable") from error
+
+
+def _of(place: Place) -> QuerySet[Entry]:
+    return Entry.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
+
+
+def _entries(place: Place, filters: Filters, now: datetime) -> QuerySet[Entry]:
+    plain = {
+        "provider": filters.provider,
+        "model": filters.model,
+        "namespace": filters.namespace,
+        "source": filters.source,
+        "writer_id": filters.writer,
+        "created_at__gt": filters.created_after,
+        "created_at__lt": filters.created_before,
+    }
+    found = _of(place).filter(**{name: value for name, value in plain.items() if value is not None})
+    if filters.fingerprints is not None:
+        found = found.filter(fingerprint__in=list(filters.fingerprints))
+    if filters.tag is not None:
+        tagged = EntryTag.objects.filter(tenant_id=place.tenant_id, tag=filters.tag)
+        found = found.filter(id__in=tagged.values("entry_id"))
+    if filters.depends_on is not None:
+        name, at, version = filters.depends_on.partition("@")
+        resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, name=name)
+        if at:
+            resting = resting.filter(version=version)
+        found = found.filter(id__in=resting.values("entry_id"))
+    return found.filter(_status(filters.status, now)) if filters.status else found
+
+
+def _status(status: str, now: datetime) -> Q:
+    expired = Q(expires_at__isnull=False, expires_at__lte=now)
+    if status == "quarantined":
+        return Q(quarantined=True)
+    return Q(quarantined=False) & (expired if status == "expired" else ~expired)
+
+
+def _beyond(column: str, value: str, entry_id: UUID) -> Q:
+    name = column.removeprefix("-")
+    way = "lt" if column.startswith("-") else "gt"
+    return Q(**{f"{name}__{way}": value}) | Q(**{name: value, f"id__{way}": entry_id})
+
+
+def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
+    """In the order of the rows, as many as a page may hold; never none of some."""
+    described: list[Described] = []
+    size = 0
+    for start in range(0, len(rows), BODIES_AT_A_TIME):
+        some = rows[start : start + BODIES_AT_A_TIME]
+        ids = [row.id for row in some]
+        with _reading(place):
+            bodies = dict(_of(place).filter(id__in=ids).values_list("id", "body"))
+            tags = _by_entry(EntryTag.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids), "tag")
+            resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids)
+            names = _by_entry(resting.order_by("name", "version"), "name", "version")
+        for row in some:
+            plain = _opened(place, row.id, bodies.get(row.id))
+            size += len(plain or b"")
+            if described and size > PAGE_MAX_BYTES:
+                return described
+            text = None if plain is None else orjson.loads(plain)
+            described.append(Described(row, text, tags.get(row.id, []), names.get(row.id, [])))
+    return described
+
+
+def _by_entry(rows: QuerySet[Any], *names: str) -> dict[UUID, list[str]]:
+    found: dict[UUID, list[str]] = {}
+    for entry_id, *parts in rows.values_list("entry_id", *names):
+        found.setdefault(entry_id, []).append("@".join(part for part in parts if part))
+    return found
+
+
+def _opened(place: Place, entry_id: UUID, body: bytes | None) -> bytes | None:
+    if body is None:
+        return None
+    try:
+        return vault.unseal(place.tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
+    except vault.Corrupt:
+        log.warning("entry_unreadable", extra={"entry_id": str(entry_id)})
+        return None

@@ -1,0 +1,85 @@
+"""Which chat call does a bare question stand for?
+
+A question alone is one user message without parameters, so that it shares its entries with the chat endpoint.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cache_api.dialects.errors import Refused
+from cache_api.dialects.openai_chat import ENDPOINT
+
+SPELLINGS = ("question", "prompt", "query", "messages")
+ENDPOINTS = (None, "", ENDPOINT, f"/{ENDPOINT}", f"/v1/{ENDPOINT}", "chat")
+MODEL_MAX = 128
+
+_UNPRINTABLE = re.compile(r"[\x00\r\n]")
+
+
+def chat_body(asked: Mapping[str, Any], *, default_model: str, wanted: str = "question") -> dict[str, Any]:
+    """The body of `request`, or one made of a question, its context and parameters. Raises Refused.
+
+    `wanted` is how this endpoint calls the question.
+    """
+    if asked.get("endpoint") not in ENDPOINTS:
+        raise _bad(f"endpoint must be {ENDPOINT}", "endpoint")
+    request = asked.get("request")
+    if request is not None:
+        if not isinstance(request, dict):
+            raise _bad("request must be an object, the body of a call", "request")
+        return {**request, "model": chat_model(request.get("model") or asked.get("model") or default_model)}
+
+    messages = _messages(asked, wanted)
+    for name in ("context", "system"):  # the last one put in stands first
+        text = asked.get(name)
+        if not isinstance(text, str | None):
+            raise _bad(f"{name} must be a string", name)
+        if text:
+            messages.insert(0, {"role": "system", "content": text})
+    params = asked.get("params")
+    if not isinstance(params, dict | None):
+        raise _bad("params must be an object", "params")
+    model = chat_model(asked.get("model") or (params or {}).get("model") or default_model)
+    return {**(params or {}), "model": model, "messages": messages}
+
+
+def chat_model(model: Any, *, name: str = "model") -> str:
+    """A model's name as it may be stored. Raises Refused."""
+    if not model:
+        raise _bad(f"Field required: {name}", name)
+    if not isinstance(model, str):
+        raise _bad(f"{name} must be a string", name)
+    if len(model) > MODEL_MAX or _UNPRINTABLE.search(model):
+        message = f"{name} must be at most {MODEL_MAX} characters, without NUL or line ends"
+        raise Refused(400, "invalid_control", message, name)
+    return model
+
+
+def context_of(scoped: Any) -> str | None:
+    """The system messages of what a call's Scope was made of, as one text."""
+    messages = scoped.get("messages") if isinstance(scoped, Mapping) else None
+    told = [message for message in messages or () if message.get("role") in {"system", "developer"}]
+    texts = [message["content"] for message in told if isinstance(message.get("content"), str)]
+    return "\n\n".join(texts) or None
+
+
+def _messages(asked: Mapping[str, Any], wanted: str) -> list[Any]:
+    given = [name for name in SPELLINGS if asked.get(name) not in (None, "", [])]
+    if not given:
+        raise _bad(f"Field required: {wanted}", wanted)
+    if len(given) > 1:
+        raise _bad(f"Send one of {' and '.join(given)}, not both", given[1])
+    (name,) = given
+    value = asked[name]
+    if name == "messages":
+        if not isinstance(value, list):
+            raise _bad("messages must be an array with at least one message", name)
+        return list(value)
+    if not isinstance(value, str):
+        raise _bad(f"{name} must be a string", name)
+    return [{"role": "user", "content": value}]
+
+
+def _bad(message: str, param: str) -> Refused:
+    return Refused(400, "invalid_request", message, param)

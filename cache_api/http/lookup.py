@@ -1,0 +1,85 @@
+"""What would the cache decide, and why? The provider is never asked, and no hit is counted."""
+
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+from django.http import HttpResponse
+
+from cache_api import wiring
+from cache_api.dialects.errors import Refused
+from cache_api.domain.call import new_id
+from cache_api.domain.decision import Hit, Judgement, judge
+from cache_api.domain.entry import Candidate, Entry
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Request
+from cache_api.domain.signals import signals_of
+from cache_api.http.described import answer_in
+from cache_api.http.questions import request_of
+from cache_api.http.visits import Visit, answer
+from cache_api.ports import CacheUnavailable
+from cache_api.service import Looked, Stopwatch, milliseconds_since
+
+LIMIT_DEFAULT, LIMIT_MAX = 5, 50
+
+
+def lookup(visit: Visit) -> HttpResponse:
+    began = perf_counter()
+    body = visit.body()
+    fields = body.value
+    visit.same_project(fields.get("project_id"))
+    limit = fields.get("limit", LIMIT_DEFAULT)
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
+        raise Refused(400, "invalid_request", f"limit must be a whole number from 1 to {LIMIT_MAX}", "limit")
+
+    request, policy = request_of(visit, fields, unparsed=body.unparsed)
+    watch = Stopwatch()
+    looked = wiring.parts().service.look_up(request, policy, watch)
+    now = datetime.now(UTC)
+    judged = _judged(request, policy, looked, limit, now)
+    signals = signals_of(request, looked.decision, new_id(now), now)
+    found: dict[str, Any] = {
+        "decision": signals.decision,
+        "layer": signals.layer,
+        "reason": signals.reason,
+        "similarity": signals.similarity,
+        "threshold": signals.threshold,
+        "cache_key": signals.cache_key,
+        "timings_ms": {"embed": watch.embed, "lookup": watch.lookup, "total": milliseconds_since(began)},
+        "candidates": [_described(one, now) for one in judged],
+    }
+    if fields.get("include_answer") and isinstance(looked.decision, Hit):
+        stored = looked.decision.entry.answer
+        found |= {"answer": answer_in(stored), "response": stored}
+    return answer(found)
+
+
+def _judged(request: Request, policy: Policy, looked: Looked, limit: int, now: datetime) -> list[Judgement]:
+    decision = looked.decision
+    if isinstance(decision, Hit) and decision.similarity is None:
+        return [Judgement(Candidate(decision.entry, 1.0), None)]
+    if looked.vector is None:
+        return []
+    try:
+        candidates = wiring.parts().store.search(request, looked.vector, limit=limit)
+    except CacheUnavailable:  # the decision stands by itself
+        return []
+    return judge(request, candidates, policy, now)
+
+
+def _described(judgement: Judgement, now: datetime) -> dict[str, Any]:
+    candidate, entry = judgement.candidate, judgement.candidate.entry
+    return {
+        "cache_key": entry.cache_key,
+        "question": entry.question,
+        "similarity": round(candidate.similarity, 4),
+        "accepted": judgement.refused is None,
+        "reason": judgement.refused,
+        "age": entry.age_seconds(now),
+        "ttl": _ttl(entry, now),
+    }
+
+
+def _ttl(entry: Entry, now: datetime) -> int | None:
+    left = entry.ttl_seconds(now)
+    return None if left is None else max(0, left)

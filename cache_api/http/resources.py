@@ -1,0 +1,27 @@
+"""Which path under /v1/cache/ is what, and which scope of a key opens it?"""
+
+from django.urls import path, re_path
+
+from cache_api.http.changing import put_under
+from cache_api.http.entries import judged, listed, purged, removed, shown, store
+from cache_api.http.lookup import lookup
+from cache_api.http.query import query
+from cache_api.http.statistics import stats
+from cache_api.http.visits import resource
+
+# Never a cache key, whether or not there is something under the name yet.
+RESERVED = "query|test|clear|projects|lookup|entries|export|purge|feedback|blocklist|stats|jobs"
+
+urlpatterns = [
+    path("v1/cache/query", resource(POST=("proxy", query))),
+    path("v1/cache/lookup", resource(POST=("cache:read", lookup))),
+    path("v1/cache/entries", resource(GET=("cache:read", listed), POST=("cache:write", store))),
+    path("v1/cache/purge", resource(POST=("cache:purge", purged))),
+    path("v1/cache/feedback", resource(POST=("cache:write", judged))),
+    path("v1/cache/stats", resource(GET=("stats:read", stats))),
+    re_path(
+        rf"^v1/cache/(?P<cache_key>(?!(?:{RESERVED})\Z)[A-Za-z0-9_.:-]{{1,128}})\Z",
+        # A key that may store nothing still hears no error when it brings an awaited answer.
+        resource(GET=("cache:read", shown), PUT=("", put_under), DELETE=("cache:purge", removed)),
+    ),
+]

@@ -1,0 +1,57 @@
+"""What did the cache do for this project, and what does it hold?"""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.http import HttpResponse
+
+from cache_api import selectors, wiring
+from cache_api.adapters import catalogue
+from cache_api.http.serializers import TimesSerializer, validated
+from cache_api.http.visits import Visit, answer
+from cache_api.selectors import Figures
+
+BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first call of any project
+
+
+def stats(visit: Visit) -> HttpResponse:
+    values = validated(TimesSerializer, visit.http.GET.dict())
+    visit.same_project(values.get("project_id"))
+    since = values.get("since", BEGINNING)
+    until = values.get("until", datetime.now(UTC))
+    place = visit.place
+    found = catalogue.guarded(lambda: selectors.stats(place.tenant_id, place.project_id, since, until))
+    figures, entries = found.figures, found.entries
+    return answer(
+        {
+            "hits": figures.hits,
+            "misses": figures.misses,
+            "total_lookups": figures.lookups,
+            "hit_rate": round(figures.hit_rate, 6),
+            "entries": entries.active,
+            "populations": found.stored,
+            "embedder": wiring.parts().embedder.version or None,
+            "modality": "text",
+            "total_entries": entries.total,
+            "total_hits": figures.hits,
+            "total_misses": figures.misses,
+            "total_cost_saved_usd": _money(figures.saved_usd),
+            "total_tokens_saved": figures.tokens_saved,
+            "oldest_entry": entries.oldest,
+            "newest_entry": entries.newest,
+            "provider_stats": {name: _spent(one) for name, one in found.by_provider.items()},
+            "model_stats": {name: _spent(one) for name, one in found.by_model.items()},
+            "decisions": dict(found.decisions),
+            "feedback": catalogue.feedback_counts(place, since, until),
+            "unpriced": figures.unpriced,
+        }
+    )
+
+
+def _spent(figures: Figures) -> dict[str, Any]:
+    return {"count": figures.calls, "total_cost": _money(figures.cost_usd), "total_tokens": figures.tokens}
+
+
+def _money(dollars: Decimal) -> str:
+    return f"{dollars.normalize():f}" if dollars else "0"

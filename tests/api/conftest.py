@@ -1,0 +1,139 @@
+"""The service in process, over WSGI: real database, Redis and provider; only questions' vectors are laid down."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings
+
+from cacheai.demo_provider import DemoProvider
+from tests.conftest import Cast
+from tests.fakes import FixedEmbedder
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Api:
+    """A caller with a key."""
+
+    key: str
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, query: str = "", **headers: str
+    ) -> Answer:
+        from cacheai.wsgi import application
+
+        sent = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": quote(path, safe="/%:@"),
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(sent)),
+            "CONTENT_TYPE": headers.pop("content_type", "application/json"),
+            "REMOTE_ADDR": "192.0.2.7",
+            "SERVER_NAME": "cache.example.test",
+            "SERVER_PORT": "443",
+            "wsgi.input": io.BytesIO(sent),
+            "wsgi.url_scheme": "https",
+        }
+        if self.key:
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {self.key}"
+        environ.update({f"HTTP_{name.upper()}": value for name, value in headers.items()})
+        begun: list[Any] = []
+        chunks = application(environ, lambda status, pairs, *_: begun.extend((status, pairs)))
+        try:
+            whole = b"".join(chunks)
+        finally:
+            chunks.close()
+        return Answer(int(begun[0].split()[0]), {name.lower(): value for name, value in begun[1]}, whole)
+
+    def get(self, path: str, query: str = "", **headers: str) -> Answer:
+        return self("GET", path, query=query, **headers)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any = None, **headers: str) -> Answer:
+        return self("PUT", path, body, **headers)
+
+    def delete(self, path: str) -> Answer:
+        return self("DELETE", path)
+
+    def chat(self, question: str, *, model: str = "demo-small", headers: Any = None, **body: Any) -> Answer:
+        messages = [{"role": "user", "content": question}]
+        return self.post("/v1/chat/completions", {"model": model, "messages": messages, **body}, **(headers or {}))
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[DemoProvider]:
+    with DemoProvider() as demo:
+        yield demo
+
+
+@pytest.fixture
+def demo(_provider: DemoProvider) -> DemoProvider:
+    _provider.reset()
+    return _provider
+
+
+@pytest.fixture
+def embedder() -> FixedEmbedder:
+    return FixedEmbedder()
+
+
+@pytest.fixture(autouse=True)
+def _service(
+    live: None, demo: DemoProvider, embedder: FixedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    from cache_api import wiring
+
+    monkeypatch.setattr(settings, "DEMO_URL", demo.base_url)
+    wiring.allowed_addresses.cache_clear()
+    wiring._parts.cache_clear()
+    whole = wiring._parts()
+    whole.service.embedder = embedder
+    whole.store._embedder_version = lambda: embedder.version
+    parts = replace(whole, embedder=embedder)
+    monkeypatch.setattr(wiring, "_parts", lambda: parts)
+    yield
+    whole.service.ledger.close()
+    monkeypatch.undo()
+    wiring.allowed_addresses.cache_clear()
+    wiring._parts.cache_clear()
+
+
+@pytest.fixture
+def api(cast: Cast) -> Api:
+    return Api(cast.owner.api_key)
+
+
+@pytest.fixture
+def outsider(cast: Cast) -> Api:
+    return Api(cast.outsider.api_key)
+
+
+@pytest.fixture
+def key_with(cast: Cast) -> Any:
+    """A caller whose key has these scopes alone."""
+    from tenants import services
+
+    def make(*scopes: str) -> Api:
+        owner = cast.owner
+        made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="narrow", scopes=scopes)
+        return Api(made.secret)
+
+    return make
