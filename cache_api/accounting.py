@@ -7,7 +7,7 @@ or run twice.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -106,20 +106,15 @@ def money_of(call: UnpricedCall, priced: prices.Priced | None, *, usual_share: D
         # What is not known is NULL; but a hit is known to cost nothing.
         return Money("unpriced", cost_usd=ZERO if call.is_served else None, fee_usd=fee)
 
-    known = {
-        "price_source": priced.source,
-        "price_version": priced.version,
-        "unit_prices": priced.rates.as_dict(),
-    }
+    bought = Money(priced.source, priced.version, priced.rates.as_dict(), cost_usd=priced.cost, fee_usd=fee)
     if not call.is_served:
-        return Money(**known, cost_usd=priced.cost, fee_usd=fee)
+        return bought
     saving = saving_of(call.usage, priced.rates, usual_share=usual_share, fee=fee or ZERO)
-    return Money(
-        **known,
+    return replace(
+        bought,
         cost_usd=ZERO,
         list_usd=saving.list,
         discount_usd=saving.discount,
-        fee_usd=fee,
         saved_usd=saving.gross if call.saves else ZERO,
     )
 
@@ -175,9 +170,9 @@ def keep_known_rates(now: datetime) -> int:
     """Let web know the rate of every model that has one, before anybody asks."""
     with as_owner() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT provider, model FROM price_rate")
-        rates = {(provider, model): known for provider, model, *known in _rates_met(cursor.fetchall(), now)}
-        rates |= {(provider, model): known for provider, model, *known in prices.known_rates(now)}
-        rows = [_rate_row(*key, *known, now) for key, known in sorted(rates.items())]
+        rates = {rate[:2]: rate for rate in _rates_met(cursor.fetchall(), now)}
+        rates |= {rate[:2]: rate for rate in prices.known_rates(now)}
+        rows = [_rate_row(*rate, now) for _, rate in sorted(rates.items())]
         cursor.execute(_REPLACE_RATES, [json.dumps(rows)])
     return len(rows)
 
@@ -254,9 +249,7 @@ def _lock_books(cursor: CursorWrapper, tenant_id: UUID) -> None:
 
 
 def _unpriced_call(row: tuple[Any, ...]) -> UnpricedCall:
-    *call, in_total, cached, write_5m, write_1h, in_audio, out_total, reasoning, out_audio, estimated = row
-    usage = Usage(in_total, cached, write_5m, write_1h, in_audio, out_total, reasoning, out_audio, estimated=estimated)
-    return UnpricedCall(*call, usage)
+    return UnpricedCall(*(*row[:-9], Usage(*row[-9:])))  # Usage has nine fields, in the order of its columns.
 
 
 def _price(call: UnpricedCall) -> prices.Priced | None:

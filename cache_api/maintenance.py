@@ -27,4 +27,4 @@ def expire(now: datetime) -> int:
 def _delete(sql: str, now: datetime) -> int:
     with as_owner() as connection, connection.cursor() as cursor:
         cursor.execute(sql, {"now": now, "limit": ENTRIES_PER_TRANSACTION})
-        return cursor.rowcount
+        return int(cursor.rowcount)

@@ -169,7 +169,8 @@ def _rows(sql: str, asked: _Range) -> list[tuple[Any, ...]]:
     }
     with as_tenant(asked.tenant_id), connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _sum(parts: Iterable[Figures]) -> Figures:

@@ -17,7 +17,7 @@ from pathlib import Path
 ROWS_PER_PUT = 64
 READ_BYTES = 1 << 20  # Above any row's length: a row is some 1,200 bytes.
 
-Put = Callable[[list[bytes]], None]
+Put = Callable[[list[bytes]], object]
 
 log = logging.getLogger(__name__)
 

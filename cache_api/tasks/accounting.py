@@ -14,23 +14,23 @@ from cache_api.adapters.ledger import LedgerDown
 QUEUE = "accounting"
 
 
-@shared_task(name="cache_api.accounting.price")
+@shared_task(name="cache_api.accounting.price")  # type: ignore[untyped-decorator]
 def price() -> int:
     _adopt()
     return accounting.price_calls(timezone.now())
 
 
-@shared_task(name="cache_api.accounting.roll_up")
+@shared_task(name="cache_api.accounting.roll_up")  # type: ignore[untyped-decorator]
 def roll_up() -> int:
     return accounting.roll_up()
 
 
-@shared_task(name="cache_api.accounting.months")
+@shared_task(name="cache_api.accounting.months")  # type: ignore[untyped-decorator]
 def months() -> list[str]:
     return accounting.keep_months_ahead()
 
 
-@shared_task(name="cache_api.accounting.rates")
+@shared_task(name="cache_api.accounting.rates")  # type: ignore[untyped-decorator]
 def rates() -> int:
     return accounting.keep_known_rates(timezone.now())
 
@@ -41,7 +41,7 @@ def _adopt() -> None:
         ledger.adopt(ledger.spool_of_home(), ledger.app_conninfo())
 
 
-@worker_ready.connect
+@worker_ready.connect  # type: ignore[untyped-decorator]
 def _at_start(sender: Any, **_: Any) -> None:
     if QUEUE in sender.app.amqp.queues.consume_from:
         months.delay()

@@ -6,6 +6,6 @@ from django.utils import timezone
 from cache_api import maintenance
 
 
-@shared_task(name="cache_api.default.expire")
+@shared_task(name="cache_api.default.expire")  # type: ignore[untyped-decorator]
 def expire() -> int:
     return maintenance.expire(timezone.now())
