@@ -83,7 +83,8 @@ class PostgresLedger:
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._connection: psycopg.Connection | None = None
         self._closing = threading.Event()
-        self._down = False
+        self._down = False  # Postgres is: the writer spools until the keeper got through.
+        self._stuck = False  # The writer is, as while it connects: each call spools for itself.
         self._committed = False
 
     @property
@@ -96,12 +97,12 @@ class PostgresLedger:
         waiting = _Waiting(row_of(call))
         if not self._threads:
             self.start()
-        if not self._down:
+        if not self._stuck:
             self._queue.put(waiting)
             if waiting.settled.acquire(timeout=RECORD_SECONDS):
                 return
             waiting.given_up = True
-            self._down = True  # The writer itself hangs, as it does while a connection is being made.
+            self._stuck = True
         self._keep([waiting.row])
 
     def start(self) -> None:
@@ -134,6 +135,7 @@ class PostgresLedger:
             batch = [first, *self._also_waiting()]
             if not self._commit(_wanted(batch)):
                 self._keep(_wanted(batch))
+            self._stuck = False
             for waiting in batch:
                 waiting.settled.release()
 
