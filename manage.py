@@ -7,9 +7,16 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
+    from cacheai.embedded import CannotEmbed
+    from cacheai.env import BadSetting
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (BadSetting, CannotEmbed) as reason:  # raised while settings are read: nothing else can say it plainly
+        sys.exit(str(reason))
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

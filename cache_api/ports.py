@@ -15,6 +15,7 @@ from typing import Protocol
 from uuid import UUID
 
 from cache_api.domain.call import Call
+from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
 from cache_api.domain.request import Request
 
@@ -101,15 +102,16 @@ class Upstream(Protocol):
 
 @dataclass(slots=True)
 class Flight:
-    """One call's part in a flight: either an answer another call bought, or the duty to land one."""
+    """One call's part among identical calls under way."""
 
-    landed: Entry | None
-    land: Callable[[NewEntry | None], None]
+    landed: Hit | None  # what another call of this process came to; then nothing else is to be done
+    depart: Callable[[], Hit | None]  # before buying: what another process bought meanwhile, or None
+    land: Callable[[Hit | None], None]  # a leader must, with or without something to serve
 
 
 class Flights(Protocol):
     def enter(self, request: Request, *, seconds: float) -> Flight:
-        """Join identical calls under way, or lead; never raises. A leader must `land`, with or without an entry."""
+        """Join identical calls under way, or lead; never raises."""
 
 
 class Ledger(Protocol):

@@ -9,6 +9,7 @@ The cache never breaks a call: CacheUnavailable is caught here and nowhere else.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -52,9 +53,6 @@ CACHE_BUDGET_SECONDS = 0.25  # all parts of ours together, per call
 EMBED_DEADLINE_SECONDS = 0.15
 DRAIN_SECONDS = 30  # how long an answer is read on for a caller who left
 FOLLOW_SECONDS = 30  # how long an identical call waits for the first one's answer
-
-# A caller who wants an answer of now does not get one that another call is waiting for.
-ASKED_ANEW = frozenset({Reason.REFRESH, Reason.TOO_OLD})
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +106,17 @@ class Stopwatch:
 class Looked:
     """What the look-up came to, and what storing will need."""
 
-    decision: Decision
+    decision: Decision | None = None  # None: not decided yet
+    refused: Reason | None = None  # why the same question's own entry may not be served
     vector: bytes | None = None
     matchable: bool = False
     stale: Entry | None = None  # past its end, yet better than a provider's error
     storable: bool = False
+
+    @property
+    def asked_anew(self) -> bool:
+        """A caller who wants an answer of now does not get one that another call is waiting for."""
+        return self.refused in {Reason.REFRESH, Reason.TOO_OLD}
 
 
 class CacheService:
@@ -140,57 +144,82 @@ class CacheService:
     ) -> Reply:
         """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
         call = _CallInProgress(request, policy, dialect, new_id(self.now()), Stopwatch())
-        looked = self.look_up(request, policy, call.watch)
+        looked = self._look_for_same(request, policy, call.watch)
         if isinstance(looked.decision, Hit):
             return self._replay(call, looked.decision)
-        if request.controls.only_if_cached:
-            raise Refused(504, "not_cached", "No stored answer may be served, and only a stored one was asked for.")
 
-        if isinstance(looked.decision, Miss) and looked.storable and looked.decision.reason not in ASKED_ANEW:
+        if looked.storable and not looked.asked_anew:
             flight = self.flights.enter(request, seconds=FOLLOW_SECONDS)
             if flight.landed is not None:
-                return self._replay(call, Hit(flight.landed, Reason.COALESCED))
-            call.land = flight.land
+                return self._replay(call, flight.landed)
+            call.depart, call.land = flight.depart, flight.land
         try:
-            return self._ask(call, looked, send)
+            self._look_for_similar(request, policy, call.watch, looked)
+            if isinstance(looked.decision, Hit):
+                call.land(looked.decision)
+                return self._replay(call, looked.decision)
+            if request.controls.only_if_cached:
+                raise Refused(504, "not_cached", "No stored answer may be served, and nothing else was asked for.")
+            if (bought := call.depart()) is not None:
+                call.land(bought)
+                return self._replay(call, bought)
+            return self._ask(call, looked, looked.decision or Bypass(Reason.CACHE_UNAVAILABLE), send)
         except BaseException:
             call.land(None)
             raise
 
-    # -- look-up
-
     def look_up(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
-        """Ask the cheapest question first. A broken part of ours is a bypass, never an error."""
+        """What would be served, without asking anybody else."""
+        looked = self._look_for_same(request, policy, watch)
+        self._look_for_similar(request, policy, watch, looked)
+        return looked
+
+    # -- look-up: the cheapest question first; a broken part of ours is a bypass, never an error
+
+    def _look_for_same(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
         if reason := bypass_reason(request, policy):
             return Looked(Bypass(reason))
-        looked = Looked(Miss(Reason.NO_CANDIDATE), storable=may_store(request), matchable=fuzzy(request, policy))
+
+        looked = Looked(storable=may_store(request), matchable=fuzzy(request, policy))
+        if request.controls.refresh:
+            looked.refused = Reason.REFRESH
+            return looked
+        with self._bypassing(looked):
+            if entry := self._timed_exact(request, watch):
+                looked.refused = freshness_refusal(request, entry, self.now())
+                if looked.refused is None:
+                    looked.decision = Hit(entry, Reason.EXACT)
+                looked.stale = entry
+        return looked
+
+    def _look_for_similar(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> None:
+        """Decide by similarity, unless it is decided already."""
+        if looked.decision is not None:
+            return
+        if not looked.matchable or request.question is None:
+            looked.decision = Miss(looked.refused or Reason.EXACT_ONLY)
+            return
+
+        with self._bypassing(looked):
+            left = CACHE_BUDGET_SECONDS - (perf_counter() - watch.started)
+            looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
+            if looked.refused is not None:
+                looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
+                return
+            began = perf_counter()
+            candidates = self.store.search(request, looked.vector, limit=CANDIDATES)
+            watch.lookup += milliseconds_since(began)
+            looked.decision = decide(request, candidates, policy, self.now())
+
+    @contextmanager
+    def _bypassing(self, looked: Looked) -> Iterator[None]:
         try:
-            looked.decision = self._decide(request, policy, watch, looked)
+            yield
         except CacheUnavailable as error:
             looked.decision = Bypass(Reason(error.reason))
         except Exception:  # noqa: BLE001 (a mistake of ours is a broken part of ours: the call goes on)
             log.exception("look_up_failed")
             looked.decision = Bypass(Reason.CACHE_UNAVAILABLE)
-        return looked
-
-    def _decide(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> Decision:
-        refused: Reason | None = Reason.REFRESH if request.controls.refresh else None
-        if refused is None and (entry := self._timed_exact(request, watch)):
-            refused = freshness_refusal(request, entry, self.now())
-            if refused is None:
-                return Hit(entry, Reason.EXACT)
-            looked.stale = entry
-        if not looked.matchable or request.question is None:
-            return Miss(refused or Reason.EXACT_ONLY)
-
-        left = CACHE_BUDGET_SECONDS - (perf_counter() - watch.started)
-        looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
-        if refused is not None:
-            return Miss(refused, threshold=threshold_of(request, policy))
-        began = perf_counter()
-        candidates = self.store.search(request, looked.vector, limit=CANDIDATES)
-        watch.lookup += milliseconds_since(began)
-        return decide(request, candidates, policy, self.now())
 
     def _timed_exact(self, request: Request, watch: Stopwatch) -> Entry | None:
         began = perf_counter()
@@ -221,7 +250,11 @@ class CacheService:
         return Reply(200, signals, _recorded_before_last(body, record), coalesced=hit.reason is Reason.COALESCED)
 
     def _ask(
-        self, call: "_CallInProgress", looked: Looked, send: Callable[[Request, bytes], Arriving]
+        self,
+        call: "_CallInProgress",
+        looked: Looked,
+        decision: Decision,
+        send: Callable[[Request, bytes], Arriving],
     ) -> Reply:
         request, policy, dialect = call.request, call.policy, call.dialect
         began = perf_counter()
@@ -238,10 +271,10 @@ class CacheService:
             call.land(None)
             return self._replay(call, hit)
 
-        signals = signals_of(request, looked.decision, call.id, self.now())
+        signals = signals_of(request, decision, call.id, self.now())
         streamed = "text/event-stream" in arriving.headers.get("content-type", "")
         tape = dialect.tape(request, status=arriving.status, streamed=streamed, signals=signals.body())
-        settle = partial(self._settle, call, looked, tape, arriving, began)
+        settle = partial(self._settle, call, looked, decision, tape, arriving, began)
         reply = Reply(arriving.status, signals, b"", arriving.headers)
         if streamed or (request.parsed.stream and arriving.status < 400):
             reply.body = self._relay(arriving, tape, settle)
@@ -292,7 +325,13 @@ class CacheService:
     # -- afterwards
 
     def _settle(
-        self, call: "_CallInProgress", looked: Looked, tape: Tape, arriving: Arriving, began: float
+        self,
+        call: "_CallInProgress",
+        looked: Looked,
+        decision: Decision,
+        tape: Tape,
+        arriving: Arriving,
+        began: float,
     ) -> None:
         """Store, land the flight, write the row. Nothing here may fail the call."""
         call.watch.upstream = milliseconds_since(began)
@@ -302,12 +341,12 @@ class CacheService:
         if heard.answer is not None and arriving.status < 300 and looked.storable:
             stored = self._remember(call, looked, heard.answer, usage)
         call.stored = stored is not None
-        call.land(stored)
+        call.land(Hit(stored.as_entry(), Reason.COALESCED) if stored else None)
         delivered = call.request.parsed.stream or not heard.broken
         if arriving.status < 400 and delivered:
             self._record(
                 call,
-                looked.decision,
+                decision,
                 usage,
                 arriving.status,
                 model=heard.model or call.request.target.model,
@@ -385,7 +424,8 @@ class _CallInProgress:
     dialect: Dialect
     id: UUID
     watch: Stopwatch
-    land: Callable[[NewEntry | None], None] = lambda entry: None
+    depart: Callable[[], Hit | None] = lambda: None
+    land: Callable[[Hit | None], None] = lambda hit: None
     stored: bool = False
 
 

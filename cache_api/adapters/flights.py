@@ -1,6 +1,6 @@
 """Is somebody buying this very answer already?
 
-Within a process identical calls wait on one Event. Across processes the first holds a lease in Redis:
+Within a process identical calls wait on one Event, from before the question is embedded. Across processes the first holds a lease in Redis:
 
     cacheai:flight:<fingerprint>   <token> while under way, "landed" for a moment afterwards
 
@@ -20,7 +20,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from cache_api.adapters.breaker import Breaker
-from cache_api.domain.entry import Entry, NewEntry
+from cache_api.domain.decision import Hit, Reason
+from cache_api.domain.entry import Entry
 from cache_api.domain.request import Request
 from cache_api.ports import CacheUnavailable, Flight
 
@@ -36,10 +37,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Boarding:
-    """One answer being bought in this process, and those who wait for it."""
+    """One question being answered in this process, and those who wait for it."""
 
     done: threading.Event = field(default_factory=threading.Event)
-    entry: Entry | None = None
+    hit: Hit | None = None
 
 
 class SharedFlights:
@@ -56,7 +57,7 @@ class SharedFlights:
         self._renewer: threading.Thread | None = None
 
     def enter(self, request: Request, *, seconds: float) -> Flight:
-        """Join identical calls under way, or lead."""
+        """Join identical calls under way in this process, or lead."""
         key, ends = request.fingerprint, time.monotonic() + seconds
         with self._lock:
             boarding = self._boarding.get(key)
@@ -66,14 +67,16 @@ class SharedFlights:
             just_landed = leading and self._just_landed(key)
         if not leading:
             boarding.done.wait(seconds)
-            return Flight(boarding.entry, _nothing_to_land)
+            return Flight(boarding.hit, _nothing_meanwhile, _nothing_to_land)
 
-        if just_landed or not self._lease(key):
-            entry = self._follow(request, ends, wait=not just_landed)
-            if entry is not None:
-                self._finish(key, boarding, entry)
-                return Flight(entry, _nothing_to_land)
-        return Flight(None, lambda new: self._land(key, boarding, new))
+        if just_landed and (hit := self._bought(request)):
+            self._finish(key, boarding, hit)
+            return Flight(hit, _nothing_meanwhile, _nothing_to_land)
+        return Flight(
+            None,
+            depart=lambda: self._depart(request, ends),
+            land=lambda hit: self._land(key, boarding, hit),
+        )
 
     def _just_landed(self, key: bytes) -> bool:
         """A call that looked before a landing and comes here after it must look again."""
@@ -82,19 +85,19 @@ class SharedFlights:
             del self._landed[old]
         return key in self._landed
 
-    def _land(self, key: bytes, boarding: _Boarding, new: NewEntry | None) -> None:
+    def _land(self, key: bytes, boarding: _Boarding, hit: Hit | None) -> None:
         if boarding.done.is_set():
             return
-        self._finish(key, boarding, None if new is None else entry_of(new))
-        self._release(key, landed=new is not None)
+        self._finish(key, boarding, hit)
+        self._release(key, landed=hit is not None)
 
-    def _finish(self, key: bytes, boarding: _Boarding, entry: Entry | None) -> None:
+    def _finish(self, key: bytes, boarding: _Boarding, hit: Hit | None) -> None:
         with self._lock:
             if self._boarding.get(key) is boarding:
                 del self._boarding[key]
-            if entry is not None:
+            if hit is not None:
                 self._landed[key] = time.monotonic()
-        boarding.entry = entry
+        boarding.hit = hit
         boarding.done.set()
 
     # -- across processes
@@ -113,24 +116,29 @@ class SharedFlights:
                 self._start_renewer()
         return bool(taken)
 
-    def _follow(self, request: Request, ends: float, *, wait: bool) -> Entry | None:
-        """Wait for another process's landing; None: this one must buy."""
+    def _depart(self, request: Request, ends: float) -> Hit | None:
+        """Take the lease, or wait for another process's landing; None: this one must buy."""
         key = request.fingerprint
-        while wait and time.monotonic() < ends:
+        while not self._lease(key):
             try:
                 with self._asking_redis():
                     state = self._redis.get(_name(key))
             except CacheUnavailable:
                 return None
             if state == _LANDED:
-                break
-            if state is None and self._lease(key):  # landed without an entry, or its leader died
+                return self._bought(request)
+            if time.monotonic() > ends:
                 return None
             time.sleep(POLL_SECONDS)
+        return None
+
+    def _bought(self, request: Request) -> Hit | None:
+        """What just landed, unless it was taken away since."""
         try:
-            return self._find_exact(request)
+            entry = self._find_exact(request)
         except CacheUnavailable:
             return None
+        return None if entry is None else Hit(entry, Reason.COALESCED)
 
     def _release(self, key: bytes, *, landed: bool) -> None:
         with self._lock:
@@ -177,27 +185,13 @@ class SharedFlights:
                 log.info("leases_not_renewed")
 
 
-def entry_of(new: NewEntry) -> Entry:
-    """The Entry as a look-up would find it."""
-    return Entry(
-        id=new.id,
-        cache_key=new.caller_key or new.fingerprint.hex(),
-        question=new.question,
-        answer=new.answer,
-        provider=new.provider,
-        model=new.model,
-        usage=new.usage,
-        cost_usd=new.cost_usd,
-        latency_ms=new.latency_ms,
-        created_at=new.created_at,
-        expires_at=new.expires_at,
-        matchable=new.matchable,
-    )
-
-
 def _name(key: bytes) -> str:
     return f"cacheai:flight:{key.hex()}"
 
 
-def _nothing_to_land(new: NewEntry | None) -> None:
+def _nothing_meanwhile() -> None:
+    """A follower asks nobody else."""
+
+
+def _nothing_to_land(hit: Hit | None) -> None:
     """A follower bought nothing."""

@@ -66,6 +66,23 @@ class NewEntry:
     depends_on: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_entry(self) -> Entry:
+        """The Entry as a look-up would find it."""
+        return Entry(
+            id=self.id,
+            cache_key=self.caller_key or self.fingerprint.hex(),
+            question=self.question,
+            answer=self.answer,
+            provider=self.provider,
+            model=self.model,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            latency_ms=self.latency_ms,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            matchable=self.matchable,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:

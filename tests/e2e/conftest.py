@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -30,6 +31,7 @@ class Stack:
     api_key: str
     demo_url: str
     process: "subprocess.Popen[bytes]" = field(repr=False)
+    namespace: str = ""  # of the test that runs, so that none meets another's entries
 
     @property
     def root(self) -> str:
@@ -47,6 +49,7 @@ class Stack:
     def chat(self, question: str, *, stream: bool = False, headers: Any = None, **body: Any) -> requests.Response:
         """One call; whatever else it says, it names the demo model."""
         whole = {"model": "demo-small", "messages": [{"role": "user", "content": question}], "stream": stream, **body}
+        headers = {"X-CacheAI-Namespace": self.namespace, **(headers or {})}
         return self.call("POST", "/chat/completions", headers=headers, json=whole)
 
     def control(self, **settings: Any) -> Any:
@@ -71,6 +74,13 @@ class Stack:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def new_key(self, *, scopes: str = "") -> str:
+        """The key of a new tenant."""
+        made = self.manage("create_tenant", "--name", uuid4().hex, "--email", f"{uuid4().hex}@example.test").split()
+        tenant = made[made.index("tenant") + 1]
+        key = self.manage("create_key", "--tenant", tenant, *(("--scopes", scopes) if scopes else ())).split()
+        return key[key.index("key") + 1]
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted((self.home / "logs").glob("*.log")))
@@ -130,9 +140,11 @@ def own_stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(autouse=True)
-def _well_behaved_provider(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test inherits the provider's moods of another."""
+def _on_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test inherits the provider's moods of another, or its entries."""
+    used = [request.getfixturevalue(name) for name in ("stack", "own_stack") if name in request.fixturenames]
+    for running in used:
+        running.namespace = uuid4().hex
     yield
-    for name in ("stack", "own_stack"):
-        if name in request.fixturenames:
-            request.getfixturevalue(name).control(reset=True)
+    for running in used:
+        running.control(reset=True)
