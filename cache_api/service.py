@@ -377,6 +377,9 @@ class CacheService:
         except CacheUnavailable as error:
             log.warning("entry_not_stored", extra={"reason": error.reason})
             return None
+        except Exception:  # noqa: BLE001 (the answer is already on its way: see _bypassing)
+            log.exception("entry_not_stored")
+            return None
         return entry
 
     def _record(

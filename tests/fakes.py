@@ -3,8 +3,13 @@
 import math
 from array import array
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
-from cache_api.ports import CacheUnavailable
+from cache_api.domain.call import Call
+from cache_api.domain.decision import Hit
+from cache_api.domain.entry import Candidate, Entry, NewEntry
+from cache_api.domain.request import Request
+from cache_api.ports import Arriving, CacheUnavailable, Flight, UpstreamError
 
 DIMENSIONS = 384
 
@@ -35,3 +40,72 @@ class FixedEmbedder:
 
     def _axis(self, text: str) -> int:
         return self._axes.setdefault(text, len(self._axes) % DIMENSIONS)
+
+
+class MemoryStore:
+    """Entries in a dict; every part of it can be made to fail."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, NewEntry] = {}
+        self.down: set[str] = set()  # names of methods that are out of order
+        self.broken: set[str] = set()  # names of methods that have a mistake
+
+    def find_exact(self, request: Request) -> Entry | None:
+        self._fail("find_exact")
+        found = self.entries.get(request.fingerprint)
+        return None if found is None else found.as_entry()
+
+    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]:
+        self._fail("search")
+        inside = [entry for entry in self.entries.values() if entry.scope == request.scope and entry.vector]
+        near = [Candidate(entry.as_entry(), cosine(vector, entry.vector or b"")) for entry in inside]
+        return sorted(near, key=lambda candidate: -candidate.similarity)[:limit]
+
+    def put(self, entry: NewEntry) -> UUID:
+        self._fail("put")
+        self.entries[entry.fingerprint] = entry
+        return entry.id
+
+    def _fail(self, name: str) -> None:
+        if name in self.down:
+            raise CacheUnavailable
+        if name in self.broken:
+            raise KeyError(name)
+
+
+class LoneFlights:
+    """Nobody else asks; it notes what landed."""
+
+    def __init__(self) -> None:
+        self.landed: list[Hit | None] = []
+        self.elsewhere: Hit | None = None  # what another process bought meanwhile
+
+    def enter(self, request: Request, *, seconds: float) -> Flight:
+        return Flight(None, lambda: self.elsewhere, self.landed.append)
+
+
+class ListLedger:
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def record(self, call: Call) -> None:
+        self.calls.append(call)
+
+
+class ScriptedProvider:
+    """Answers each send with the next of its scripts: an answer, or an error to raise."""
+
+    def __init__(self, *script: Arriving | UpstreamError) -> None:
+        self.script = list(script)
+        self.bodies: list[bytes] = []
+
+    def send(self, request: Request, body: bytes) -> Arriving:
+        self.bodies.append(body)
+        answer = self.script.pop(0)
+        if isinstance(answer, UpstreamError):
+            raise answer
+        return answer
+
+
+def cosine(one: bytes, other: bytes) -> float:
+    return sum(a * b for a, b in zip(array("f", one), array("f", other), strict=True))
