@@ -97,7 +97,8 @@ def _first_difference(ours: Traits, theirs: Traits) -> str | None:
         return "id"
     if amount := amounts_differ(ours.amounts, theirs.amounts):
         return amount
-    if dates_differ(ours.dates, theirs.dates):
+    our_numbers, their_numbers = ours.amounts.values, theirs.amounts.values
+    if dates_differ(ours.dates, theirs.dates, our_numbers=our_numbers, their_numbers=their_numbers):
         return "date"
     if literals_differ(ours, theirs):
         return "literal"

@@ -1,6 +1,8 @@
 """Which days and times does a text name?"""
 
 import re
+from collections.abc import Set
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -171,12 +173,16 @@ def take_dates(folded: str) -> tuple[Dates, str]:
     return Dates(frozenset(days), frozenset(others)), rest
 
 
-def dates_differ(ours: Dates, theirs: Dates) -> bool:
+def dates_differ(ours: Dates, theirs: Dates, *, our_numbers: Set[Fraction], their_numbers: Set[Fraction]) -> bool:
     """Each side names a day or time that the other does not."""
-    return _lacks(ours, theirs) and _lacks(theirs, ours)
+    return _lacks(ours, theirs, their_numbers) and _lacks(theirs, ours, our_numbers)
 
 
-def _lacks(wanted: Dates, present: Dates) -> bool:
-    return bool(wanted.others - present.others) or any(
-        not any(day.fits(other) for other in present.days) for day in wanted.days
+def _lacks(wanted: Dates, present: Dates, numbers: Set[Fraction]) -> bool:
+    """`numbers` because "from 21 to 28 January" is "from January 21 to 28"."""
+    if wanted.others - present.others:
+        return True
+    return any(
+        not any(day.fits(other) or (day.day in numbers and day._replace(day=0).fits(other)) for other in present.days)
+        for day in wanted.days
     )

@@ -17,7 +17,8 @@ _PATH = re.compile(
     r"(?<![\w/.\\])(?:[A-Za-z]:\\[^\s\"'<>|]{1,200}|(?:~|\.{1,2})?/[\w.@-]{1,64}(?:/[\w.@*-]{1,64}){0,32}/?)"
 )
 _FILE = re.compile(
-    r"(?<![\w.-])[\w-]{1,64}(?:\.[\w-]{1,64}){0,4}\.(?:py|js|ts|tsx|jsx|java|rb|go|rs|cpp|cs|php|html?|css|json|ya?ml|"
+    r"(?<![\w.-])(?!(?:node|vue|react|next|nuxt|d3|three|chart|express)\.js\b)"
+    r"[\w-]{1,64}(?:\.[\w-]{1,64}){0,4}\.(?:py|js|ts|tsx|jsx|java|rb|go|rs|cpp|cs|php|html?|css|json|ya?ml|"
     r"toml|xml|csv|tsv|txt|md|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|mp3|mp4|wav|zip|gz|tar|sh|bat|ps1|sql|ini|cfg|"
     r"conf|log|env|lock|exe|dll|so|jar|ipynb|parquet|db)\b(?![\w-])",
     re.IGNORECASE,
@@ -40,6 +41,7 @@ _TOKEN = re.compile(r"[^\W_]+")
 _HASH = re.compile(r"#\s?\d{3,}|#0\d+")
 _RUN = re.compile(r"(?<![^\W_])(?<!\d[.,])[^\W_]*\d[^\W_]*")
 _DECIMAL_TAIL = re.compile(r"[.,]\d")
+_LETTER_AND_FIGURE = re.compile(r"(?<![^\W_])([^\W\d_])-(?=\d)")  # H-1B, F-16
 _COUNTED = re.compile(r"\d+([^\W\d_]+)")
 _NAME_AND_FIGURE = re.compile(r"[^\W\d_]{3,}\d{1,2}|v\d+|(?:rs|inr|usd|eur|gbp|cad|aud)\d+")
 _FUSED = frozenset(UNITS) | frozenset(SCALES) | {"st", "nd", "rd", "th", "er", "ern", "s", "x", "am", "pm", "bn", "uhr"}
@@ -140,7 +142,7 @@ def take_ids(folded: str) -> tuple[frozenset[str], str]:
         ids.add(token)
         return "\n"
 
-    folded = _HASH.sub(hashed, folded)
+    folded = _LETTER_AND_FIGURE.sub(r"\1", _HASH.sub(hashed, folded))
     rest = _RUN.sub(run, folded)
     return frozenset(ids), rest
 

@@ -117,7 +117,7 @@ _JOINING = frozenset({"and", "y", "e", "und", "et", "en"})
 _ONE_AFTER = frozenset("which this that the no any every each some another new good best only a an".split())
 _ONE_BEFORE = frozenset("of can should is who day must has could would another another's may does and".split())
 
-_ENGLISH_TOO = frozenset("once due sei six cent mil mille elf dos son tres een un sept dix neuf uno tien".split())
+_ENGLISH_TOO = frozenset("once due sei six cent mil mille elf dos son tres een un sept neuf uno tien".split())
 
 
 def _table(language: str) -> dict[str, int]:
@@ -150,6 +150,8 @@ for _words in _TABLES.values():
         if _ANYWHERE.setdefault(_word, _number) != _number or _word in _ENGLISH_TOO:
             _ANYWHERE[_word] = -1  # says different things in different languages
 _ANYWHERE = {word: number for word, number in _ANYWHERE.items() if number >= 0} | {"six": 6}
+_ARTICLES = frozenset({"a", "an", "ein", "eine", "un", "una", "une", "um", "uma"})
+_BEGINNINGS = frozenset().union(*_TABLES.values(), SCALES, _ROMAN, _FACTORS, _ARTICLES)
 
 
 def scale(word: str, language: str) -> int | None:
@@ -172,6 +174,8 @@ def _single(word: str, language: str) -> int | None:
 def read_number(tokens: Sequence[str], start: int, language: str) -> tuple[Fraction, int, bool] | None:
     """The number that begins at `start`, where it ends, and whether it is said on purpose ("one can" is not)."""
     word = tokens[start]
+    if word not in _BEGINNINGS:
+        return None
     following = tokens[start + 1] if start + 1 < len(tokens) else ""
     if word in _ROMAN:
         return Fraction(_ROMAN[word]), start + 1, True
@@ -181,7 +185,7 @@ def read_number(tokens: Sequence[str], start: int, language: str) -> tuple[Fract
         if times:
             return _FACTORS[word] * times, end + 1, True
         return _FACTORS[word], start + 1, word != "half"
-    if word in ("a", "an", "ein", "eine", "un", "una", "une", "um", "uma"):  # a thousand, a dozen
+    if word in _ARTICLES:  # a thousand, a dozen
         times = scale(following, language)
         if times and len(following) > 1:
             return Fraction(times), start + 2, True

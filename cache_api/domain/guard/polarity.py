@@ -2,7 +2,8 @@
 
 # ruff: noqa: SIM905  (word lists read better as words)
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -174,20 +175,21 @@ def _affirms(words: Sequence[str], position: int) -> bool:
     return not asked and _NEGATORS.isdisjoint(words[position + 1 : position + 4])
 
 
-def _bases(stemmed: str) -> Iterable[str]:
-    """What the word denies, if its first or last letters are a denial."""
-    if stemmed in _NO_DENIALS:
-        return
-    for affix in _AFFIXES:
-        if stemmed.startswith(affix) and len(stemmed) - len(affix) >= _SHORTEST_BASE:
-            yield stemmed[len(affix) :]
-    if stemmed.endswith("less") and len(stemmed) >= 7:
-        yield stemmed[:-4]
-        yield stemmed[:-4] + "ful"
+@lru_cache(maxsize=8192)
+def _opposites(stemmed: str) -> frozenset[str]:
+    """Its opposites, and what it denies, if its first or last letters are a denial."""
+    opposites = set(OPPOSITES_OF.get(stemmed, ()))
+    if stemmed not in _NO_DENIALS and len(stemmed) <= 32:
+        for affix in _AFFIXES:
+            if stemmed.startswith(affix) and len(stemmed) - len(affix) >= _SHORTEST_BASE:
+                opposites.add(stemmed[len(affix) :])
+        if stemmed.endswith("less") and len(stemmed) >= 7:
+            opposites |= {stemmed[:-4], stemmed[:-4] + "ful"}
+    return frozenset(opposites)
 
 
 def _are_opposites(one: str, other: str) -> bool:
-    return other in OPPOSITES_OF.get(one, ()) or other in _bases(one) or one in _bases(other)
+    return other in _opposites(one) or one in _opposites(other)
 
 
 def _opposed(ours: set[str], theirs: set[str]) -> int:
@@ -207,12 +209,13 @@ def polarity_differs(ours: Polarity, theirs: Polarity) -> bool:
     if ours.stems == theirs.stems and ours.denials == theirs.denials and ours.complaint == theirs.complaint:
         return False
     our_extra, their_extra = set(ours.stems - theirs.stems), set(theirs.stems - ours.stems)
+    shared = len(ours.stems) - len(our_extra)
+    if len(our_extra) + len(their_extra) > min(2 * shared + 4, _MOST_EXTRA):
+        return False
     denials = _counted(ours, theirs, our_extra) + _counted(theirs, ours, their_extra)
     if ours.complaint != theirs.complaint:
         plain = theirs if ours.complaint else ours
         denials += plain.can or bool(plain.denials and denials)
-    if len(our_extra) > _MOST_EXTRA or len(their_extra) > _MOST_EXTRA:
-        return False
 
     opposed = _opposed(our_extra, their_extra) if our_extra and their_extra else 0
     # Two opposites alone ("raise the highest", "lower the lowest") do not undo each other; a denial undoes one.
