@@ -1,6 +1,6 @@
 """What whole answer do the chunks of a chat stream come to?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -11,7 +11,7 @@ class CannotJoin(ValueError):
 _NOISE = frozenset({"obfuscation"})  # padding that hides token lengths on the wire
 
 
-def join_chat(chunks: list[Mapping[str, Any]]) -> dict[str, Any]:
+def join_chat(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The chat completion that would have come without `stream`. Raises CannotJoin."""
     whole: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
