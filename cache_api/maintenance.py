@@ -1,10 +1,27 @@
-"""What goes by itself?"""
+"""What goes, and what is filled in, by itself?"""
 
+import logging
+import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
 
+import orjson
+
+from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
+from cache_api.adapters.store import COLUMN, vector_literal
+from cache_api.ports import CacheUnavailable
+from tenants import vault
 from tenants.isolation import as_owner
 
 ENTRIES_PER_TRANSACTION = 1_000
+ENTRIES_OPENED_AT_A_TIME = 20  # a body may be a megabyte
+EMBED_SECONDS = 10.0
+FILL_SECONDS = 45.0  # the clock calls again each minute
+PROBE_TEXT = "ready"
+
+log = logging.getLogger(__name__)
 
 # Stale entries may stand in for a failing provider, if a policy allows it: for 30 days at most.
 _EXPIRED = """
@@ -14,6 +31,76 @@ DELETE FROM entry WHERE (tenant_id, id) IN (
     - make_interval(secs => coalesce((policy.settings->>'stale_on_error_seconds')::float, 0))
   LIMIT %(limit)s FOR UPDATE OF entry SKIP LOCKED)
 """
+
+_WAITING = """
+SELECT tenant_id, id, body FROM entry
+WHERE {which} AND matchable AND NOT quarantined AND (expires_at IS NULL OR expires_at > %(now)s)
+ORDER BY tenant_id, id LIMIT %(limit)s
+"""
+_UNEMBEDDED = _WAITING.format(which="vector IS NULL")
+# Two ranges, which an index can find; "not this one" would read the whole table.
+_OUTDATED = _WAITING.format(which="(embedder < %(version)s OR embedder > %(version)s) AND vector IS NOT NULL")
+_FILL = "UPDATE entry SET vector = %s::halfvec, embedder = %s WHERE tenant_id = %s AND id = %s"
+_SET_ASIDE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
+_UNMATCHABLE = "UPDATE entry SET matchable = false WHERE tenant_id = %s AND id = %s"
+
+
+class Embedder(Protocol):
+    version: str
+
+    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[bytes]: ...
+
+
+def fill_vectors(embedder: Embedder, now: datetime) -> int:
+    """Embed the entries that were stored without a vector, or by another embedder; how many."""
+    ends = time.monotonic() + FILL_SECONDS
+    filled = 0
+    try:
+        if not embedder.version:
+            embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)
+        for which in (_UNEMBEDDED, _OUTDATED):
+            while time.monotonic() < ends and (waiting := _waiting(which, now, embedder.version)):
+                filled += _fill(embedder, waiting)
+    except CacheUnavailable as error:
+        log.info("vectors_wait", extra={"reason": error.reason, "filled": filled})
+    return filled
+
+
+def _waiting(which: str, now: datetime, version: str) -> list[tuple[UUID, UUID, bytes]]:
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(which, {"now": now, "version": version, "limit": ENTRIES_OPENED_AT_A_TIME})
+        rows: list[tuple[UUID, UUID, bytes]] = cursor.fetchall()
+        return rows
+
+
+def _fill(embedder: Embedder, waiting: Sequence[tuple[UUID, UUID, bytes]]) -> int:
+    """Each comes out filled or set aside, so that it is not met again. Raises CacheUnavailable."""
+    questions: dict[tuple[UUID, UUID], str] = {}
+    for tenant_id, entry_id, body in waiting:
+        try:
+            text: Mapping[str, Any] = orjson.loads(vault.unseal(tenant_id, bytes(body), column=COLUMN, row_id=entry_id))
+        except vault.Corrupt:
+            _write(_SET_ASIDE, [(tenant_id, entry_id)])
+        except vault.VaultUnavailable as error:
+            raise CacheUnavailable(error.reason) from error
+        else:
+            if question := text.get("question"):
+                questions[tenant_id, entry_id] = question
+            else:
+                _write(_UNMATCHABLE, [(tenant_id, entry_id)])
+
+    keys = list(questions)
+    for start in range(0, len(keys), BACKGROUND_BATCH):
+        some = keys[start : start + BACKGROUND_BATCH]
+        vectors = embedder.embed_many([questions[key] for key in some], EMBED_SECONDS)
+        rows = zip(some, vectors, strict=True)
+        _write(_FILL, [(vector_literal(vector), embedder.version, *key) for key, vector in rows])
+    return len(keys)
+
+
+def _write(sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.executemany(sql, rows)
 
 
 def expire(now: datetime) -> int:

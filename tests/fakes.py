@@ -17,7 +17,7 @@ DIMENSIONS = 384
 class FixedEmbedder:
     """Texts of one group have the cosine asked for; all others stand at right angles."""
 
-    def __init__(self, near: Mapping[str, tuple[str, float]] = {}) -> None:  # noqa: B006 (never written to)
+    def __init__(self, near: Mapping[str, tuple[str, float]] = {}) -> None:
         self.version = "fixed-1"
         self.near = dict(near)  # text -> the text it resembles, and how much
         self.down = False

@@ -4,6 +4,7 @@ Bodies are opened outside the transactions, a few at a time: the answers of a pa
 """
 
 import logging
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ import psycopg
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models import Count, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
+from pgvector import HalfVector
 from pgvector.django import CosineDistance
 
-from cache_api.adapters.store import COLUMN, vector_literal
+from cache_api.adapters.store import COLUMN
 from cache_api.domain.call import new_id
 from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
 from tenants import isolation, vault
@@ -115,7 +117,7 @@ def page(
 
 def nearest(place: Place, filters: Filters, vector: bytes, *, embedder: str, limit: int, now: datetime) -> Page:
     """By meaning, whatever the scope: to look around, not to answer."""
-    distance = CosineDistance("vector", vector_literal(vector))
+    distance = CosineDistance("vector", HalfVector(array("f", vector).tolist()))
     found = _entries(place, filters, now).filter(embedder=embedder, vector__isnull=False)
     with _reading(place):
         with connection.cursor() as cursor:
@@ -279,7 +281,8 @@ def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
         some = rows[start : start + BODIES_AT_A_TIME]
         ids = [row.id for row in some]
         with _reading(place):
-            bodies = dict(_of(place).filter(id__in=ids).values_list("id", "body"))
+            rows_of_text = _of(place).filter(id__in=ids).values_list("id", "body")
+            bodies = {entry_id: bytes(body) for entry_id, body in rows_of_text}
             tags = _by_entry(EntryTag.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids), "tag")
             resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids)
             names = _by_entry(resting.order_by("name", "version"), "name", "version")
@@ -304,7 +307,7 @@ def _opened(place: Place, entry_id: UUID, body: bytes | None) -> bytes | None:
     if body is None:
         return None
     try:
-        return vault.unseal(place.tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
+        return vault.unseal(place.tenant_id, body, column=COLUMN, row_id=entry_id)
     except vault.Corrupt:
         log.warning("entry_unreadable", extra={"entry_id": str(entry_id)})
         return None

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from cache_api import wiring
 from cache_api.dialects.errors import Refused
 from cache_api.domain.call import new_id
-from cache_api.domain.decision import Hit, Judgement, judge
+from cache_api.domain.decision import Bypass, Hit, Judgement, Reason, judge
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
@@ -36,8 +36,9 @@ def lookup(visit: Visit) -> HttpResponse:
     watch = Stopwatch()
     looked = wiring.parts().service.look_up(request, policy, watch)
     now = datetime.now(UTC)
+    decision = looked.decision or Bypass(Reason.CACHE_UNAVAILABLE)
     judged = _judged(request, policy, looked, limit, now)
-    signals = signals_of(request, looked.decision, new_id(now), now)
+    signals = signals_of(request, decision, new_id(now), now)
     found: dict[str, Any] = {
         "decision": signals.decision,
         "layer": signals.layer,
@@ -48,8 +49,8 @@ def lookup(visit: Visit) -> HttpResponse:
         "timings_ms": {"embed": watch.embed, "lookup": watch.lookup, "total": milliseconds_since(began)},
         "candidates": [_described(one, now) for one in judged],
     }
-    if fields.get("include_answer") and isinstance(looked.decision, Hit):
-        stored = looked.decision.entry.answer
+    if fields.get("include_answer") and isinstance(decision, Hit):
+        stored = decision.entry.answer
         found |= {"answer": answer_in(stored), "response": stored}
     return answer(found)
 

@@ -56,6 +56,16 @@ class TextField(serializers.CharField):
         return text
 
 
+class KeyIdField(serializers.UUIDField):
+    """A number would pass for one, too."""
+
+    def to_internal_value(self, data: Any) -> UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        key_id: UUID = super().to_internal_value(data)
+        return key_id
+
+
 class FilterSerializer(serializers.Serializer[Any]):
     """What lists and purges choose by."""
 
@@ -64,12 +74,12 @@ class FilterSerializer(serializers.Serializer[Any]):
     model = NameField()
     namespace = NameField(allow_blank=True)
     tag = NameField()
-    writer = serializers.UUIDField(required=False)
+    writer = KeyIdField(required=False)
     depends_on = NameField()
 
 
 class ListSerializer(FilterSerializer):
-    source = serializers.ChoiceField(SOURCES, required=False)
+    source = serializers.ChoiceField(SOURCES, required=False)  # type: ignore[assignment]  # a field like any other
     status = serializers.ChoiceField(STATUSES, required=False)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
@@ -88,6 +98,13 @@ class PurgeSerializer(FilterSerializer):
     older_than_days = serializers.FloatField(required=False, min_value=0, max_value=AGE_MAX_HOURS / 24)
     all = serializers.BooleanField(default=False)
     dry_run = serializers.BooleanField(default=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        # A selector that is misspelt would remove what it was meant to spare.
+        if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
+            raise serializers.ValidationError({unknown[0]: ["There is no such selector."]})
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not any(value for name, value in attrs.items() if name not in {"dry_run", "project_id"}):
