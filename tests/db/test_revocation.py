@@ -60,7 +60,19 @@ def test_a_key_revoked_in_another_process_is_dropped_at_once(cast: Cast) -> None
     assert digest not in authentication._verified
 
 
-def test_without_redis_revoking_still_works(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_revoking_tells_the_other_processes(cast: Cast) -> None:
+    with redis.Redis.from_url(settings.REDIS_URL) as client, client.pubsub() as messages:
+        messages.subscribe(revocation.CHANNEL)
+        assert messages.get_message(timeout=PATIENCE_SECONDS)["type"] == "subscribe"
+
+        services.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
+
+        told = messages.get_message(timeout=PATIENCE_SECONDS)
+    assert told["data"].decode() == str(cast.owner.key_id)
+
+
+def test_without_redis_revoking_still_works_here(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    authentication.authenticate(cast.owner.api_key, address=HERE)
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
 
     services.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)

@@ -76,6 +76,21 @@ def test_a_busy_tenants_call_seldom_asks_redis(access: Access, monkeypatch: pyte
     assert len(asked) <= 10
 
 
+def test_the_last_permits_are_not_lost_to_a_busy_tenant(access: Access) -> None:
+    access = replace(access, rpm=1_200)
+    throttling._common(1_200).limit(f"tenant:{access.tenant_id}", cost=1_438)  # What others used of 1,440.
+
+    assert _allowed(access, 2) == 2  # The second call asks for two, and gets the one there is.
+
+
+def test_permits_taken_ahead_at_the_same_time_add_up(access: Access) -> None:
+    key, limit = f"tenant:{access.tenant_id}", 6_000
+    for _ in range(2):  # Two threads found no permits and both asked.
+        throttling._keep(key, limit, throttling._ask(key, limit, 10), 9)
+
+    assert throttling._state.leases[key].permits == 18
+
+
 def test_processes_share_one_limit(access: Access) -> None:
     access = replace(access, rpm=100)
     first = _allowed(access, 70)

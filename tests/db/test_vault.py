@@ -59,6 +59,15 @@ def test_a_tenant_whose_keys_are_gone_opens_nothing(cast: Cast) -> None:
         vault.unseal(cast.owner.tenant_id, sealed, column=COLUMN, row_id=ROW)
 
 
+@pytest.mark.parametrize(("purpose", "version", "own"), [("text", 2, True), ("digest", 1, True), ("text", 1, False)])
+def test_a_wrapped_key_opens_in_its_own_place_alone(cast: Cast, purpose: str, version: int, own: bool) -> None:
+    wrapped = vault.wrap(cast.owner.tenant_id, "text", 1, bytes(32))
+
+    with pytest.raises(Corrupt):
+        vault.unwrap(cast.owner.tenant_id if own else cast.outsider.tenant_id, purpose, version, wrapped)
+    assert vault.unwrap(cast.owner.tenant_id, "text", 1, wrapped) == bytes(32)
+
+
 def test_with_the_wrong_master_key_it_is_unavailable_and_no_crash(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault, "_masters", vault._Masters(read_versions(OTHER_MASTER)))
 
