@@ -109,7 +109,13 @@ _ORDINALS = {
     )
     for name in names.split()
 }
-_ROMAN = {"ii": 2, "iii": 3, "vii": 7, "viii": 8}
+_ROMAN = {  # not i, v and x: letters, and a pronoun
+    name: number
+    for number, name in enumerate(
+        "i ii iii iv v vi vii viii ix x xi xii xiii xiv xv xvi xvii xviii xix xx xxi".split(), 1
+    )
+    if len(name) > 1
+}
 _FACTORS = {"half": Fraction(1, 2), "twice": Fraction(2), "thrice": Fraction(3)}
 _JOINING = frozenset({"and", "y", "e", "und", "et", "en"})
 

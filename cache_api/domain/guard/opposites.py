@@ -14,7 +14,8 @@ enable/disable activate/deactivate on/off open/close opened/closed opening/closi
 increase/decrease increase/reduce raise/lower grow/shrink rise/fall buy/sell purchase/sell before/after
 more/less much/little many/few max/min maximum/minimum maximize/minimize maximise/minimise lock/unlock
 add/remove add/delete add/subtract insert/delete create/delete allow/forbid allow/deny allow/block allow/prevent
-permit/prohibit accept/reject accept/decline accept/refuse approve/reject approve/deny legal/illegal win/lose
+permit/prohibit allow/prohibit men/women man/woman boy/girl cheapest/expensive accept/reject accept/decline
+accept/refuse approve/reject approve/deny legal/illegal win/lose
 gain/lose pass/fail succeed/fail success/failure install/uninstall subscribe/unsubscribe follow/unfollow
 include/exclude with/without import/export upload/download upgrade/downgrade input/output inbound/outbound
 incoming/outgoing push/pull send/receive give/take lend/borrow arrive/depart arrival/departure enter/exit

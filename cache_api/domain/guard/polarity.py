@@ -11,7 +11,8 @@ from cache_api.domain.guard.opposites import OPPOSITES_OF, STATES
 from cache_api.domain.guard.spelling import stem
 
 _NEGATORS = frozenset(
-    "not no never nothing nobody nowhere none unable nicht kein keine keinen keinem keiner keines nie niemals nichts "
+    "not no never hardly barely rarely seldom nothing nobody nowhere none unable nicht kein keine keinen "
+    "keinem keiner keines nie niemals nichts "
     "niemand weder jamas ni pas jamais aucun aucune non mai nao nem niet geen nooit niets niemand inte aldrig ikke "
     "nie nigdy".split()
 )

@@ -23,6 +23,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "1000": "kg kgs kilo kilos kilogram kilograms kilogramm",
         "28.349523125": "oz ounce ounces",
         "1000000": "tonne tonnes ton tons tonnen",
+        "6350.29318": "stone stones",
     },
     "litre": {
         "1/1000": "ml milliliter milliliters millilitre millilitres cc",
@@ -104,7 +105,8 @@ CURRENCIES = frozenset(
 
 # Without a number these are other words at least as often.
 _ONLY_BESIDE_A_NUMBER = frozenset(
-    "m g l h w v ma mi min mins sec secs second segundo segundos seconde secondes foot feet yard yards amp amps cc ha "
+    "stone stones m g l h w v ma mi min mins sec secs second segundo segundos seconde secondes foot feet "
+    "yard yards amp amps cc ha "
     "ton tons cal ms mb mw minute hora ora ore ans dia mes ano rs mi metro metri gb tb kb % ° grad degree degrees "
     "cup cups cent cents pound quid cad percentage percent pixel pixels bucks cup libras day days tag tage dag hour "
     "hours week weeks month months year years minutes jahr jahre monat woche wochen stunde stunden minuten minuto "
