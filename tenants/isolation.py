@@ -222,20 +222,21 @@ def _send(
     query = message.encode() % tuple(values.as_literal(param) for param in params)
     guarded = watchdog.enter(connection, deadline_seconds)
     try:
-        result = connection.pgconn.exec_(query)
+        try:
+            result = connection.pgconn.exec_(query)
+        finally:
+            watchdog.leave(guarded)
+        if result.status == pq.ExecStatus.COMMAND_OK:
+            return []
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise _failure(connection, result, overdue=guarded.overdue)
+        values.set_pgresult(result)
+        return values.load_rows(0, result.ntuples, tuple)
     except BROKEN as error:
         raise DatabaseUnavailable("deadline" if guarded.overdue else "cache_unavailable") from error
     finally:
-        watchdog.leave(guarded)
-        if guarded.overdue:
+        if guarded.overdue:  # Its socket is shut, even if the answer was read just before.
             connection.close()
-
-    if result.status == pq.ExecStatus.COMMAND_OK:
-        return []
-    if result.status != pq.ExecStatus.TUPLES_OK:
-        raise _failure(connection, result, overdue=guarded.overdue)
-    values.set_pgresult(result)
-    return values.load_rows(0, result.ntuples, tuple)
 
 
 def _failure(connection: psycopg.Connection[Any], result: pq.abc.PGresult, *, overdue: bool) -> Exception:
