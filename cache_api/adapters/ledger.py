@@ -204,6 +204,9 @@ class PostgresLedger:
                 self._committed = True
         except LedgerDown:
             return
+        except OSError as error:
+            log.warning("spool_unreadable", extra={"reason": str(error)})
+            return
         finally:
             connection.close()
         if self._down:

@@ -1,16 +1,23 @@
 """What did the calls cost, and what do they come to?"""
 
+import os
+import subprocess
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cache_api import accounting, maintenance, selectors
+from cache_api.adapters import ledger
 from cache_api.domain.call import Timings
 from cache_api.domain.usage import Usage
 from tenants.isolation import as_owner
@@ -209,6 +216,75 @@ def test_a_cost_that_is_known_stays(cast: Cast) -> None:
     accounting.price_calls(NOW)
 
     assert query("SELECT cost_usd, hits FROM entry") == [(Decimal("0.5"), 0)]
+
+
+# -- The accountant dies
+
+ACCOUNTANT = """
+import os
+import django
+django.setup()
+from django.utils import timezone
+from cache_api import accounting
+accounting.CALLS_PER_TRANSACTION = 5
+price_some = accounting._price_some
+def said(*args):
+    count = price_some(*args)
+    os.write(1, b"priced\\n")
+    return count
+accounting._price_some = said
+accounting.price_calls(timezone.now())
+accounting.roll_up()
+"""
+
+
+def test_an_accountant_killed_in_the_midst_of_it_has_counted_nothing_twice(
+    cast: Cast, database: str, tmp_path: Path
+) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    entry = uuid4()
+    put_entry(cast, entry)
+    write([hit_of(*ids, entry_id=entry, at=NOW) for _ in range(60)])
+    environment = {
+        **os.environ,
+        "CACHEAI_HOME": str(tmp_path),
+        "DATABASE_URL": database,
+        "DATABASE_APP_URL": ledger.app_conninfo(),
+    }
+    for transactions in (1, 2, 3):
+        command = [sys.executable, "-c", ACCOUNTANT]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as accountant:
+            assert accountant.stdout is not None
+            for _ in range(transactions):
+                accountant.stdout.readline()
+            accountant.kill()
+
+    close_the_books()
+
+    assert query("SELECT hits, saved_usd FROM entry") == [(60, 60 * Decimal("0.003348"))]
+    assert query("SELECT calls, saved_usd FROM usage_hour") == [(60, 60 * Decimal("0.003348"))]
+    assert accounting.recount() == accounting.Recount((), 0)
+
+
+def test_two_accountants_at_once_count_every_call_once(cast: Cast) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    entry = uuid4()
+    put_entry(cast, entry)
+    write([hit_of(*ids, entry_id=entry, at=NOW) for _ in range(300)])
+
+    def account() -> None:
+        close_the_books()
+        connections.close_all()
+
+    accountants = [threading.Thread(target=account) for _ in range(4)]
+    for accountant in accountants:
+        accountant.start()
+    for accountant in accountants:
+        accountant.join()
+
+    assert query("SELECT hits FROM entry") == [(300,)]
+    assert query("SELECT calls FROM usage_hour") == [(300,)]
+    assert accounting.recount() == accounting.Recount((), 0)
 
 
 # -- Rates
