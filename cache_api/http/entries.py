@@ -26,6 +26,7 @@ from cache_api.http.visits import Visit, answer
 from tenants import vault
 
 ENTRIES_MAX = 100
+LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 SEARCH_SECONDS = 2.0  # a person waits
 FILTERS = ("provider", "model", "namespace", "tag", "writer", "depends_on", "source", "status")
 TIMES = ("created_after", "created_before")
@@ -35,7 +36,7 @@ _VALUE_OF = {"-created": "created_at", "created": "created_at", "-hits": "hits",
 
 def store(visit: Visit) -> HttpResponse:
     """One entry, or up to a hundred."""
-    if "json" not in (visit.http.content_type or "json") or "ndjson" in (visit.http.content_type or ""):
+    if (visit.http.content_type or "").lower() in LINES_OF_JSON:
         raise Refused(415, "unsupported_encoding", "Send one JSON object; lines of JSON are not taken here.")
     body = visit.body()
     fields = body.value

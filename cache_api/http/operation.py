@@ -29,6 +29,8 @@ DATABASE_SECONDS = 0.05
 EMBED_SECONDS = 0.5
 PROBED_FOR_SECONDS = 1.0
 EMBED_PROBED_FOR_SECONDS = 5.0  # a probe costs the worker some 10 ms
+# So seldom that failing probes alone never open the breaker, which would hold up calls once the worker is there.
+EMBED_MISSED_FOR_SECONDS = 2.5
 PROBE_TEXT = "ready"
 
 draining = threading.Event()  # set when the process is told to stop
@@ -40,23 +42,28 @@ class Probe:
 
     ask: Callable[[], bool]
     fresh_seconds: float
+    fresh_seconds_down: float = PROBED_FOR_SECONDS
     _up: bool = False
     _asked_at: float = float("-inf")
     _asking: threading.Lock = field(default_factory=threading.Lock)
 
     def up(self) -> bool:
         first = self._asked_at == float("-inf")
-        if time.monotonic() - self._asked_at < self.fresh_seconds:
+        if self._is_fresh():
             return self._up
         if not self._asking.acquire(blocking=first):
             return self._up
         try:
-            if time.monotonic() - self._asked_at >= self.fresh_seconds:
+            if not self._is_fresh():
                 self._up = self.ask()
                 self._asked_at = time.monotonic()
         finally:
             self._asking.release()
         return self._up
+
+    def _is_fresh(self) -> bool:
+        fresh_seconds = self.fresh_seconds if self._up else self.fresh_seconds_down
+        return time.monotonic() - self._asked_at < fresh_seconds
 
 
 def health(http: WSGIRequest) -> HttpResponse:
@@ -162,7 +169,7 @@ _migrated = _Migrated(_ask_migrations, PROBED_FOR_SECONDS)
 _parts = {
     "database": _database,
     "redis": Probe(_ask_redis, PROBED_FOR_SECONDS),
-    "embedder": Probe(_ask_embedder, EMBED_PROBED_FOR_SECONDS),
+    "embedder": Probe(_ask_embedder, EMBED_PROBED_FOR_SECONDS, EMBED_MISSED_FOR_SECONDS),
 }
 
 
