@@ -1,0 +1,582 @@
+"""How fast is it, beside others, on this machine, today?
+
+    python -m tests.bench            all of it, under 15 minutes once the others are installed
+    python -m tests.bench --quick    ours alone, small, in about two minutes
+
+One caller measures the time of a call, eight measure what a machine can do. Every figure is the median of rounds in
+which the systems take turns, so that a disturbance meets all of them. A promise not kept is printed; nothing fails.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.bench import peers, processes
+from tests.bench.figures import Speed, Target, figure, percentile, speed_of, table
+from tests.bench.load import Relayed, Sample, Server, relay, run
+from tests.bench.questions import pairs, unheard
+from tests.bench.stack import ROOT, NotStarted, Stack, running
+
+OUT = ROOT / "out" / "bench"
+CACHE = Path(os.environ.get("CACHEAI_BENCH_CACHE", ROOT / ".cacheai-bench")).resolve()
+PATH = "/v1/chat/completions"
+FLOOR = "0.92"  # cacheback's own default and the one of a new Policy
+OURS = "CacheAI"
+MANY = 8
+EXACT, SEMANTIC = b"x-cacheai-layer: exact", b"x-cacheai-layer: semantic"
+
+EXACT_RATE = Target("exact hits per second, one web worker", 800, "/s", at_least=True)
+EXACT_TIME = Target("exact hit, one caller, p50", 3, "ms")
+SEMANTIC_RATE = Target("semantic hits per second, eight callers", 150, "/s", at_least=True)
+SEMANTIC_TIME = Target("semantic hit, one caller, p50", 12, "ms")
+GROWTH = Target("time of a semantic hit among many entries : among few", 2, "x")
+MISS_TIME = Target("a miss adds before the provider is called, p50", 15, "ms")
+RELAY_TIME = Target("first streamed byte, one stream, p50", 2, "ms")
+WEB_MEMORY = Target("memory of a web worker", 150, "MiB")
+EMBED_MEMORY = Target("memory of the embed worker", 900, "MiB")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float  # a measurement
+    few_entries: int
+    many_entries: int
+    questions: int  # asked for, then asked in other words
+    misses: int  # a round
+    streams: int
+    stream_chunks: int
+    peers: bool
+
+
+FULL = Size(3, 5.0, 1_000, 100_000, 300, 100, 200, 60, peers=True)
+QUICK = Size(1, 3.0, 1_000, 5_000, 100, 60, 50, 30, peers=False)
+CHUNK_SECONDS = 0.2
+WARM_UP_SECONDS = 1.0
+WARM_UPS = 10
+
+
+@dataclass
+class Case:
+    """What is asked of whom, over and over."""
+
+    system: str
+    name: str
+    server: Server
+    requests: Sequence[bytes]
+    hit: bytes
+    pids: dict[str, int]
+    callers: tuple[int, ...] = (1, MANY)
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    cpu: dict[int, list[dict[str, float]]] = field(default_factory=dict)
+
+    def measure(self, seconds: float) -> None:
+        _warm_up(self.server, self.requests, self.hit)
+        for callers in self.callers:
+            before = processes.cpu_seconds(self.pids)
+            sample = run(self.server, self.requests, callers=callers, seconds=seconds, expect=self.hit)
+            cpu = processes.spent(before, processes.cpu_seconds(self.pids))
+            self.samples.setdefault(callers, []).append(sample)
+            self.cpu.setdefault(callers, []).append({**cpu, "load generator": sample.cpu_seconds})
+
+    def speeds(self) -> list[Speed]:
+        return [
+            speed_of(self.system, self.name, callers, rounds, self.cpu[callers])
+            for callers, rounds in self.samples.items()
+        ]
+
+
+@dataclass
+class MissCase:
+    """What happens before the provider is called."""
+
+    system: str
+    server: Server
+    missed: bytes  # what the head of a miss holds
+    seed: int
+    delays: list[float] = field(default_factory=list)  # the median of each round, in milliseconds
+    p95: list[float] = field(default_factory=list)
+    note: str = ""
+
+    def measure(self, stack: Stack, count: int, round_: int) -> None:
+        questions = islice(unheard(self.seed + round_), count)
+        requests = [self.server.request(chat(question)) for question in questions]
+        others = [self.server.request(chat(question)) for question in islice(unheard(self.seed - round_), 40)]
+        _warm_up(self.server, others, self.missed)
+        stack.control(reset=True)
+        sample = run(self.server, requests, count=len(requests), expect=self.missed)
+        arrived = [call["arrived_unix_seconds"] for call in stack.control()["calls"]]
+        sent = [at for at, ok in zip(sample.sent_unix_seconds, sample.as_expected, strict=True) if ok]
+        if not arrived or len(arrived) != len(sent):
+            self.note = f"{len(sent)} misses, yet {len(arrived)} calls upstream"
+            return
+        took = [(there - here) * 1000 for here, there in zip(sent, arrived, strict=True)]
+        self.delays.append(percentile(took, 0.50))
+        self.p95.append(percentile(took, 0.95))
+
+
+def _warm_up(server: Server, requests: Sequence[bytes], expect: bytes) -> None:
+    """Until it does what is measured: a circuit that the case before has broken closes by itself within seconds."""
+    for _ in range(WARM_UPS):
+        sample = run(server, requests, seconds=WARM_UP_SECONDS, expect=expect)
+        if sample.unexpected == 0:
+            return
+
+
+class Progress:
+    """A line for each step, with the time since the start."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        spent = time.monotonic() - self._began
+        print(f"[{int(spent) // 60:2}:{int(spent) % 60:02}] {text}", flush=True)
+
+    def counter(self, text: str, total: int) -> Callable[[int], None]:
+        shown = 0
+
+        def show(done: int) -> None:
+            nonlocal shown
+            if done - shown >= total / 10 or done == total:
+                shown = done
+                self(f"{text}: {done:,} of {total:,}")
+
+        return show
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="ours alone, small, in about two minutes")
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of speed.json and speed.png")
+    chosen = parser.parse_args(arguments)
+    size = QUICK if chosen.quick else FULL
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that what was started is stopped.
+
+    say = Progress()
+    work = Path(tempfile.mkdtemp(prefix="cacheai-bench-"))
+    try:
+        with running(work / "home", models=CACHE / "models") as stack:
+            say(f"the stack is up at {stack.base_url}")
+            report = measured(stack, size, work, say, with_peers=size.peers and not chosen.no_peers)
+    except NotStarted as error:
+        print(f"The stack did not start: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "speed.json").write_text(json.dumps(report, indent=2) + "\n")
+    print("\n" + printed(report))
+    drawn(report, chosen.out / "speed.png")
+    print(f"\nWritten: {chosen.out / 'speed.json'} and speed.png beside it")
+    return 0
+
+
+def measured(stack: Stack, size: Size, work: Path, say: Progress, *, with_peers: bool) -> dict[str, Any]:
+    entries = _entries_of(stack)
+    idle_rss = processes.rss_mib(stack.pids)
+    with contextlib.ExitStack() as running_peers:
+        others, notes = _start_peers(running_peers, stack, work, say) if with_peers else ({}, {})
+        cases, misses, relays = _prepare(stack, entries, size, others, notes, say)
+        for round_ in range(1, size.rounds + 1):
+            for case in cases:
+                say(f"round {round_} of {size.rounds}: {case.system}, {case.name}")
+                case.measure(size.seconds)
+            for miss in misses:
+                say(f"round {round_} of {size.rounds}: {miss.system}, misses")
+                miss.measure(stack, size.misses, round_)
+        relayed = _relayed(stack, relays, size, say)
+        peer_rss = {name: processes.rss_mib(peer.pids) for name, peer in others.items()}
+    return _report(stack, size, cases, misses, relayed, idle_rss, peer_rss, notes)
+
+
+def chat(question: str, **more: object) -> dict[str, object]:
+    return {"model": peers.MODEL, "messages": [{"role": "user", "content": question}], **more}
+
+
+# -- what is measured
+
+
+def _entries_of(stack: Stack) -> Any:
+    """The module that writes entries: it needs Django, which reads its settings when it is first loaded."""
+    os.environ |= {"CACHEAI_HOME": str(stack.home), "DJANGO_SETTINGS_MODULE": "cacheai.settings"}
+    for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
+        os.environ.pop(name, None)
+    import django
+
+    django.setup()
+    from tests.bench import entries
+
+    return entries
+
+
+def _start_peers(
+    opened: contextlib.ExitStack, stack: Stack, work: Path, say: Progress
+) -> tuple[dict[str, peers.Peer], dict[str, str]]:
+    found: dict[str, peers.Peer] = {}
+    notes: dict[str, str] = {}
+    starts = {
+        "LiteLLM": lambda: peers.litellm(CACHE, work, stack.demo_url, say),
+        "cacheback": lambda: peers.cacheback(CACHE, work, stack.demo_url, stack.home / "models", FLOOR, say),
+    }
+    for name, start in starts.items():
+        try:
+            found[name] = opened.enter_context(start())
+            say(f"{name} is up")
+        except peers.NoPeer as error:
+            notes[name] = str(error)
+            say(f"{name}: {error}")
+    return found, notes
+
+
+def _prepare(
+    stack: Stack, entries: Any, size: Size, others: dict[str, peers.Peer], notes: dict[str, str], say: Progress
+) -> tuple[list[Case], list[MissCase], dict[str, Server]]:
+    asked = pairs(size.questions)
+    port = int(stack.base_url.removesuffix("/v1").rpartition(":")[2])
+    direct_port = int(stack.demo_url.removesuffix("/v1").rpartition(":")[2])
+    cases: list[Case] = []
+    servers: list[Server] = []
+    for wanted in (size.few_entries, size.many_entries):
+        team = entries.team_create(f"bench-{wanted}")
+        server = Server("127.0.0.1", port, PATH, (("Authorization", f"Bearer {team.api_key}"),))
+        stored, again = _asked_once(server, asked, SEMANTIC, unstored=(("X-CacheAI-No-Store", "true"),))
+        say(f"{len(again)} of {len(asked)} questions are semantic hits when asked in other words")
+        entries.fill(team, wanted, progress=say.counter(f"tenant of {wanted:,} entries", wanted))
+        if not servers:
+            cases.append(Case(OURS, "exact hit", server, stored, EXACT, stack.pids))
+        name = f"semantic hit, {wanted:,} entries"
+        if again:
+            cases.append(Case(OURS, name, server, again, SEMANTIC, stack.pids))
+        else:
+            notes[f"{OURS}, {name}"] = "no question in other words was a hit"
+        servers.append(server)
+
+    for peer in others.values():
+        stored, again = _asked_once(peer.server, asked, peer.hit)
+        cases.append(Case(peer.name, "exact hit", peer.server, stored, peer.hit, peer.pids))
+        if peer.name == "cacheback":
+            say(f"cacheback: {len(again)} of {len(asked)} questions are hits when asked in other words")
+            cases.append(
+                Case(peer.name, f"semantic hit, {len(asked):,} entries", peer.server, again, peer.hit, peer.pids)
+            )
+    cases.sort(key=lambda case: "semantic" in case.name)
+
+    direct = Server("127.0.0.1", direct_port, PATH, (("Authorization", "Bearer demo"),))
+    misses = [MissCase("direct", direct, b"200 ok", 100), MissCase(OURS, servers[0], b"x-cacheai-decision: miss", 200)]
+    misses += [MissCase(peer.name, peer.server, b"200 ok", 300 + 100 * at) for at, peer in enumerate(others.values())]
+    return cases, misses, {"direct": direct, OURS: servers[0]}
+
+
+def _asked_once(
+    server: Server, asked: Sequence[tuple[str, str]], hit: bytes, *, unstored: Sequence[tuple[str, str]] = ()
+) -> tuple[list[bytes], list[bytes]]:
+    """Store every question; then find those whose other wording is a hit, storing none of the others."""
+    stored = [server.request(chat(first)) for first, _ in asked]
+    run(server, stored, count=len(stored))
+    others = [server.request(chat(second), headers=unstored) for _, second in asked]
+    sample = run(server, others, count=len(others), expect=hit)
+    return stored, [request for request, ok in zip(others, sample.as_expected, strict=True) if ok]
+
+
+def _relayed(stack: Stack, servers: dict[str, Server], size: Size, say: Progress) -> dict[str, dict[str, Relayed]]:
+    """Of one stream after the other, and of many at once."""
+    stack.control(reset=True)
+    outcome: dict[str, dict[str, Relayed]] = {}
+    for name, server in servers.items():
+        say(f"relay: {name}, one stream at a time, then {size.streams} at once")
+        alone = Relayed()
+        for request in _streams(server, 20, chunks=10, pause=0.02, seed=700):
+            one = relay(server, [request], spread_seconds=0)
+            alone.first += one.first
+            alone.later += one.later
+            alone.finished += one.finished
+            alone.errors += one.errors
+        requests = _streams(server, size.streams, chunks=size.stream_chunks, pause=CHUNK_SECONDS, seed=800)
+        together = relay(server, requests, spread_seconds=size.stream_chunks * CHUNK_SECONDS / 3)
+        outcome[name] = {"one": alone, "many": together}
+    return outcome
+
+
+def _streams(server: Server, count: int, *, chunks: int, pause: float, seed: int) -> list[bytes]:
+    told = json.dumps({"stamp_chunks": True, "chunks": chunks, "chunk_delay_seconds": pause})
+    return [
+        server.request(chat(question, stream=True, metadata={"demo": told}))
+        for question in islice(unheard(seed), count)
+    ]
+
+
+# -- what it came to
+
+
+def _report(
+    stack: Stack,
+    size: Size,
+    cases: Sequence[Case],
+    misses: Sequence[MissCase],
+    relayed: dict[str, dict[str, Relayed]],
+    idle_rss: dict[str, float],
+    peer_rss: dict[str, dict[str, float]],
+    notes: dict[str, str],
+) -> dict[str, Any]:
+    speeds = [speed for case in cases for speed in case.speeds()]
+    added = _added(misses)
+    rss, pss = processes.rss_mib(stack.pids), processes.private_mib(stack.pids)
+    relays = {name: {how: _delays(one) for how, one in both.items()} for name, both in relayed.items()}
+    for miss in misses:
+        if miss.note:
+            notes[f"{miss.system}, misses"] = miss.note
+    report = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
+        "load_average": os.getloadavg(),
+        "size": asdict(size),
+        "versions": {
+            "LiteLLM": peers.version(CACHE, "litellm", "litellm"),
+            "cacheback": peers.version(CACHE, "cacheback-ai", "cacheback_ai"),
+        },
+        "speeds": [speed.as_dict() for speed in speeds],
+        "miss_ms": added,
+        "relay_ms": relays,
+        "rss_mib": {name: {"started": idle_rss.get(name), "after": after} for name, after in rss.items()},
+        "pss_mib": pss,
+        "peer_rss_mib": peer_rss,
+        "notes": notes,
+    }
+    report["targets"] = _targets(speeds, added, relays, rss)
+    return report
+
+
+def _added(misses: Sequence[MissCase]) -> dict[str, dict[str, float]]:
+    """Milliseconds until the provider sees a call, less what a direct one takes."""
+    direct = next(miss for miss in misses if miss.system == "direct")
+    base = median(direct.delays) if direct.delays else 0.0
+    found = {"direct": {"p50": base, "p95": median(direct.p95) if direct.p95 else 0.0}}
+    for miss in misses:
+        if miss is not direct and miss.delays:
+            found[miss.system] = {"p50": median(miss.delays) - base, "p95": median(miss.p95) - base}
+    return found
+
+
+def _delays(one: Relayed) -> dict[str, float]:
+    return {
+        "first_p50": percentile(one.first, 0.50) * 1000,
+        "first_p95": percentile(one.first, 0.95) * 1000,
+        "later_p50": percentile(one.later, 0.50) * 1000,
+        "later_p95": percentile(one.later, 0.95) * 1000,
+        "later_p99": percentile(one.later, 0.99) * 1000,
+        "chunks": len(one.later),
+        "finished": one.finished,
+        "errors": one.errors,
+    }
+
+
+def _targets(
+    speeds: Sequence[Speed],
+    added: dict[str, dict[str, float]],
+    relays: dict[str, dict[str, dict[str, float]]],
+    rss: dict[str, float],
+) -> list[dict[str, Any]]:
+    ours = {(speed.case, speed.callers): speed for speed in speeds if speed.system == OURS}
+    semantic = [case for case, callers in ours if case.startswith("semantic") and callers == 1]
+    nan = float("nan")
+
+    def of(case: str, callers: int, name: str) -> float:
+        return getattr(ours[case, callers], name) if (case, callers) in ours else nan
+
+    few, many = semantic[:1], semantic[1:2]
+    relay_added = relays[OURS]["one"]["first_p50"] - relays["direct"]["one"]["first_p50"] if OURS in relays else nan
+    found = [
+        (EXACT_RATE, of("exact hit", MANY, "per_second")),
+        (EXACT_TIME, of("exact hit", 1, "p50_ms")),
+        (SEMANTIC_RATE, of(few[0], MANY, "per_second") if few else nan),
+        (SEMANTIC_TIME, of(few[0], 1, "p50_ms") if few else nan),
+        (GROWTH, of(many[0], 1, "p50_ms") / of(few[0], 1, "p50_ms") if many else nan),
+        (MISS_TIME, added.get(OURS, {}).get("p50", nan)),
+        (RELAY_TIME, relay_added),
+        (WEB_MEMORY, rss.get("web", nan)),
+        (EMBED_MEMORY, rss.get("embed", nan)),
+    ]
+    return [
+        {
+            "what": target.what,
+            "wanted": target.wanted,
+            "at_least": target.at_least,
+            "unit": target.unit,
+            "measured": value,
+            "met": target.met(value),
+        }
+        for target, value in found
+    ]
+
+
+def printed(report: dict[str, Any]) -> str:
+    speeds = report["speeds"]
+    parts = [
+        _title("Hits", "median of the rounds; x: our rate to theirs in the same case"),
+        table(
+            ("", "callers", "per s", "p50 ms", "p95 ms", "p99 ms", "answers", "errors", "no hit", "x"),
+            [
+                (
+                    f"{one['system']}, {one['case']}",
+                    str(one["callers"]),
+                    figure(one["per_second"], digits=0),
+                    figure(one["p50_ms"]),
+                    figure(one["p95_ms"]),
+                    figure(one["p99_ms"]),
+                    f"{one['answers']:,}",
+                    str(one["errors"]),
+                    str(one["unexpected"]),
+                    _ratio(one, speeds),
+                )
+                for one in speeds
+            ],
+        ),
+        _title("CPU per answer, in milliseconds", "of each process with all it started"),
+        _cpu_table(speeds),
+        _title("A miss", "milliseconds added before the provider is called, over a direct call"),
+        table(
+            ("", "p50", "p95"),
+            [
+                (name, figure(one["p50"], digits=2), figure(one["p95"], digits=2))
+                for name, one in report["miss_ms"].items()
+            ],
+        ),
+        _title("Relay", "milliseconds from a chunk's leaving the provider to the client"),
+        table(
+            ("", "first p50", "first p95", "chunk p50", "chunk p95", "chunk p99", "chunks", "finished", "errors"),
+            [
+                (
+                    f"{name}, {how}",
+                    *(
+                        figure(one[key], digits=2)
+                        for key in ("first_p50", "first_p95", "later_p50", "later_p95", "later_p99")
+                    ),
+                    f"{one['chunks']:,}",
+                    str(one["finished"]),
+                    str(one["errors"]),
+                )
+                for name, both in report["relay_ms"].items()
+                for how, one in both.items()
+            ],
+        ),
+        _title("Memory, MiB", "RSS of the largest process of each kind; PSS of all of them"),
+        table(
+            ("", "started", "after", "PSS"),
+            [
+                (
+                    name,
+                    figure(one["started"] or 0.0, digits=0),
+                    figure(one["after"], digits=0),
+                    figure(report["pss_mib"][name], digits=0),
+                )
+                for name, one in report["rss_mib"].items()
+            ]
+            + [
+                (f"{peer}, {name}", "", figure(value, digits=0), "")
+                for peer, both in report["peer_rss_mib"].items()
+                for name, value in both.items()
+            ],
+        ),
+        _title("Promised", "on 2 cores"),
+        table(
+            ("", "promised", "measured", ""),
+            [
+                (
+                    one["what"],
+                    f"{'>=' if one['at_least'] else '<='} {one['wanted']:g} {one['unit']}",
+                    figure(one["measured"], digits=2),
+                    "met" if one["met"] else "not met",
+                )
+                for one in report["targets"]
+            ],
+        ),
+    ]
+    if report["notes"]:
+        parts += [_title("Not measured", "")] + [f"{name}: {note}" for name, note in report["notes"].items()]
+    return "\n".join(parts)
+
+
+def _title(title: str, note: str) -> str:
+    return f"\n{title}" + (f" ({note})" if note else "")
+
+
+def _kind(case: str) -> str:
+    return case.partition(",")[0]
+
+
+def _ratio(one: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> str:
+    if one["system"] == OURS:
+        return ""
+    ours = next(
+        (
+            it
+            for it in speeds
+            if it["system"] == OURS and _kind(it["case"]) == _kind(one["case"]) and it["callers"] == one["callers"]
+        ),
+        None,
+    )
+    return f"{ours['per_second'] / one['per_second']:.1f}" if ours and one["per_second"] else ""
+
+
+def _cpu_table(speeds: Sequence[dict[str, Any]]) -> str:
+    names = sorted({name for one in speeds for name, spent in one["cpu_ms"].items() if spent >= 0.005})
+    return table(
+        ("", "callers", *names),
+        [
+            (
+                f"{one['system']}, {one['case']}",
+                str(one["callers"]),
+                *(figure(one["cpu_ms"].get(name, float("nan")), digits=2) for name in names),
+            )
+            for one in speeds
+        ],
+    )
+
+
+def drawn(report: dict[str, Any], path: Path) -> None:
+    """One picture: rate and time of every case, side by side."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        print("No picture: matplotlib is missing (pip install -e '.[bench]')")
+        return
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    speeds = report["speeds"]
+    colours = {OURS: "#2b6cb0", "LiteLLM": "#a0aec0", "cacheback": "#cbb89d"}
+    panes = (("per_second", MANY, "answers per second, 8 callers"), ("p50_ms", 1, "p50 in ms, 1 caller"))
+    chart, axes = pyplot.subplots(1, 2, figsize=(12, 0.6 * len(speeds) / 2 + 1.6), constrained_layout=True)
+    for axis, (key, callers, title) in zip(axes, panes, strict=True):
+        shown = [one for one in speeds if one["callers"] == callers][::-1]
+        labels = [f"{one['system']}, {one['case']}" for one in shown]
+        bars = axis.barh(labels, [one[key] for one in shown], color=[colours.get(one["system"]) for one in shown])
+        axis.bar_label(bars, fmt="{:,.1f}", padding=3)
+        axis.set_title(title)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0.15)
+    pyplot.savefig(path, dpi=130)
+    pyplot.close(chart)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
