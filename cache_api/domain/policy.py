@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 DAY_SECONDS = 86_400
 
 # Cosine of plain MiniLM vectors under which nothing is served; see the README for what it buys.
-DEFAULT_SIMILARITY_FLOOR = 0.92
+DEFAULT_SIMILARITY_FLOOR = 0.90
 
 
 class BadPolicy(ValueError):
