@@ -6,7 +6,7 @@ By a message in Redis. Losing it costs the five seconds a verified key is kept a
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -48,15 +48,22 @@ def listen(forget: Callable[[UUID], None]) -> None:
 
 
 def _listen_forever(forget: Callable[[UUID], None]) -> None:
+    heard = True
     while True:
         try:
-            _listen(forget)
+            for key_id in _revoked():
+                heard = True
+                if key_id is not None:
+                    forget(key_id)
         except redis.RedisError as error:
-            log.info("revocations_not_heard", error=type(error).__name__)
+            if heard:  # Once an outage, not once a second.
+                log.warning("revocations_not_heard", error=type(error).__name__)
+            heard = False
         time.sleep(RECONNECT_SECONDS)
 
 
-def _listen(forget: Callable[[UUID], None]) -> None:
+def _revoked() -> Iterator[UUID | None]:
+    """Keys as they are revoked; None now and then, while the line is good."""
     client = redis.Redis.from_url(
         settings.REDIS_URL,
         socket_timeout=SILENCE_SECONDS,
@@ -66,16 +73,17 @@ def _listen(forget: Callable[[UUID], None]) -> None:
     pubsub: Any = client.pubsub  # Untyped in redis-py.
     with client, pubsub(ignore_subscribe_messages=True) as messages:
         messages.subscribe(CHANNEL)
+        yield None
         while True:
             message = messages.get_message(timeout=SILENCE_SECONDS)
             if message is None:
                 messages.ping()
+                yield None
                 continue
             try:
-                key_id = UUID(message["data"].decode())
-            except ValueError:
+                yield UUID(message["data"].decode())
+            except ValueError:  # Not one of ours.
                 continue
-            forget(key_id)
 
 
 def _forget_thread() -> None:

@@ -159,8 +159,6 @@ def test_a_person_sees_their_memberships_of_all_tenants(cast: Cast) -> None:
     [
         "ALTER TABLE api_key DISABLE ROW LEVEL SECURITY",
         "DROP POLICY tenant_rows ON api_key",
-        "SET ROLE cacheai_owner",
-        "SET SESSION AUTHORIZATION cacheai_owner",
         "SELECT * FROM entry_0",
         "CREATE TABLE own (tenant_id uuid)",
     ],
