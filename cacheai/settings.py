@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from cache_api.domain.provider import providers
 from cacheai import embedded, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -118,6 +119,8 @@ DEMO_URL = env.text("CACHEAI_DEMO_URL", "http://127.0.0.1:8199/v1")
 UPSTREAM_ALLOWED = env.words("CACHEAI_UPSTREAM_ALLOWED")
 DENY_NETS = env.words("CACHEAI_DENY_NETS")
 SELF_HOSTED = env.flag("CACHEAI_SELF_HOSTED", default=True)
+# OPENAI_API_KEY, ANTHROPIC_API_KEY and so on: `make run` stores them for the demo tenant, and for it alone.
+PROVIDER_KEYS = {name: key for name in providers() if (key := env.text(f"{name.upper()}_API_KEY", ""))}
 WEB_WORKERS = env.number("CACHEAI_WEB_WORKERS", 1, minimum=1)
 WEB_THREADS = env.number("CACHEAI_WEB_THREADS", 256, minimum=16)
 BODY_LIMIT_BYTES = 32 * 1024 * 1024

@@ -16,6 +16,7 @@ from tenants.services import Limits
 EMAIL = "demo@cacheai.local"
 NAME = "Demo"
 MODEL = "demo-small"
+OPENAI_MODEL = "gpt-4o-mini"
 # Generous: the demo is there to be tried, benchmarked and replayed to.
 LIMITS = Limits(plan="demo", rpm=100_000, requests_included=10_000_000, requests_hard=False, entries_max=1_000_000)
 
@@ -30,8 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         path = settings.HOME / "demo.json"
         demo = _written(path) or _made()
-        demo |= {"base_url": options["base_url"], "dashboard_url": options["dashboard_url"]}
+        model = OPENAI_MODEL if "openai" in settings.PROVIDER_KEYS else MODEL
+        demo |= {"base_url": options["base_url"], "dashboard_url": options["dashboard_url"], "model": model}
         _write(path, demo)
+        _keep_provider_keys(demo["api_key"])
 
 
 def _written(path: Path) -> dict[str, str] | None:
@@ -58,6 +61,13 @@ def _made() -> dict[str, str]:
     )
     key = services.key_create(tenant_id=tenant_id, project_id=project_id, name=NAME, created_by=user.id)
     return {"api_key": key.secret, "email": EMAIL, "password": password}
+
+
+def _keep_provider_keys(api_key: str) -> None:
+    """The environment's credentials become the demo tenant's own: no other tenant may spend them."""
+    tenant_id = services.keys_matching(api_key)[0].tenant_id
+    for provider, secret in settings.PROVIDER_KEYS.items():
+        services.provider_key_put(tenant_id=tenant_id, provider=provider, secret=secret)
 
 
 def _write(path: Path, demo: dict[str, str]) -> None:

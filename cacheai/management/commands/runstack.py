@@ -35,10 +35,10 @@ CacheAI is ready.
 Paste one of these; asked a second time, the answer comes from the cache:
 
 curl {root}/v1/chat/completions -H "Authorization: Bearer {api_key}" -H "Content-Type: application/json" \
--d '{{"model": "demo-small", "messages": [{{"role": "user", "content": "What is a semantic cache?"}}]}}'
+-d '{{"model": "{model}", "messages": [{{"role": "user", "content": "What is a semantic cache?"}}]}}'
 
 {python} -c 'from cacheai import Client; print(Client(api_key="{api_key}", base_url="{base_url}")\
-.chat.completions.create(model="demo-small", messages=[{{"role": "user", "content": "What is a semantic cache?"}}])\
+.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "What is a semantic cache?"}}])\
 .choices[0].message.content)'
 
 Ctrl-C stops everything; the data stays in {home}.
