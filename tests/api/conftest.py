@@ -58,7 +58,8 @@ class Api:
         try:
             whole = b"".join(chunks)
         finally:
-            chunks.close()
+            if hasattr(chunks, "close"):
+                chunks.close()
         return Answer(int(begun[0].split()[0]), {name.lower(): value for name, value in begun[1]}, whole)
 
     def get(self, path: str, query: str = "", **headers: str) -> Answer:
