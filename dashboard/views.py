@@ -1,6 +1,7 @@
 """What does a team see of its cache?"""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -9,6 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 
 from cache_api import selectors
+from tenants.models import Project
 from tenants.selectors import memberships_of, projects_of
 
 DAYS = 7
@@ -17,19 +19,17 @@ DAYS = 7
 @login_required
 def overview(http: HttpRequest) -> HttpResponse:
     """Figures of the last days, a block per project the person may see."""
-    now = timezone.now()
-    person = UUID(str(http.user.pk))
     blocks = [
-        {
-            "tenant": membership.tenant_name,
-            "project": project,
-            "stats": selectors.stats(project.tenant_id, project.id, now - timedelta(days=DAYS), now),
-        }
-        for membership in memberships_of(user_id=person)
+        _block(membership.tenant_name, project)
+        for membership in memberships_of(user_id=UUID(str(http.user.pk)))
         for project in projects_of(tenant_id=membership.tenant_id)
     ]
-    return render(http, "dashboard/overview.html", {"blocks": blocks, "days": DAYS, "root": root_of(http)})
+    root = f"{http.scheme}://{http.get_host()}"
+    return render(http, "dashboard/overview.html", {"blocks": blocks, "days": DAYS, "root": root})
 
 
-def root_of(http: HttpRequest) -> str:
-    return f"{http.scheme}://{http.get_host()}"
+def _block(tenant_name: str, project: Project) -> dict[str, Any]:
+    now = timezone.now()
+    stats = selectors.stats(project.tenant_id, project.id, now - timedelta(days=DAYS), now)
+    percent = round(100 * stats.figures.hit_rate, 1)
+    return {"tenant": tenant_name, "project": project, "stats": stats, "hit_percent": percent}
