@@ -94,7 +94,7 @@ def _with_credential(
             raise Refused(400, "base_url_not_allowed", "This project takes no base URL from a request.")
         if not callers:
             raise _missing("A base URL in a header needs its own key: send X-CacheAI-Backend-API-Key.")
-        return _checked(replace(target, base_url=controls.base_url), controls, allowed)
+        return _checked(replace(target, base_url=controls.base_url, elsewhere=True), controls, allowed)
     if callers:
         if not target.base_url:
             raise _no_url(provider.name)
@@ -102,7 +102,8 @@ def _with_credential(
 
     stored = vault.provider_key_of(access.tenant_id, provider.name) if access else None
     if stored is not None:
-        return replace(target, credential=stored.secret, base_url=stored.base_url or target.base_url)
+        target = replace(target, credential=stored.secret)
+        return replace(target, base_url=stored.base_url, elsewhere=True) if stored.base_url else target
     if provider.public_key:
         return replace(target, credential=provider.public_key)
     if provider.needs_key and credential_needed:

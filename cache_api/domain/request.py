@@ -55,6 +55,7 @@ class Target:
     auth_header: str = "authorization"
     credential_from_caller: bool = False
     takes_stream_options: bool = True
+    elsewhere: bool = False  # not the provider's own address, but one a caller or a tenant named
     reachable: bool = True  # False: an address we may not dial; only a client-side miss can serve it
 
 

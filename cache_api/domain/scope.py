@@ -46,7 +46,7 @@ def scope_of(key: bytes, endpoint: str, target: Target, controls: Controls, pars
             RULES,
             endpoint,
             target.provider,
-            target.base_url,
+            target.base_url if target.elsewhere else "",
             parsed.model,
             credential,
             controls.namespace,

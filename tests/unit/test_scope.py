@@ -8,7 +8,7 @@ import pytest
 from cache_api.dialects import openai_chat
 from cache_api.domain.request import Controls, Request
 from cache_api.domain.scope import canonical, fingerprint_of, scope_of
-from tests.unit.builders import DEMO, DIGEST_KEY, request_of
+from tests.unit.builders import DEMO, request_of
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Where is the moon?"}
@@ -37,7 +37,7 @@ def plain() -> Request:
         request_of(messages=[SYSTEM, USER], controls=Controls(end_user="u")),
         request_of(messages=[SYSTEM, USER], controls=Controls(depends_on=("doc:1@2",))),
         request_of(messages=[SYSTEM, USER], target=replace(DEMO, provider="openai")),
-        request_of(messages=[SYSTEM, USER], target=replace(DEMO, base_url="https://other.example/v1")),
+        request_of(messages=[SYSTEM, USER], target=replace(DEMO, base_url="https://other.example/v1", elsewhere=True)),
         request_of(messages=[SYSTEM, USER], target=replace(DEMO, credential="sk-1", credential_from_caller=True)),
     ],
 )
@@ -58,6 +58,7 @@ def test_whatever_can_change_the_answer_changes_the_scope(changed: Request) -> N
         request_of(messages=[{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, USER]),
         request_of(messages=[SYSTEM, USER], controls=Controls(tags=("t",), task="x", ttl_seconds=4)),
         request_of(messages=[SYSTEM, USER], target=replace(DEMO, credential="sk-2")),
+        request_of(messages=[SYSTEM, USER], target=replace(DEMO, base_url="http://127.0.0.1:10/v1")),
     ],
 )
 def test_what_the_provider_only_bills_or_logs_by_does_not_count(same: Request) -> None:
