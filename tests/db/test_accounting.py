@@ -347,10 +347,12 @@ def test_an_hour_counts_every_kind_of_call(cast: Cast) -> None:
 def test_a_row_that_comes_late_changes_its_own_hour(cast: Cast) -> None:
     write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
     close_the_books()
-    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(days=3))])
-    close_the_books()
+    for late in (NOW, NOW - timedelta(days=3), NOW - timedelta(hours=1)):
+        write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=late)])
+        close_the_books()
 
-    assert query("SELECT calls FROM usage_hour ORDER BY hour") == [(1,), (1,)]
+    assert query("SELECT calls FROM usage_hour ORDER BY hour") == [(1,), (1,), (2,)]
+    assert query("SELECT calls FROM usage_day ORDER BY day") == [(1,), (3,)]
     assert accounting.recount().differences == ()
 
 
