@@ -98,7 +98,7 @@ class Spool:
         replayed = 0
         while self._file is not None and not self.is_empty:
             found = os.pread(self._file, min(READ_BYTES, self._size - self._replayed), self._replayed)
-            whole = found[: found.rfind(b"\n") + 1]
+            whole = found[: found.rfind(b"\n") + 1] or found  # A line without an end must not be read for ever.
             replayed += _put_in_parts(whole.splitlines(keepends=True), put)
             with self._lock:
                 self._replayed += len(whole)
