@@ -128,6 +128,16 @@ def outsider(cast: Cast) -> Api:
 
 
 @pytest.fixture
+def sibling(cast: Cast) -> Api:
+    """A caller in another project of the owner's tenant: row-level security does not tell them apart."""
+    from tenants import services
+
+    tenant_id = cast.owner.tenant_id
+    project_id = services.project_create(tenant_id=tenant_id, name="Another cache")
+    return Api(services.key_create(tenant_id=tenant_id, project_id=project_id, name="sibling").secret)
+
+
+@pytest.fixture
 def key_with(cast: Cast) -> Any:
     """A caller whose key has these scopes alone."""
     from tenants import services

@@ -67,9 +67,10 @@ def test_a_key_that_may_not_write_hears_no_error_either(api: Api, key_with: Any)
     assert api.get(f"/v1/cache/{key}").status == 404
 
 
-def test_only_the_asker_s_project_is_awaited(api: Api, outsider: Api) -> None:
+def test_only_the_asker_s_project_is_awaited(api: Api, outsider: Api, sibling: Api) -> None:
     key = ask(api).json["cache_key"]
     assert outsider.put(f"/v1/cache/{key}", ANSWER).status == 404
+    assert sibling.put(f"/v1/cache/{key}", ANSWER).status == 404
 
 
 def test_what_waits_is_sealed_and_names_no_credential(api: Api, cast: Any) -> None:

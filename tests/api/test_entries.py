@@ -455,14 +455,33 @@ def test_another_project_is_refused_real_or_not(api: Api, cast: Cast) -> None:
     assert api.get(ENTRIES, f"project_id={cast.owner.project_id}").status == 200
 
 
-def test_an_outsider_finds_nothing_and_removes_nothing(api: Api, outsider: Api) -> None:
-    key = put(api, "Who made it?")
+@pytest.mark.parametrize("stranger", ["outsider", "sibling"])
+def test_a_stranger_finds_nothing_and_removes_nothing(
+    api: Api, stranger: str, request: pytest.FixtureRequest, embedder: FixedEmbedder
+) -> None:
+    outside: Api = request.getfixturevalue(stranger)
+    embedder.near["Who built it?"] = ("Who made it?", 0.98)
+    key = put(api, "Who made it?", tags=["faq"], depends_on=["doc:1"])
     api.put("/v1/cache/mine", {"value": 1})
-    assert listed(outsider)["data"] == []
+    for query in {}, {"q": "Who built it?"}, {"tag": "faq"}, {"depends_on": "doc:1"}:
+        assert listed(outside, **query)["data"] == []
     for path in f"/v1/cache/{key}", "/v1/cache/mine":
-        assert (outsider.get(path).status, outsider.delete(path).status) == (404, 404)
-    assert outsider.put(f"/v1/cache/{key}", {"output": "Mine now."}).status == 404
-    assert outsider.post("/v1/cache/feedback", {"cache_key": key, "verdict": "wrong"}).status == 404
-    assert outsider.post("/v1/cache/purge", {"all": True}).json["matched"] == 0
-    assert outsider.get("/v1/cache/stats").json["total_entries"] == 0
+        assert (outside.get(path).status, outside.delete(path).status) == (404, 404)
+    assert outside.put(f"/v1/cache/{key}", {"output": "Mine now."}).status == 404
+    assert outside.post("/v1/cache/feedback", {"cache_key": key, "verdict": "wrong"}).status == 404
+    for selector in {"all": True}, {"keys": [key]}, {"tag": "faq"}:
+        assert outside.post("/v1/cache/purge", selector).json["matched"] == 0
+    for question in "Who made it?", "Who built it?":
+        looked = outside.post("/v1/cache/lookup", {"question": question, "model": "demo-small"}).json
+        assert (looked["decision"], looked["candidates"]) == ("miss", [])
+    assert outside.get("/v1/cache/stats").json["total_entries"] == 0
+    assert outside.get("/health").json["cache"]["entries"] == 0
     assert len(listed(api)["data"]) == 2
+
+
+def test_what_a_sibling_calls_wrong_is_wrong_for_it_alone(api: Api, sibling: Api, embedder: FixedEmbedder) -> None:
+    embedder.near["Who built it?"] = ("Who made it?", 0.98)
+    key = put(api, "Who made it?")
+    assert put(sibling, "Who made it?") == key
+    sibling.post("/v1/cache/feedback", {"cache_key": key, "verdict": "wrong", "question": "Who built it?"})
+    assert api.chat("Who built it?").headers["x-cacheai-reason"] == "similar"
