@@ -25,29 +25,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import orjson
+
 from tests.bench import peers, processes
-from tests.bench.figures import Speed, Target, figure, percentile, speed_of, table
+from tests.bench.figures import Speed, percentile, speed_of
 from tests.bench.load import Relayed, Sample, Server, relay, run
 from tests.bench.questions import pairs, unheard
+from tests.bench.report import MANY, OURS, drawn, printed, targets
 from tests.bench.stack import ROOT, NotStarted, Stack, running
 
 OUT = ROOT / "out" / "bench"
 CACHE = Path(os.environ.get("CACHEAI_BENCH_CACHE", ROOT / ".cacheai-bench")).resolve()
 PATH = "/v1/chat/completions"
 FLOOR = "0.92"  # cacheback's own default and the one of a new Policy
-OURS = "CacheAI"
-MANY = 8
 EXACT, SEMANTIC = b"x-cacheai-layer: exact", b"x-cacheai-layer: semantic"
-
-EXACT_RATE = Target("exact hits per second, one web worker", 800, "/s", at_least=True)
-EXACT_TIME = Target("exact hit, one caller, p50", 3, "ms")
-SEMANTIC_RATE = Target("semantic hits per second, eight callers", 150, "/s", at_least=True)
-SEMANTIC_TIME = Target("semantic hit, one caller, p50", 12, "ms")
-GROWTH = Target("time of a semantic hit among many entries : among few", 2, "x")
-MISS_TIME = Target("a miss adds before the provider is called, p50", 15, "ms")
-RELAY_TIME = Target("first streamed byte, one stream, p50", 2, "ms")
-WEB_MEMORY = Target("memory of a web worker", 150, "MiB")
-EMBED_MEMORY = Target("memory of the embed worker", 900, "MiB")
 
 
 @dataclass(frozen=True)
@@ -69,6 +60,7 @@ FULL = Size(3, 5.0, 1_000, 100_000, 300, 100, 200, 60, peers=True)
 QUICK = Size(1, 3.0, 1_000, 5_000, 100, 60, 50, 30, peers=False)
 CHUNK_SECONDS = 0.2
 WARM_UP_SECONDS = 1.0
+WARM_UP_MISSES = 20
 WARM_UPS = 10
 
 
@@ -87,7 +79,7 @@ class Case:
     cpu: dict[int, list[dict[str, float]]] = field(default_factory=dict)
 
     def measure(self, seconds: float) -> None:
-        _warm_up(self.server, self.requests, self.hit)
+        _warm_up(lambda: run(self.server, self.requests, seconds=WARM_UP_SECONDS, expect=self.hit))
         for callers in self.callers:
             before = processes.cpu_seconds(self.pids)
             sample = run(self.server, self.requests, callers=callers, seconds=seconds, expect=self.hit)
@@ -115,12 +107,14 @@ class MissCase:
     note: str = ""
 
     def measure(self, stack: Stack, count: int, round_: int) -> None:
-        questions = islice(unheard(self.seed + round_), count)
-        requests = [self.server.request(chat(question)) for question in questions]
-        others = [self.server.request(chat(question)) for question in islice(unheard(self.seed - round_), 40)]
-        _warm_up(self.server, others, self.missed)
+        fresh = (self.server.request(chat(question)) for question in unheard(self.seed + round_))
+
+        def ask(count: int) -> Sample:
+            return run(self.server, list(islice(fresh, count)), count=count, expect=self.missed)
+
+        _warm_up(lambda: ask(WARM_UP_MISSES))
         stack.control(reset=True)
-        sample = run(self.server, requests, count=len(requests), expect=self.missed)
+        sample = ask(count)
         arrived = [call["arrived_unix_seconds"] for call in stack.control()["calls"]]
         sent = [at for at, ok in zip(sample.sent_unix_seconds, sample.as_expected, strict=True) if ok]
         if not arrived or len(arrived) != len(sent):
@@ -131,11 +125,10 @@ class MissCase:
         self.p95.append(percentile(took, 0.95))
 
 
-def _warm_up(server: Server, requests: Sequence[bytes], expect: bytes) -> None:
+def _warm_up(measure: Callable[[], Sample]) -> None:
     """Until it does what is measured: a circuit that the case before has broken closes by itself within seconds."""
     for _ in range(WARM_UPS):
-        sample = run(server, requests, seconds=WARM_UP_SECONDS, expect=expect)
-        if sample.unexpected == 0:
+        if measure().unexpected == 0:
             return
 
 
@@ -171,11 +164,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that what was started is stopped.
 
     say = Progress()
+    busy = os.getloadavg()[0]
     work = Path(tempfile.mkdtemp(prefix="cacheai-bench-"))
     try:
         with running(work / "home", models=CACHE / "models") as stack:
             say(f"the stack is up at {stack.base_url}")
             report = measured(stack, size, work, say, with_peers=size.peers and not chosen.no_peers)
+            report["load_before"] = busy
     except NotStarted as error:
         print(f"The stack did not start: {error}", file=sys.stderr)
         return 1
@@ -183,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(work, ignore_errors=True)
 
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "speed.json").write_text(json.dumps(report, indent=2) + "\n")
+    (chosen.out / "speed.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     print("\n" + printed(report))
     drawn(report, chosen.out / "speed.png")
     print(f"\nWritten: {chosen.out / 'speed.json'} and speed.png beside it")
@@ -347,7 +342,6 @@ def _report(
     report = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
-        "load_average": os.getloadavg(),
         "size": asdict(size),
         "versions": {
             "LiteLLM": peers.version(CACHE, "litellm", "litellm"),
@@ -361,7 +355,7 @@ def _report(
         "peer_rss_mib": peer_rss,
         "notes": notes,
     }
-    report["targets"] = _targets(speeds, added, relays, rss)
+    report["targets"] = targets(speeds, added, relays, rss)
     return report
 
 
@@ -387,195 +381,6 @@ def _delays(one: Relayed) -> dict[str, float]:
         "finished": one.finished,
         "errors": one.errors,
     }
-
-
-def _targets(
-    speeds: Sequence[Speed],
-    added: dict[str, dict[str, float]],
-    relays: dict[str, dict[str, dict[str, float]]],
-    rss: dict[str, float],
-) -> list[dict[str, Any]]:
-    ours = {(speed.case, speed.callers): speed for speed in speeds if speed.system == OURS}
-    semantic = [case for case, callers in ours if case.startswith("semantic") and callers == 1]
-    nan = float("nan")
-
-    def of(case: str, callers: int, name: str) -> float:
-        return getattr(ours[case, callers], name) if (case, callers) in ours else nan
-
-    few, many = semantic[:1], semantic[1:2]
-    relay_added = relays[OURS]["one"]["first_p50"] - relays["direct"]["one"]["first_p50"] if OURS in relays else nan
-    found = [
-        (EXACT_RATE, of("exact hit", MANY, "per_second")),
-        (EXACT_TIME, of("exact hit", 1, "p50_ms")),
-        (SEMANTIC_RATE, of(few[0], MANY, "per_second") if few else nan),
-        (SEMANTIC_TIME, of(few[0], 1, "p50_ms") if few else nan),
-        (GROWTH, of(many[0], 1, "p50_ms") / of(few[0], 1, "p50_ms") if many else nan),
-        (MISS_TIME, added.get(OURS, {}).get("p50", nan)),
-        (RELAY_TIME, relay_added),
-        (WEB_MEMORY, rss.get("web", nan)),
-        (EMBED_MEMORY, rss.get("embed", nan)),
-    ]
-    return [
-        {
-            "what": target.what,
-            "wanted": target.wanted,
-            "at_least": target.at_least,
-            "unit": target.unit,
-            "measured": value,
-            "met": target.met(value),
-        }
-        for target, value in found
-    ]
-
-
-def printed(report: dict[str, Any]) -> str:
-    speeds = report["speeds"]
-    parts = [
-        _title("Hits", "median of the rounds; x: our rate to theirs in the same case"),
-        table(
-            ("", "callers", "per s", "p50 ms", "p95 ms", "p99 ms", "answers", "errors", "no hit", "x"),
-            [
-                (
-                    f"{one['system']}, {one['case']}",
-                    str(one["callers"]),
-                    figure(one["per_second"], digits=0),
-                    figure(one["p50_ms"]),
-                    figure(one["p95_ms"]),
-                    figure(one["p99_ms"]),
-                    f"{one['answers']:,}",
-                    str(one["errors"]),
-                    str(one["unexpected"]),
-                    _ratio(one, speeds),
-                )
-                for one in speeds
-            ],
-        ),
-        _title("CPU per answer, in milliseconds", "of each process with all it started"),
-        _cpu_table(speeds),
-        _title("A miss", "milliseconds added before the provider is called, over a direct call"),
-        table(
-            ("", "p50", "p95"),
-            [
-                (name, figure(one["p50"], digits=2), figure(one["p95"], digits=2))
-                for name, one in report["miss_ms"].items()
-            ],
-        ),
-        _title("Relay", "milliseconds from a chunk's leaving the provider to the client"),
-        table(
-            ("", "first p50", "first p95", "chunk p50", "chunk p95", "chunk p99", "chunks", "finished", "errors"),
-            [
-                (
-                    f"{name}, {how}",
-                    *(
-                        figure(one[key], digits=2)
-                        for key in ("first_p50", "first_p95", "later_p50", "later_p95", "later_p99")
-                    ),
-                    f"{one['chunks']:,}",
-                    str(one["finished"]),
-                    str(one["errors"]),
-                )
-                for name, both in report["relay_ms"].items()
-                for how, one in both.items()
-            ],
-        ),
-        _title("Memory, MiB", "RSS of the largest process of each kind; PSS of all of them"),
-        table(
-            ("", "started", "after", "PSS"),
-            [
-                (
-                    name,
-                    figure(one["started"] or 0.0, digits=0),
-                    figure(one["after"], digits=0),
-                    figure(report["pss_mib"][name], digits=0),
-                )
-                for name, one in report["rss_mib"].items()
-            ]
-            + [
-                (f"{peer}, {name}", "", figure(value, digits=0), "")
-                for peer, both in report["peer_rss_mib"].items()
-                for name, value in both.items()
-            ],
-        ),
-        _title("Promised", "on 2 cores"),
-        table(
-            ("", "promised", "measured", ""),
-            [
-                (
-                    one["what"],
-                    f"{'>=' if one['at_least'] else '<='} {one['wanted']:g} {one['unit']}",
-                    figure(one["measured"], digits=2),
-                    "met" if one["met"] else "not met",
-                )
-                for one in report["targets"]
-            ],
-        ),
-    ]
-    if report["notes"]:
-        parts += [_title("Not measured", "")] + [f"{name}: {note}" for name, note in report["notes"].items()]
-    return "\n".join(parts)
-
-
-def _title(title: str, note: str) -> str:
-    return f"\n{title}" + (f" ({note})" if note else "")
-
-
-def _kind(case: str) -> str:
-    return case.partition(",")[0]
-
-
-def _ratio(one: dict[str, Any], speeds: Sequence[dict[str, Any]]) -> str:
-    if one["system"] == OURS:
-        return ""
-    ours = next(
-        (
-            it
-            for it in speeds
-            if it["system"] == OURS and _kind(it["case"]) == _kind(one["case"]) and it["callers"] == one["callers"]
-        ),
-        None,
-    )
-    return f"{ours['per_second'] / one['per_second']:.1f}" if ours and one["per_second"] else ""
-
-
-def _cpu_table(speeds: Sequence[dict[str, Any]]) -> str:
-    names = sorted({name for one in speeds for name, spent in one["cpu_ms"].items() if spent >= 0.005})
-    return table(
-        ("", "callers", *names),
-        [
-            (
-                f"{one['system']}, {one['case']}",
-                str(one["callers"]),
-                *(figure(one["cpu_ms"].get(name, float("nan")), digits=2) for name in names),
-            )
-            for one in speeds
-        ],
-    )
-
-
-def drawn(report: dict[str, Any], path: Path) -> None:
-    """One picture: rate and time of every case, side by side."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("No picture: matplotlib is missing (pip install -e '.[bench]')")
-        return
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    speeds = report["speeds"]
-    colours = {OURS: "#2b6cb0", "LiteLLM": "#a0aec0", "cacheback": "#cbb89d"}
-    panes = (("per_second", MANY, "answers per second, 8 callers"), ("p50_ms", 1, "p50 in ms, 1 caller"))
-    chart, axes = pyplot.subplots(1, 2, figsize=(12, 0.6 * len(speeds) / 2 + 1.6), constrained_layout=True)
-    for axis, (key, callers, title) in zip(axes, panes, strict=True):
-        shown = [one for one in speeds if one["callers"] == callers][::-1]
-        labels = [f"{one['system']}, {one['case']}" for one in shown]
-        bars = axis.barh(labels, [one[key] for one in shown], color=[colours.get(one["system"]) for one in shown])
-        axis.bar_label(bars, fmt="{:,.1f}", padding=3)
-        axis.set_title(title)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.margins(x=0.15)
-    pyplot.savefig(path, dpi=130)
-    pyplot.close(chart)
 
 
 if __name__ == "__main__":
