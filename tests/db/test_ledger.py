@@ -190,7 +190,9 @@ def test_a_lock_on_the_table_sends_the_row_to_disk_and_later_home(cast: Cast, sp
     assert rows() == 2
 
 
-def test_a_row_replayed_after_its_commit_is_taken_once(cast: Cast, spool: Path) -> None:
+def test_a_row_replayed_after_its_commit_is_taken_once(
+    cast: Cast, spool: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The commit came through, its confirmation did not: the row is in the table and on disk."""
     calls = [call_of(cast.owner.tenant_id, cast.owner.project_id) for _ in range(5)]
     write(calls)
@@ -201,6 +203,7 @@ def test_a_row_replayed_after_its_commit_is_taken_once(cast: Cast, spool: Path) 
     ledger.adopt(spool, ledger.app_conninfo())
 
     assert rows() == 5
+    assert "ledger_spill" not in [record.message for record in caplog.records]
 
 
 def test_a_row_the_table_refuses_holds_up_no_other(
