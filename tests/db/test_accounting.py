@@ -515,7 +515,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]) -> None:
     execute("TRUNCATE call, usage_hour, usage_day, usage_dirty, entry CASCADE")
