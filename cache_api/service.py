@@ -217,7 +217,7 @@ class CacheService:
             yield
         except CacheUnavailable as error:
             looked.decision = Bypass(Reason(error.reason))
-        except Exception:  # noqa: BLE001 (a mistake of ours is a broken part of ours: the call goes on)
+        except Exception:
             log.exception("look_up_failed")
             looked.decision = Bypass(Reason.CACHE_UNAVAILABLE)
 
@@ -377,7 +377,7 @@ class CacheService:
         except CacheUnavailable as error:
             log.warning("entry_not_stored", extra={"reason": error.reason})
             return None
-        except Exception:  # noqa: BLE001 (the answer is already on its way: see _bypassing)
+        except Exception:
             log.exception("entry_not_stored")
             return None
         return entry

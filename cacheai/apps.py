@@ -6,6 +6,25 @@ from typing import Any
 import structlog
 from django.apps import AppConfig
 
+# What an event may carry besides its name: reasons, sizes, times, ids. Extras of libraries stay away.
+LOGGED = (
+    "backend",
+    "bytes",
+    "entry_id",
+    "error",
+    "file",
+    "filled",
+    "model",
+    "ms",
+    "precision",
+    "project_id",
+    "reason",
+    "row",
+    "rows",
+    "status_code",
+    "version",
+)
+
 
 class ProjectConfig(AppConfig):
     name = "cacheai"
@@ -22,7 +41,7 @@ def log_formatter(**_: Any) -> logging.Formatter:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
+        structlog.stdlib.ExtraAdder(allow=LOGGED),
     ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,

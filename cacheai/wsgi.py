@@ -2,6 +2,8 @@
 
 import logging
 import os
+import signal
+import threading
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
@@ -14,6 +16,7 @@ from django.http import HttpResponse
 
 django.setup(set_prefix=False)
 
+from cache_api.http import operation
 from tenants import selfcheck
 from tenants.isolation import DatabaseUnavailable
 
@@ -55,7 +58,21 @@ def _refuse_holes() -> None:
         raise RuntimeError(" ".join(problems))
 
 
+def _say_when_draining() -> None:
+    """Told to stop, the process answers what it has, and says on /readyz that it wants no more."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def drain(number: int, frame: Any) -> None:
+        operation.draining.set()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, drain)
+
+
 _refuse_holes()
+if threading.current_thread() is threading.main_thread():
+    _say_when_draining()
 _data_plane = DataPlaneHandler()
 _people = WSGIHandler()
 

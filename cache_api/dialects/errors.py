@@ -35,7 +35,7 @@ class Refused(Exception):
         return self.message
 
 
-def openai_error(refused: Refused) -> bytes:
+def openai_error(refused: Refused, request_id: str = "") -> bytes:
     error = {
         "message": refused.message,
         "type": _TYPES.get(refused.status, SERVER_ERROR),
@@ -56,7 +56,7 @@ def anthropic_error(refused: Refused, request_id: str = "") -> bytes:
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 
-def vectorcache_error(refused: Refused) -> bytes:
+def vectorcache_error(refused: Refused, request_id: str = "") -> bytes:
     text = refused.message
     if refused.status in {502, 504}:
         text = f"LLM provider error: {text}"

@@ -20,6 +20,7 @@ NAME = "openai_chat"
 ENDPOINT = "chat/completions"
 SPEAKS = "C"
 
+MODEL_MAX_CHARACTERS = 256  # resource names of some clouds are long
 STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
 
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -34,6 +35,9 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     model = model or body.get("model") or ""
     if not isinstance(model, str) or not model:
         raise Refused(400, "invalid_request", "you must provide a model parameter", "model")
+    if len(model) > MODEL_MAX_CHARACTERS or "\x00" in model:
+        longest = f"model must have at most {MODEL_MAX_CHARACTERS} characters, without NUL"
+        raise Refused(400, "invalid_request", longest, "model")
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "invalid_request", "messages must be an array with at least one message", "messages")

@@ -111,9 +111,7 @@ def decide(request: Request, candidates: Sequence[Candidate], policy: Policy, no
     return Miss(judged[0].reason, judged[0].candidate.similarity, threshold)
 
 
-def judge(
-    request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime
-) -> list[Judgement]:
+def judge(request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime) -> list[Judgement]:
     """Every candidate, nearest first, with the first gate that refused it."""
     threshold = threshold_of(request, policy)
     nearest_first = sorted(candidates, key=lambda candidate: -candidate.similarity)

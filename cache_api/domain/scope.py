@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
+from uuid import UUID
 
 from cache_api.domain.request import Controls, Parsed, Target
 
@@ -36,7 +37,9 @@ IGNORED_FIELDS = frozenset(
 )
 
 
-def scope_of(key: bytes, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
+def scope_of(
+    key: bytes, project_id: UUID, endpoint: str, target: Target, controls: Controls, parsed: Parsed
+) -> bytes:
     """Digest of everything that must match exactly: 32 bytes."""
     credential = digest(key, "credential", target.credential).hex() if target.credential_from_caller else ""
     return digest(
@@ -44,6 +47,7 @@ def scope_of(key: bytes, endpoint: str, target: Target, controls: Controls, pars
         "scope",
         [
             RULES,
+            project_id.hex,
             endpoint,
             target.provider,
             target.base_url if target.elsewhere else "",

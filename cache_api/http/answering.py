@@ -186,10 +186,11 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
 
 def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpResponse:
     """An error of our own, in the dialect's shape."""
-    response = HttpResponse(shape(refused), status=refused.status, content_type=JSON)
+    request_id = request_id_of(new_id(datetime.now(UTC)))
+    response = HttpResponse(shape(refused, request_id), status=refused.status, content_type=JSON)
     headers = response.headers
     headers["Content-Length"] = str(len(response.content))
-    headers["X-CacheAI-Request-Id"] = request_id_of(new_id(datetime.now(UTC)))
+    headers["X-CacheAI-Request-Id"] = request_id
     for name, value in (*ALWAYS.items(), *rate.items()):
         headers[name] = value
     if refused.retry_after_seconds is not None:
@@ -254,7 +255,7 @@ def _digests(
         key = vault.digest_key(access.tenant_id)
     except vault.VaultUnavailable:
         return b"", b""
-    scope = scope_of(key, dialect.ENDPOINT, target, controls, parsed)
+    scope = scope_of(key, access.project_id, dialect.ENDPOINT, target, controls, parsed)
     return scope, fingerprint_of(key, scope, parsed)
 
 

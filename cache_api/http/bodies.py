@@ -11,6 +11,7 @@ from django.core.handlers.wsgi import WSGIRequest
 
 from cache_api.dialects.errors import Refused
 
+WRITABLE_DEPTH = 254  # orjson reads deeper than it writes
 DUPLICATES_SOUGHT_BYTES = 64 * 1024  # looking for repeated keys costs 33 us at 2 KB
 
 
@@ -58,9 +59,19 @@ def parse(raw: bytes) -> tuple[Any, bool]:
             value, unparsed = json.loads(raw), True
         except (ValueError, RecursionError):
             raise Refused(400, "invalid_request", "Invalid JSON format") from None
+    if raw.count(b"[") + raw.count(b"{") > WRITABLE_DEPTH and not _writable(value):
+        unparsed = True
     if len(raw) <= DUPLICATES_SOUGHT_BYTES and not unparsed:
         _refuse_repeated_keys(raw)
     return value, unparsed
+
+
+def _writable(value: Any) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _refuse_repeated_keys(raw: bytes) -> None:

@@ -1,5 +1,7 @@
 """Which model endpoints are there?"""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIRequest
@@ -13,7 +15,8 @@ from cache_api.dialects import openai_chat
 from cache_api.dialects.errors import Refused, anthropic_error, openai_error
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
-from cache_api.http.answering import answer, as_refused, identify, refusal
+from cache_api.domain.request import Controls, Target
+from cache_api.http.answering import Identity, answer, as_refused, identify, refusal
 from cache_api.http.headers import ALWAYS, relayed
 from cache_api.ports import UpstreamError
 
@@ -43,15 +46,7 @@ def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
         who = identify(http, scope="proxy")
         rate = who.rate
         controls = controls_of(who.headers)
-        target = target_of(
-            who.access,
-            controls,
-            Policy(),
-            model=model,
-            speaks="C",
-            spare_credential=who.spare_credential,
-            allowed=wiring.allowed_addresses(),
-        )
+        target = _asked_for_models(who, controls, model)
         path = f"models/{target.model}" if model else "models"
         arriving = wiring.parts().upstream.relay(
             "GET", f"{target.base_url}/{path}", headers_up(target, who.headers), None
@@ -67,6 +62,25 @@ def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
     for name, value in (*relayed(arriving.headers).items(), *ALWAYS.items(), *rate.items()):
         response.headers[name] = value
     return response
+
+
+def _asked_for_models(who: Identity, controls: Controls, model: str) -> Target:
+    """Of a team without any provider's key the demo provider is asked: so a newcomer sees a list."""
+    find = partial(
+        target_of,
+        who.access,
+        policy=Policy(),
+        model=model,
+        speaks="C",
+        spare_credential=who.spare_credential,
+        allowed=wiring.allowed_addresses(),
+    )
+    try:
+        return find(controls)
+    except Refused as refused:
+        if refused.code != "provider_key_missing" or model or controls.provider or controls.base_url:
+            raise
+        return find(replace(controls, provider="demo"))
 
 
 def _only(method: str) -> Refused:

@@ -9,7 +9,7 @@ _ANTHROPIC = re.compile(r"/(?:v1/)?messages(?:/|$)")
 _VECTORCACHE = re.compile(r"/v1/cache/(?:query|test|clear|projects)(?:/|$)")
 
 
-def shape_of(path: str) -> Callable[[Refused], bytes]:
+def shape_of(path: str) -> Callable[[Refused, str], bytes]:
     if _VECTORCACHE.match(path):
         return vectorcache_error
     return anthropic_error if _ANTHROPIC.match(path) else openai_error

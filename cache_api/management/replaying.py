@@ -197,7 +197,7 @@ def wait_until_counted(tenant_id: UUID, *, seconds: float) -> accounting.Recount
 
 def ledger_rows(tenant_id: UUID, *, task: str, since: datetime) -> LedgerRows:
     with as_tenant(tenant_id):
-        sums = Call.objects.filter(tenant_id=tenant_id, at__gte=since, task=task).aggregate(
+        sums: dict[str, Any] = Call.objects.filter(tenant_id=tenant_id, at__gte=since, task=task).aggregate(
             calls=Count("id"),
             hits=Count("id", filter=Q(decision="hit")),
             unpriced=Count("id", filter=Q(price_source="unpriced")),
@@ -205,7 +205,8 @@ def ledger_rows(tenant_id: UUID, *, task: str, since: datetime) -> LedgerRows:
             cost_usd=Sum("cost_usd"),
             saved_usd=Sum("saved_usd"),
         )
-    return LedgerRows(**{name: Decimal(0) if value is None else value for name, value in sums.items()})
+    cost, saved = sums.pop("cost_usd"), sums.pop("saved_usd")  # None where no call has one.
+    return LedgerRows(**sums, cost_usd=cost or Decimal(0), saved_usd=saved or Decimal(0))
 
 
 class _Shared:

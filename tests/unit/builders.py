@@ -32,7 +32,7 @@ def request_of(
     if raw is not None:
         whole = orjson.loads(raw)
     parsed = openai_chat.parse(whole)
-    scope = scope_of(DIGEST_KEY, openai_chat.ENDPOINT, target, controls, parsed)
+    scope = scope_of(DIGEST_KEY, caller.project_id, openai_chat.ENDPOINT, target, controls, parsed)
     return Request(
         caller=caller,
         endpoint=openai_chat.ENDPOINT,

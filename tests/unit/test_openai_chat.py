@@ -86,6 +86,8 @@ def events(raw: bytes) -> list[Any]:
     [
         ({"messages": [{"role": "user", "content": "x"}]}, "model"),
         ({"model": 7, "messages": [{"role": "user", "content": "x"}]}, "model"),
+        ({"model": "m" * 257, "messages": [{"role": "user", "content": "x"}]}, "model"),
+        ({"model": "m\x00", "messages": [{"role": "user", "content": "x"}]}, "model"),
         ({"model": "m"}, "messages"),
         ({"model": "m", "messages": []}, "messages"),
         ({"model": "m", "messages": "hello"}, "messages"),

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from cache_api.dialects import openai_chat
-from cache_api.domain.request import Controls, Request
+from cache_api.domain.request import Caller, Controls, Request
 from cache_api.domain.scope import canonical, fingerprint_of, scope_of
-from tests.unit.builders import DEMO, request_of
+from tests.unit.builders import DEMO, KEY, PROJECT, TENANT, request_of
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Where is the moon?"}
@@ -33,6 +34,7 @@ def plain() -> Request:
         request_of(messages=[SYSTEM, USER], response_format={"type": "json_object"}),
         request_of(messages=[SYSTEM, USER], tools=[TOOL]),
         request_of(messages=[SYSTEM, USER], something_new=True),
+        request_of(messages=[SYSTEM, USER], caller=Caller(TENANT, UUID(int=77), KEY)),
         request_of(messages=[SYSTEM, USER], controls=Controls(namespace="n")),
         request_of(messages=[SYSTEM, USER], controls=Controls(end_user="u")),
         request_of(messages=[SYSTEM, USER], controls=Controls(depends_on=("doc:1@2",))),
@@ -74,7 +76,7 @@ def test_another_question_has_the_same_scope_and_another_fingerprint() -> None:
 
 def test_another_tenants_key_gives_unrelated_digests() -> None:
     parsed = plain().parsed
-    scope = scope_of(b"z" * 32, openai_chat.ENDPOINT, DEMO, Controls(), parsed)
+    scope = scope_of(b"z" * 32, PROJECT, openai_chat.ENDPOINT, DEMO, Controls(), parsed)
 
     assert scope != plain().scope
     assert fingerprint_of(b"z" * 32, plain().scope, parsed) != plain().fingerprint
