@@ -7,9 +7,10 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
+    from django.core.management import execute_from_command_line
+
     from cacheai.embedded import CannotEmbed
     from cacheai.env import BadSetting
-    from django.core.management import execute_from_command_line
 
     try:
         execute_from_command_line(sys.argv)

@@ -1,6 +1,7 @@
 """Is somebody buying this very answer already?
 
-Within a process identical calls wait on one Event, from before the question is embedded. Across processes the first holds a lease in Redis:
+Within a process identical calls wait on one Event, from before the question is embedded. Across processes the first
+holds a lease in Redis:
 
     cacheai:flight:<fingerprint>   <token> while under way, "landed" for a moment afterwards
 
