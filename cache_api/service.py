@@ -129,6 +129,7 @@ class CacheService:
         ledger: Ledger,
         drain: Callable[[Callable[[], None]], bool],
         cost_of: Callable[[str, tuple[str, ...], Usage], Decimal | None],
+        note_error: Callable[[Request, int], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.store = store
@@ -137,6 +138,7 @@ class CacheService:
         self.ledger = ledger
         self.drain = drain
         self.cost_of = cost_of
+        self.note_error = note_error
         self.now = now
 
     def answer(
@@ -342,6 +344,8 @@ class CacheService:
             stored = self._remember(call, looked, heard.answer, usage)
         call.stored = stored is not None
         call.land(Hit(stored.as_entry(), Reason.COALESCED) if stored else None)
+        if arriving.status >= 400:
+            self.note_error(call.request, arriving.status)
         delivered = call.request.parsed.stream or not heard.broken
         if arriving.status < 400 and delivered:
             self._record(

@@ -13,6 +13,7 @@ from cache_api.adapters.addresses import Allowed
 from cache_api.adapters.breaker import Breaker
 from cache_api.adapters.drains import Drains
 from cache_api.adapters.embedding_queue import QueueEmbedder
+from cache_api.adapters.error_counts import ErrorCounts
 from cache_api.adapters.flights import SharedFlights
 from cache_api.adapters.ledger import PostgresLedger
 from cache_api.adapters.policies import Policies
@@ -32,6 +33,7 @@ class Parts:
     """What a web process is made of."""
 
     service: CacheService
+    ledger: PostgresLedger
     store: PostgresStore
     embedder: QueueEmbedder
     upstream: UrllibUpstream
@@ -49,20 +51,23 @@ def _parts() -> Parts:
     embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
     store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version)
     redis = redis_client()
+    ledger = PostgresLedger()
+    ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(
         store=store,
         embedder=embedder,
         flights=SharedFlights(redis=redis, breaker=Breaker(), find_exact=store.find_exact),
-        ledger=PostgresLedger(),
+        ledger=ledger,
         drain=Drains(),
         cost_of=KnownRates().cost_of,
+        note_error=ErrorCounts().note,
     )
     upstream = UrllibUpstream(
         allowed=allowed_addresses(),
         denied=tuple(settings.DENY_NETS),
         waiting_max=settings.WEB_THREADS - THREADS_KEPT_FREE,
     )
-    return Parts(service, store, embedder, upstream, Policies())
+    return Parts(service, ledger, store, embedder, upstream, Policies())
 
 
 def redis_client() -> Redis:

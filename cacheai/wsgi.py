@@ -16,6 +16,7 @@ from django.http import HttpResponse
 
 django.setup(set_prefix=False)
 
+from cache_api import wiring
 from cache_api.http import operation
 from tenants import selfcheck
 from tenants.isolation import DatabaseUnavailable
@@ -71,6 +72,7 @@ def _say_when_draining() -> None:
 
 
 _refuse_holes()
+wiring.parts()
 if threading.current_thread() is threading.main_thread():
     _say_when_draining()
 _data_plane = DataPlaneHandler()

@@ -168,6 +168,7 @@ _database = Probe(_ask_database, PROBED_FOR_SECONDS)
 _migrated = _Migrated(_ask_migrations, PROBED_FOR_SECONDS)
 _parts = {
     "database": _database,
+    "ledger": Probe(lambda: not wiring.parts().ledger.is_down, PROBED_FOR_SECONDS),
     "redis": Probe(_ask_redis, PROBED_FOR_SECONDS),
     "embedder": Probe(_ask_embedder, EMBED_PROBED_FOR_SECONDS, EMBED_MISSED_FOR_SECONDS),
 }

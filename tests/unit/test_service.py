@@ -54,6 +54,7 @@ class World:
         self.embedder = FixedEmbedder(near or {REWORDED: (QUESTION, 0.97)})
         self.provider = ScriptedProvider(*script)
         self.now = NOW
+        self.errors: list[int] = []
         self.drained: list[Callable[[], None]] = []
         self.service = CacheService(
             store=self.store,
@@ -62,6 +63,7 @@ class World:
             ledger=self.ledger,
             drain=self._drain,
             cost_of=lambda provider, models, usage: Decimal("0.5"),
+            note_error=lambda request, status: self.errors.append(status),
             now=lambda: self.now,
         )
 
@@ -183,6 +185,7 @@ def test_a_providers_error_is_relayed_whole_and_neither_stored_nor_booked(status
     assert (reply.status, read(reply)) == (status, b'{"error": {"message": "no"}}')
     assert world.store.entries == {}
     assert world.ledger.calls == []
+    assert world.errors == [status]
     assert world.flights.landed == [None]
 
 
