@@ -29,12 +29,16 @@ def chat_completions(http: WSGIRequest) -> HttpResponseBase:
 
 def messages(http: WSGIRequest) -> HttpResponseBase:
     """Anthropic's own protocol: said clearly, in its own shape, until it is spoken here."""
+    try:
+        rate = identify(http, scope="proxy").rate
+    except Refused as refused:
+        return refusal(refused, anthropic_error, {})
     unsupported = Refused(
         400,
         "dialect_unsupported",
         "This server does not speak /v1/messages. Use /v1/chat/completions, which Anthropic's models answer too.",
     )
-    return refusal(unsupported, anthropic_error, {})
+    return refusal(unsupported, anthropic_error, rate)
 
 
 def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
