@@ -39,7 +39,7 @@ class KnownRates:
         try:
             rows = isolation.read_before_tenant(_SELECT, (provider, list(models)), deadline_seconds=READ_SECONDS)
         except isolation.DatabaseUnavailable:
-            return rates
+            rows = []  # The old rates hold; in an outage not every call asks again.
         if rows:
             plain, cached, written, out = map(Decimal, rows[0])
             rates = Rates(input=plain, output=out, cached=cached, write_5m=written)

@@ -1,0 +1,278 @@
+"""How is a stack of one's own hurt, and how is it watched meanwhile?"""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import psycopg
+import pytest
+import requests
+from django.conf import settings
+
+from cacheai import embedded
+from tests.e2e.conftest import Stack, start, stop_process
+
+CALL_SECONDS = 60
+# What a machine that does other things as well may add to a start of one of our processes.
+BUSY_START_SECONDS = 25
+
+
+@contextlib.contextmanager
+def embedded_stack(**environment: str) -> Iterator[Stack]:
+    """With a PostgreSQL and a Redis of its own, whatever the environment names: they are about to be killed."""
+    home = Path(tempfile.mkdtemp(prefix="cacheai-fault-"))
+    exported = Path(settings.HOME) / "models"
+    if exported.is_dir():  # Else this home exports the model for itself, which takes a minute.
+        shutil.copytree(exported, home / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
+            patch.delenv(name, raising=False)
+        running = start(home, **environment)
+        try:
+            yield running
+        finally:
+            stop_process(running.process)
+            shutil.rmtree(home, ignore_errors=True)
+
+
+# -- processes
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def tree(pid: int) -> list[int]:
+    return [pid, *(below for child in children(pid) for below in tree(child))]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def stopped(pids: Sequence[int]) -> Iterator[None]:
+    """They hang: alive, their sockets open, and silent."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):  # A test may have killed it meanwhile.
+                os.kill(pid, signal.SIGCONT)
+
+
+def rss_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+
+def web_workers(stack: Stack) -> list[int]:
+    return children(stack.pids()["web"])
+
+
+def callers_of(worker: int, stack: Stack) -> set[int]:
+    """The ports of the clients this web worker is connected to."""
+    own = set()
+    for descriptor in Path(f"/proc/{worker}/fd").iterdir():
+        with contextlib.suppress(OSError):  # Closed since.
+            own.add(str(descriptor.readlink()))
+    server = f":{urlsplit(stack.root).port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {int(line[2][-4:], 16) for line in lines if line[1].endswith(server) and f"socket:[{line[9]}]" in own}
+
+
+# -- calls
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int  # 0: the connection broke
+    headers: dict[str, str]
+    body: bytes
+    asked_at: float
+    seconds: float
+
+    @property
+    def decision(self) -> str:
+        return self.headers.get("x-cacheai-decision", "")
+
+    @property
+    def reason(self) -> str:
+        return self.headers.get("x-cacheai-reason", "")
+
+    @property
+    def call_id(self) -> UUID:
+        return UUID(self.headers["x-cacheai-request-id"].removeprefix("req_"))
+
+    @property
+    def text(self) -> str:
+        text: str = json.loads(self.body)["choices"][0]["message"]["content"]
+        return text
+
+
+class Line:
+    """One kept connection: cheaper than `Stack.chat`, and it is known which worker has it."""
+
+    def __init__(self, stack: Stack, *, api_key: str = "") -> None:
+        self._stack = stack
+        self._api_key = api_key or stack.api_key
+        host, _, port = stack.root.removeprefix("http://").partition(":")
+        self.http = http.client.HTTPConnection(host, int(port), timeout=CALL_SECONDS)
+
+    @property
+    def port(self) -> int:
+        if self.http.sock is None:
+            self.http.connect()
+        port: int = self.http.sock.getsockname()[1]
+        return port
+
+    def ask(self, question: str, *, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+        asked_at = time.monotonic()
+        try:
+            self.send(question, headers=headers, **body)
+            response = self.http.getresponse()
+            read, status = response.read(), response.status
+            named = {name.lower(): value for name, value in response.getheaders()}
+        except (OSError, http.client.HTTPException):
+            self.http.close()
+            read, status, named = b"", 0, {}
+        return Answer(status, named, read, asked_at, time.monotonic() - asked_at)
+
+    def send(self, question: str, *, headers: dict[str, str] | None = None, **body: Any) -> None:
+        whole = {"model": "demo-small", "messages": [{"role": "user", "content": question}], **body}
+        always = {"Authorization": f"Bearer {self._api_key}", "Content-Type": "application/json"}
+        always["X-CacheAI-Namespace"] = self._stack.namespace
+        self.http.request("POST", "/v1/chat/completions", json.dumps(whole), {**always, **(headers or {})})
+
+    def __enter__(self) -> "Line":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+
+@contextlib.contextmanager
+def lines_to_every_worker(stack: Stack, *, api_key: str = "") -> Iterator[list[Line]]:
+    with contextlib.ExitStack() as opened:
+        lines: list[Line] = []
+
+        def spread() -> bool:
+            lines.append(opened.enter_context(Line(stack, api_key=api_key)))
+            ports = {line.port for line in lines}
+            return all(ports & callers_of(worker, stack) for worker in web_workers(stack))
+
+        wait_until(spread, seconds=20, what="a connection to every worker")
+        yield lines
+
+
+@dataclass
+class Load:
+    """Calls one after the other on several connections, until told to stop."""
+
+    answers: list[Answer] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def since(self, at: float) -> list[Answer]:
+        return [answer for answer in list(self.answers) if answer.asked_at >= at]
+
+    def between(self, start: float, end: float) -> list[Answer]:
+        return [answer for answer in list(self.answers) if start <= answer.asked_at < end]
+
+
+@contextlib.contextmanager
+def load(stack: Stack, question: Callable[[], str], *, lines: Sequence[Line] = ()) -> Iterator[Load]:
+    running = Load()
+
+    def call(line: Line) -> None:
+        with line:
+            while not running.over.is_set():
+                running.answers.append(line.ask(question()))
+                if running.answers[-1].status == 401:
+                    break  # Each try counts against this address: too many, and no new key is met from here.
+
+    threads = [threading.Thread(target=call, args=(line,)) for line in lines or [Line(stack) for _ in range(4)]]
+    for thread in threads:
+        thread.start()
+    try:
+        yield running
+    finally:
+        running.over.set()
+        for thread in threads:
+            thread.join()
+
+
+def quantile(answers: Sequence[Answer], share: float) -> float:
+    """Seconds that this share of the answers took at most."""
+    seconds = sorted(answer.seconds for answer in answers)
+    return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
+def wait_until(true: Callable[[], object], *, seconds: float, what: str) -> float:
+    """How long it took."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def arrived(stack: Stack, calls: int) -> None:
+    """Wait until so many calls have reached the provider since its last reset."""
+    address = f"{stack.demo_url.removesuffix('/v1')}/control?arrived={calls}&timeout=30"
+    waited = requests.get(address, timeout=60)
+    assert waited.status_code == 200, waited.text
+
+
+def upstream_total(stack: Stack) -> int:
+    """How often the provider was asked since its last reset."""
+    total: int = stack.control()["calls_total"]
+    return total
+
+
+# -- the books
+
+
+def sql(stack: Stack, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """As the owner, past row-level security."""
+    address = embedded.addresses(stack.home).owner_url
+    with psycopg.connect(address, autocommit=True, connect_timeout=5) as connection:
+        cursor = connection.execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def postgres_answers(stack: Stack) -> bool:
+    try:
+        return sql(stack, "SELECT 1") == [(1,)]
+    except psycopg.OperationalError:
+        return False
+
+
+def rows_of(stack: Stack, answers: Sequence[Answer]) -> int:
+    """How many ledger rows these answers have; each has one."""
+    ids = [answer.call_id for answer in answers]
+    return int(sql(stack, "SELECT count(*) FROM call WHERE id = ANY(%s)", ids)[0][0])
+
+
+def unpriced(stack: Stack) -> int:
+    return int(sql(stack, "SELECT count(*) FROM call WHERE priced_at IS NULL")[0][0])
