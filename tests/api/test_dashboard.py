@@ -1,0 +1,74 @@
+"""What a person sees: their own teams' figures, after signing in."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+
+from tenants import services
+from tests.conftest import Cast
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.fixture
+def owner(cast: Cast) -> Client:
+    """Signed in as the owner."""
+    from tenants.models import User
+
+    services.password_set(user=User.objects.get(id=cast.owner.user_id), password=PASSWORD)
+    client = Client()
+    assert client.login(username="owner@example.test", password=PASSWORD)
+    return client
+
+
+def test_a_stranger_is_asked_to_sign_in_and_comes_back(cast: Cast) -> None:
+    answer = Client().get("/")
+
+    assert answer.status_code == 302
+    assert answer["Location"] == "/sign-in?next=/"
+
+
+def test_the_right_password_leads_to_the_overview(owner: Client) -> None:
+    owner.logout()
+
+    answer = owner.post("/sign-in", {"username": "owner@example.test", "password": PASSWORD}, follow=True)
+
+    assert b"Overview" in answer.content
+    assert answer.redirect_chain == [("/", 302)]
+
+
+def test_a_wrong_password_keeps_what_was_typed(cast: Cast) -> None:
+    answer = Client().post("/sign-in", {"username": "owner@example.test", "password": uuid4().hex})
+
+    assert b"do not go together" in answer.content
+    assert b'value="owner@example.test"' in answer.content
+
+
+def test_a_person_sees_the_projects_of_their_own_teams_alone(owner: Client) -> None:
+    page = owner.get("/").content
+
+    assert b"Team / Cache" in page
+    assert b"Others" not in page
+
+
+def test_a_project_without_calls_shows_how_to_send_one(owner: Client) -> None:
+    assert b"No calls yet" in owner.get("/").content
+
+
+def test_signing_out_takes_a_form_of_our_own(owner: Client) -> None:
+    assert owner.get("/sign-out").status_code == 405
+    careful = Client(enforce_csrf_checks=True)
+    careful.cookies = owner.cookies
+
+    assert careful.post("/sign-out").status_code == 403
+
+
+def test_hostile_names_are_shown_as_text(owner: Client, cast: Cast) -> None:
+    services.project_create(tenant_id=cast.owner.tenant_id, name="<script>alert(1)</script>")
+
+    page: Any = owner.get("/").content
+
+    assert b"<script>alert" not in page
+    assert b"&lt;script&gt;" in page
