@@ -83,7 +83,8 @@ class Arriving:
 class Store(Protocol):
     def find_exact(self, request: Request) -> Entry | None: ...
 
-    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]: ...
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
+        """Of the `limit` nearest those that reach the cosine `at_least`, and the nearest in any case."""
 
     def put(self, entry: NewEntry) -> UUID: ...
 

@@ -209,7 +209,9 @@ class CacheService:
                 looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
                 return
             began = perf_counter()
-            candidates = self.store.search(request, looked.vector, limit=CANDIDATES)
+            candidates = self.store.search(
+                request, looked.vector, limit=CANDIDATES, at_least=threshold_of(request, policy)
+            )
             watch.lookup += milliseconds_since(began)
             looked.decision = decide(request, candidates, policy, self.now())
 

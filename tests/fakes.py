@@ -55,11 +55,12 @@ class MemoryStore:
         found = self.entries.get(request.fingerprint)
         return None if found is None else found.as_entry()
 
-    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]:
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
         self._fail("search")
         inside = [entry for entry in self.entries.values() if entry.scope == request.scope and entry.vector]
         near = [Candidate(entry.as_entry(), cosine(vector, entry.vector or b"")) for entry in inside]
-        return sorted(near, key=lambda candidate: -candidate.similarity)[:limit]
+        nearest = sorted(near, key=lambda candidate: -candidate.similarity)[:limit]
+        return [candidate for candidate in nearest if candidate is nearest[0] or candidate.similarity >= at_least]
 
     def put(self, entry: NewEntry) -> UUID:
         self._fail("put")

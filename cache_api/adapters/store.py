@@ -97,8 +97,12 @@ class PostgresStore:
         rows = self._read(caller.tenant_id, _EXACT, (caller.tenant_id, caller.project_id, request.fingerprint))
         return self._entry(caller.tenant_id, rows[0]) if rows else None
 
-    def search(self, request: Request, vector: bytes, *, limit: int) -> list[Candidate]:
-        """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable."""
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float = -1.0) -> list[Candidate]:
+        """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable.
+
+        Those under the cosine `at_least` are left out, but for the nearest of all, which explains a miss: opening an
+        entry costs as much as comparing a thousand.
+        """
         caller = request.caller
         values = (
             request.fingerprint,
@@ -110,7 +114,8 @@ class PostgresStore:
             limit,
         )
         rows = self._read(caller.tenant_id, _NEAR, values, settings=_ITERATIVE)
-        found = ((self._entry(caller.tenant_id, row[:-2]), 1 - row[-1], row[-2]) for row in rows)
+        near_enough = [row for place, row in enumerate(rows) if not place or 1 - row[-1] >= at_least]
+        found = ((self._entry(caller.tenant_id, row[:-2]), 1 - row[-1], row[-2]) for row in near_enough)
         return [Candidate(entry, near, wrong) for entry, near, wrong in found if entry is not None]
 
     def put(self, entry: NewEntry) -> UUID:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from django.conf import settings
 
@@ -24,9 +25,12 @@ NAMES = {
 
 def known_providers() -> Mapping[str, Provider]:
     """Every provider, the demo one at its local address."""
-    known = dict(providers())
-    known["demo"] = replace(known["demo"], base_url=settings.DEMO_URL)
-    return known
+    return _with_demo_at(settings.DEMO_URL)
+
+
+@cache
+def _with_demo_at(url: str) -> Mapping[str, Provider]:
+    return {**providers(), "demo": replace(providers()["demo"], base_url=url)}
 
 
 def target_of(

@@ -37,6 +37,9 @@ IGNORED_FIELDS = frozenset(
 )
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
 def scope_of(
     key: bytes, project_id: UUID, endpoint: str, target: Target, controls: Controls, parsed: Parsed
 ) -> bytes:
@@ -67,7 +70,7 @@ def fingerprint_of(key: bytes, scope: bytes, parsed: Parsed) -> bytes:
 
 
 def digest(key: bytes, purpose: str, value: Any) -> bytes:
-    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = _ENCODER.encode(canonical(value))
     return blake2b(text.encode("ascii"), digest_size=32, key=key, person=purpose.encode()[:16]).digest()
 
 
