@@ -38,6 +38,12 @@ class Parts:
     embedder: QueueEmbedder
     upstream: UrllibUpstream
     policies: Policies
+    error_counts: ErrorCounts
+
+    def close(self) -> None:
+        """Write what is not written yet."""
+        self.ledger.close()
+        self.error_counts.close()
 
 
 def parts() -> Parts:
@@ -51,7 +57,7 @@ def _parts() -> Parts:
     embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
     store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version)
     redis = redis_client()
-    ledger = PostgresLedger()
+    ledger, error_counts = PostgresLedger(), ErrorCounts()
     ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(
         store=store,
@@ -60,14 +66,14 @@ def _parts() -> Parts:
         ledger=ledger,
         drain=Drains(),
         cost_of=KnownRates().cost_of,
-        note_error=ErrorCounts().note,
+        note_error=error_counts.note,
     )
     upstream = UrllibUpstream(
         allowed=allowed_addresses(),
         denied=tuple(settings.DENY_NETS),
         waiting_max=settings.WEB_THREADS - THREADS_KEPT_FREE,
     )
-    return Parts(service, ledger, store, embedder, upstream, Policies())
+    return Parts(service, ledger, store, embedder, upstream, Policies(), error_counts)
 
 
 def redis_client() -> Redis:

@@ -1,5 +1,6 @@
 """Which of the two doors does a request go through: the data plane's, or the one for people?"""
 
+import atexit
 import logging
 import os
 import signal
@@ -72,7 +73,7 @@ def _say_when_draining() -> None:
 
 
 _refuse_holes()
-wiring.parts()
+atexit.register(wiring.parts().close)
 if threading.current_thread() is threading.main_thread():
     _say_when_draining()
 _data_plane = DataPlaneHandler()

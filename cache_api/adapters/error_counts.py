@@ -40,6 +40,11 @@ class ErrorCounts:
                 self._timer.daemon = True
                 self._timer.start()
 
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self.report()
+
     def report(self) -> None:
         with self._lock:
             counts, self._counts, self._timer = self._counts, Counter(), None

@@ -111,7 +111,7 @@ def _service(
     parts = replace(whole, embedder=embedder)
     monkeypatch.setattr(wiring, "_parts", lambda: parts)
     yield
-    whole.service.ledger.close()
+    whole.close()
     monkeypatch.undo()
     wiring.allowed_addresses.cache_clear()
     wiring._parts.cache_clear()
