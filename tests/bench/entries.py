@@ -52,7 +52,7 @@ def count(team: Team) -> int:
     return int(row[0]) if row else 0
 
 
-def fill(team: Team, wanted: int, *, progress: Callable[[int], None]) -> None:
+def fill(team: Team, wanted: int, *, progress: Callable[[int], None], say: Callable[[str], None]) -> None:
     """Up to `wanted` entries, all in the scope of those that are there."""
     with _owner() as connection:
         like = _one_of(connection, team)
@@ -72,6 +72,7 @@ def fill(team: Team, wanted: int, *, progress: Callable[[int], None]) -> None:
                 progress(there + made)
         finally:
             if index:
+                say("building the vector index, which takes a minute or two")
                 connection.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
                 connection.execute(index)
         connection.execute("ANALYZE entry")

@@ -38,6 +38,7 @@ OUT = ROOT / "out" / "bench"
 CACHE = Path(os.environ.get("CACHEAI_BENCH_CACHE", ROOT / ".cacheai-bench")).resolve()
 PATH = "/v1/chat/completions"
 FLOOR = "0.92"  # cacheback's own default and the one of a new Policy
+UNSTORED = (("X-CacheAI-No-Store", "true"),)
 EXACT, SEMANTIC = b"x-cacheai-layer: exact", b"x-cacheai-layer: semantic"
 
 
@@ -253,10 +254,10 @@ def _prepare(
     for wanted in (size.few_entries, size.many_entries):
         team = entries.team_create(f"bench-{wanted}")
         server = Server("127.0.0.1", port, PATH, (("Authorization", f"Bearer {team.api_key}"),))
-        stored, again = _asked_once(server, asked, SEMANTIC, unstored=(("X-CacheAI-No-Store", "true"),))
+        stored, again = _asked_once(server, asked, exact=EXACT, similar=SEMANTIC, unstored=UNSTORED)
         say(f"{len(again)} of {len(asked)} questions are semantic hits when asked in other words")
-        entries.fill(team, wanted, progress=say.counter(f"tenant of {wanted:,} entries", wanted))
-        if not servers:
+        entries.fill(team, wanted, progress=say.counter(f"tenant of {wanted:,} entries", wanted), say=say)
+        if not servers and stored:
             cases.append(Case(OURS, "exact hit", server, stored, EXACT, stack.pids))
         name = f"semantic hit, {wanted:,} entries"
         if again:
@@ -266,13 +267,17 @@ def _prepare(
         servers.append(server)
 
     for peer in others.values():
-        stored, again = _asked_once(peer.server, asked, peer.hit)
-        cases.append(Case(peer.name, "exact hit", peer.server, stored, peer.hit, peer.pids))
+        say(f"{peer.name}: asking {len(asked)} questions for the first time")
+        stored, again = _asked_once(peer.server, asked, exact=peer.hit, similar=peer.hit)
+        found = {"exact hit": stored}
         if peer.name == "cacheback":
-            say(f"cacheback: {len(again)} of {len(asked)} questions are hits when asked in other words")
-            cases.append(
-                Case(peer.name, f"semantic hit, {len(asked):,} entries", peer.server, again, peer.hit, peer.pids)
-            )
+            found[f"semantic hit, {len(asked):,} entries"] = again
+        for name, requests in found.items():
+            say(f"{peer.name}: {len(requests)} of {len(asked)} questions are hits ({name})")
+            if requests:
+                cases.append(Case(peer.name, name, peer.server, requests, peer.hit, peer.pids))
+            else:
+                notes[f"{peer.name}, {name}"] = "nothing was a hit"
     cases.sort(key=lambda case: "semantic" in case.name)
 
     direct = Server("127.0.0.1", direct_port, PATH, (("Authorization", "Bearer demo"),))
@@ -282,14 +287,23 @@ def _prepare(
 
 
 def _asked_once(
-    server: Server, asked: Sequence[tuple[str, str]], hit: bytes, *, unstored: Sequence[tuple[str, str]] = ()
+    server: Server,
+    asked: Sequence[tuple[str, str]],
+    *,
+    exact: bytes,
+    similar: bytes,
+    unstored: Sequence[tuple[str, str]] = (),
 ) -> tuple[list[bytes], list[bytes]]:
-    """Store every question; then find those whose other wording is a hit, storing none of the others."""
-    stored = [server.request(chat(first)) for first, _ in asked]
-    run(server, stored, count=len(stored))
-    others = [server.request(chat(second), headers=unstored) for _, second in asked]
-    sample = run(server, others, count=len(others), expect=hit)
-    return stored, [request for request, ok in zip(others, sample.as_expected, strict=True) if ok]
+    """Store every question; which are hits when asked again, and which when asked in other words?"""
+    first = [server.request(chat(one)) for one, _ in asked]
+    run(server, first, count=len(first))
+    others = [server.request(chat(other), headers=unstored) for _, other in asked]
+    return _hits(server, first, exact), _hits(server, others, similar)
+
+
+def _hits(server: Server, requests: Sequence[bytes], hit: bytes) -> list[bytes]:
+    sample = run(server, requests, count=len(requests), expect=hit)
+    return [request for request, ok in zip(requests, sample.as_expected, strict=True) if ok]
 
 
 def _relayed(stack: Stack, servers: dict[str, Server], size: Size, say: Progress) -> dict[str, dict[str, Relayed]]:
