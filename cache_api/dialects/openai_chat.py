@@ -233,7 +233,7 @@ class ChatStreamTape:
             return b""
 
         self._size += len(payload)
-        if self._size <= 2 * ANSWER_MAX_BYTES:
+        if self._size <= 2 * ANSWER_MAX_BYTES or _USAGE.search(payload):
             self._payloads.append(payload)
         event = sse.spaced(event)
         if _USAGE.search(payload) and not self._include_usage and b'"choices"' in payload:
