@@ -98,6 +98,7 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
     data = data_processes(home)
     has_data = frozenset(process.name for process in data)
     has_tables = has_data | {"migrate"}
+    is_safe = has_tables | {"selfcheck"}
     python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
 
     def worker(queue: str, pool: str, size: int, *, after: frozenset[str]) -> Process:
@@ -117,14 +118,15 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
     return [
         *data,
         Process("migrate", (python, manage, "migrate", "--database=owner", "--no-input"), has_data, once=True),
+        Process("selfcheck", (python, manage, "selfcheck"), has_tables, once=True),
         Process("createdemo", (python, manage, "createdemo", *reached), has_tables, once=True),
         Process("demo", (python, "-m", "cacheai.demo_provider", f"--port={demo_port}")),
         # The model takes longest to load, and it needs no table: it begins as soon as there is a queue.
         worker("embed", "threads", 2, after=has_data),
-        worker("accounting", "prefork", 1, after=has_tables),
-        worker("default", "prefork", 1, after=has_tables),
+        worker("accounting", "prefork", 1, after=is_safe),
+        worker("default", "prefork", 1, after=is_safe),
         Process("beat", (python, "-m", "celery", *beat), has_tables),
-        Process("web", _gunicorn(bind), has_tables, ready=partial(web_ready, root)),
+        Process("web", _gunicorn(bind), is_safe, ready=partial(web_ready, root)),
     ]
 
 
