@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -82,6 +83,10 @@ def unsealed_texts(sealed: str, unseal: Seal) -> list[str]:
 class _Question:
     text: str
     due: float
+
+
+def _first(client: object, **_: object) -> object:
+    return client
 
 
 class QueueEmbedder:
@@ -158,7 +163,10 @@ class QueueEmbedder:
                     "retry_on_timeout": False,
                 }
             )
-            self._producer = self._app.amqp.Producer(connection.default_channel, auto_declare=False)
+            channel = connection.default_channel
+            # The transport makes a client for each message; this thread is alone with the channel and keeps one.
+            channel._create_client = partial(_first, channel._create_client())
+            self._producer = self._app.amqp.Producer(channel, auto_declare=False)
             self._producer_pid = os.getpid()
         self._app.send_task(
             TASK,
@@ -168,6 +176,8 @@ class QueueEmbedder:
             ignore_result=True,
             retry=False,
             producer=self._producer,
+            argsrepr="",  # a picture of the arguments for logs, which there is none of
+            kwargsrepr="",
         )
 
     def _listen(self, reply_id: str, due: float) -> bytes:

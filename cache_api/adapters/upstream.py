@@ -43,8 +43,17 @@ HOSTS = 64
 
 _RELAYED_UP = ("openai-", "anthropic-")
 _RELAYED_DOWN = ("openai-", "anthropic-")
-_RELAYED_DOWN_NAMES = frozenset({"content-type", "content-encoding", "retry-after", "retry-after-ms", "x-should-retry",
-                                 "x-request-id", "request-id"})
+_RELAYED_DOWN_NAMES = frozenset(
+    {
+        "content-type",
+        "content-encoding",
+        "retry-after",
+        "retry-after-ms",
+        "x-should-retry",
+        "x-request-id",
+        "request-id",
+    }
+)
 
 
 class _Blocked(HTTPError):
@@ -133,9 +142,7 @@ class UrllibUpstream:
             raise
         return Arriving(response.status, _headers_down(response.headers), self._chunks(response))
 
-    def _open(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
-    ) -> BaseHTTPResponse:
+    def _open(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> BaseHTTPResponse:
         for last in (False, True):
             _dialled.fresh = False
             try:

@@ -167,9 +167,7 @@ def _replay_stream(answer: dict[str, Any], members: bytes, *, include_usage: boo
     finish = head + b'{},"logprobs":null,"finish_reason":' + orjson.dumps(choice.get("finish_reason")) + b"}]"
     closing = sse.data(finish + usage_null + b"," + members + b"}")
     if include_usage:
-        closing += sse.data(
-            orjson.dumps({**answer, "object": "chat.completion.chunk", "choices": [], "usage": usage})
-        )
+        closing += sse.data(orjson.dumps({**answer, "object": "chat.completion.chunk", "choices": [], "usage": usage}))
     yield closing + sse.DONE
 
 

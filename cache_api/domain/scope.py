@@ -40,9 +40,7 @@ IGNORED_FIELDS = frozenset(
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def scope_of(
-    key: bytes, project_id: UUID, endpoint: str, target: Target, controls: Controls, parsed: Parsed
-) -> bytes:
+def scope_of(key: bytes, project_id: UUID, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
     """Digest of everything that must match exactly: 32 bytes."""
     credential = digest(key, "credential", target.credential).hex() if target.credential_from_caller else ""
     return digest(

@@ -163,25 +163,28 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
     else:
         response = StreamingHttpResponse(reply.body, status=reply.status)
         response.headers["X-Accel-Buffering"] = "no"
-    headers = response.headers
+    headers = {**ALWAYS, **rate}
     if isinstance(reply, Reply):
-        streamed = not isinstance(reply.body, bytes)
-        headers["Content-Type"] = reply.headers.get("content-type", EVENT_STREAM if streamed else JSON)
-        if headers["Content-Type"].startswith("text/event-stream"):
-            headers["Content-Type"] = EVENT_STREAM
-        for name, value in relayed(reply.headers).items():
-            headers[name] = value
-        if reply.status == 429:
-            headers["X-CacheAI-Limited-By"] = "provider"
-        for name, value in signal_headers(reply.signals, stored=reply.stored).items():
-            headers[name] = value
-        if reply.signals.decision == "hit":
-            headers["x-request-id"] = reply.signals.request_id
+        headers |= _headers_of(reply)
     if isinstance(response, HttpResponse):
         headers["Content-Length"] = str(len(response.content))
-    for name, value in (*ALWAYS.items(), *rate.items()):
-        headers[name] = value
+    # Past Django's own door, which checks the characters of each value twice: ours are plain by construction, and a
+    # provider's were read from a header's line.
+    response.headers._store.update({name.lower(): (name, value) for name, value in headers.items()})
     return response
+
+
+def _headers_of(reply: Reply) -> dict[str, str]:
+    streamed = not isinstance(reply.body, bytes)
+    content_type = reply.headers.get("content-type", EVENT_STREAM if streamed else JSON)
+    headers = relayed(reply.headers)
+    headers["Content-Type"] = EVENT_STREAM if content_type.startswith("text/event-stream") else content_type
+    if reply.status == 429:
+        headers["X-CacheAI-Limited-By"] = "provider"
+    headers |= signal_headers(reply.signals, stored=reply.stored)
+    if reply.signals.decision == "hit":
+        headers["x-request-id"] = reply.signals.request_id
+    return headers
 
 
 def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpResponse:
