@@ -481,7 +481,7 @@ def test_a_stranger_finds_nothing_and_removes_nothing(
 
 def test_what_a_sibling_calls_wrong_is_wrong_for_it_alone(api: Api, sibling: Api, embedder: FixedEmbedder) -> None:
     embedder.near["Who built it?"] = ("Who made it?", 0.98)
-    key = put(api, "Who made it?")
-    assert put(sibling, "Who made it?") == key
-    sibling.post("/v1/cache/feedback", {"cache_key": key, "verdict": "wrong", "question": "Who built it?"})
+    key, theirs = put(api, "Who made it?"), put(sibling, "Who made it?")
+    assert theirs != key
+    sibling.post("/v1/cache/feedback", {"cache_key": theirs, "verdict": "wrong", "question": "Who built it?"})
     assert api.chat("Who built it?").headers["x-cacheai-reason"] == "similar"
