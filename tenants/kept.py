@@ -1,5 +1,6 @@
 """What do we still know while the database does not answer?"""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Kept(Generic[K, V]):
         self._limit = limit
         self._clock = clock
         self._items: dict[K, _Item[V]] = {}
+        self._first: dict[K, threading.Event] = {}
         self._forgotten = 0
 
     def __contains__(self, key: K) -> bool:
@@ -44,6 +46,22 @@ class Kept(Generic[K, V]):
 
     def get(self, key: K, ask: Callable[[], V]) -> V:
         """Raises what `ask` raises; DatabaseUnavailable only if there is nothing usable."""
+        if key in self._items:
+            return self._get(key, ask)
+
+        # A crowd that meets something for the first time would empty the pool of connections.
+        asked = threading.Event()
+        first = self._first.setdefault(key, asked)
+        if first is not asked:
+            first.wait(ASKING_SECONDS)
+            return self._get(key, ask)
+        try:
+            return self._get(key, ask)
+        finally:
+            self._first.pop(key, None)
+            asked.set()
+
+    def _get(self, key: K, ask: Callable[[], V]) -> V:
         now = self._clock()
         item = self._items.get(key)
         if item is not None:

@@ -1,6 +1,9 @@
 """How long is an answer used, with the database there and away?"""
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -124,3 +127,22 @@ def test_it_holds_no_more_than_its_limit() -> None:
 
     assert sum(str(number) in kept for number in range(50)) <= 10
     assert "49" in kept
+
+
+def test_a_crowd_that_comes_for_something_new_asks_once() -> None:
+    kept: Kept[str, str] = Kept(fresh_seconds=5, usable_seconds=900)
+    asked: list[str] = []
+    crowd = threading.Barrier(20)
+
+    def ask() -> str:
+        asked.append("once")
+        time.sleep(0.05)  # as a database would
+        return "known"
+
+    def come(_: int) -> str:
+        crowd.wait(10)
+        return kept.get("key", ask)
+
+    with ThreadPoolExecutor(20) as pool:
+        assert list(pool.map(come, range(20))) == ["known"] * 20
+    assert asked == ["once"]
