@@ -104,7 +104,7 @@ def _with_credential(
             raise _no_url(provider.name)
         return target
 
-    stored = vault.provider_key_of(access.tenant_id, provider.name) if access else None
+    stored = _stored_key(access, provider)
     if stored is not None:
         target = replace(target, credential=stored.secret)
         return replace(target, base_url=stored.base_url, elsewhere=True) if stored.base_url else target
@@ -119,6 +119,16 @@ def _with_credential(
     if not target.base_url:
         raise _no_url(provider.name)
     return target
+
+
+def _stored_key(access: Access | None, provider: Provider) -> vault.ProviderSecret | None:
+    """Raises Refused where nobody knows: a call cannot be made with a key that is out of reach."""
+    try:
+        return vault.provider_key_of(access.tenant_id, provider.name) if access else None
+    except vault.VaultUnavailable:
+        if provider.public_key:
+            return None
+        raise Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1) from None
 
 
 def _checked(target: Target, controls: Controls, allowed: Allowed) -> Target:
