@@ -142,6 +142,7 @@ class Line:
 
     @property
     def port(self) -> int:
+        """Connects where nobody has asked yet: to be looked at before another thread asks."""
         if self.http.sock is None:
             self.http.connect()
         port: int = self.http.sock.getsockname()[1]
