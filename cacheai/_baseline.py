@@ -79,8 +79,7 @@ def own_model(request: "httpx2.Request") -> OwnModel | None:
         return None
 
     provider, api_key, base_url = (
-        request.headers.get(f"X-CacheAI-Baseline-Model-{part}")
-        for part in ("Provider", "API-Key", "Base-URL")
+        request.headers.get(f"X-CacheAI-Baseline-Model-{part}") for part in ("Provider", "API-Key", "Base-URL")
     )
     if not (provider and api_key and base_url):
         return None

@@ -105,9 +105,7 @@ class _CachedClient(BaseClient[Any, Any]):
     def default_headers(self) -> dict[str, str | Omit]:
         return {**self._settings.headers(), **super().default_headers}
 
-    def _make_status_error(
-        self, err_msg: str, *, body: object, response: "httpx2.Response"
-    ) -> APIStatusError:
+    def _make_status_error(self, err_msg: str, *, body: object, response: "httpx2.Response") -> APIStatusError:
         """Errors of `cache.query` have a flat shape: make it openai's, so that `code` can be read."""
         if isinstance(body, Mapping) and isinstance(body.get("error"), str) and "message" in body:
             err_msg = f"{err_msg} - {body['message']}"
@@ -149,9 +147,7 @@ class Client(_CachedClient, OpenAI):
             if cache_key is None and not (own.streams and is_refused(response)):
                 return response
 
-        answer = super()._send_request(
-            self._client.build_request(**own.request(request)), stream=stream, **kwargs
-        )
+        answer = super()._send_request(self._client.build_request(**own.request(request)), stream=stream, **kwargs)
         if cache_key is not None:
             answer.read()
             if entry := own.entry(answer):
@@ -178,9 +174,7 @@ class AsyncClient(_CachedClient, AsyncOpenAI):
 
     with_options = copy
 
-    async def _send_request(
-        self, request: "httpx2.Request", *, stream: bool, **kwargs: Any
-    ) -> "httpx2.Response":
+    async def _send_request(self, request: "httpx2.Request", *, stream: bool, **kwargs: Any) -> "httpx2.Response":
         own = own_model(request)
         if own is None:
             return await super()._send_request(request, stream=stream, **kwargs)

@@ -102,9 +102,7 @@ def require_header_text(name: str, value: str) -> None:
     """Refuse here, with a name, what the HTTP library would refuse in the middle of a call, with none."""
     if not (value.isascii() and value.isprintable() and value == value.strip()):
         # The value stays out of the message: it may be a key.
-        raise ConfigurationError(
-            f"{name} must be printable ASCII, no blanks around it: it travels in a header"
-        )
+        raise ConfigurationError(f"{name} must be printable ASCII, no blanks around it: it travels in a header")
 
 
 def require_web_address(name: str, value: str) -> None:

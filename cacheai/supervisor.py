@@ -109,9 +109,7 @@ class StopRequest:
 class Supervisor:
     """`with Supervisor(home) as it: it.start(...); it.watch(...)`; leaving ends every process."""
 
-    def __init__(
-        self, home: Path, *, say: Callable[[str], None] = print, stop: StopRequest | None = None
-    ) -> None:
+    def __init__(self, home: Path, *, say: Callable[[str], None] = print, stop: StopRequest | None = None) -> None:
         self._home = home
         self._say = say
         self._stop = stop or StopRequest()

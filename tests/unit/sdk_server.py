@@ -81,9 +81,7 @@ class Server:
 
     def refuse(self, status: int, code: str, *, times: int = 1, message: str = "No.") -> None:
         body = {"error": {"message": message, "type": "any", "param": None, "code": code}}
-        self.answers += [
-            httpx2.Response(status, json=body, headers={"retry-after-ms": "1"}) for _ in range(times)
-        ]
+        self.answers += [httpx2.Response(status, json=body, headers={"retry-after-ms": "1"}) for _ in range(times)]
 
     @property
     def paths(self) -> list[tuple[str, str]]:

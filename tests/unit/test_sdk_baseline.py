@@ -118,13 +118,9 @@ def test_a_failed_put_is_logged_once_and_the_answer_still_comes(
     [
         completion(choices=[]),
         completion(
-            choices=[
-                {"index": 0, "message": {"role": "assistant", "content": "Cut"}, "finish_reason": "length"}
-            ]
+            choices=[{"index": 0, "message": {"role": "assistant", "content": "Cut"}, "finish_reason": "length"}]
         ),
-        completion(
-            choices=[{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}]
-        ),
+        completion(choices=[{"index": 0, "message": {"role": "assistant", "content": None}, "finish_reason": "stop"}]),
         completion(
             choices=[
                 {
@@ -138,14 +134,10 @@ def test_a_failed_put_is_logged_once_and_the_answer_still_comes(
                 }
             ]
         ),
-        completion(
-            choices=[{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in (0, 1)]
-        ),
+        completion(choices=[{"index": i, "message": {"content": "x"}, "finish_reason": "stop"} for i in (0, 1)]),
     ],
 )
-def test_what_is_not_one_finished_text_is_given_but_not_stored(
-    side: SyncSide, answer: dict[str, Any]
-) -> None:
+def test_what_is_not_one_finished_text_is_given_but_not_stored(side: SyncSide, answer: dict[str, Any]) -> None:
     side.server.answers = [PENDING, answer]
     got = ask(side, client_of(side))
 

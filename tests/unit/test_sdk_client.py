@@ -42,9 +42,7 @@ def test_a_stream_comes_piece_by_piece(side: SyncSide) -> None:
 
 def test_headers_can_be_read_beside_the_answer(side: SyncSide) -> None:
     side.server.answers = [httpx2.Response(200, json=completion(), headers={"X-CacheAI-Decision": "hit"})]
-    raw = side.get(
-        side.client().chat.completions.with_raw_response.create(model="gpt-5-mini", messages=MESSAGES)
-    )
+    raw = side.get(side.client().chat.completions.with_raw_response.create(model="gpt-5-mini", messages=MESSAGES))
 
     assert raw.headers["x-cacheai-decision"] == "hit"
     assert raw.parse().choices[0].message.content == "Rayleigh."
@@ -77,9 +75,7 @@ def test_a_refusal_is_a_typed_error_with_its_code(
 
 def test_the_flat_errors_of_query_are_as_readable(side: SyncSide) -> None:
     text = "similarity_threshold must be between 0 and 1"
-    side.server.answers = [
-        httpx2.Response(400, json={"detail": text, "message": text, "error": "invalid_request"})
-    ]
+    side.server.answers = [httpx2.Response(400, json={"detail": text, "message": text, "error": "invalid_request"})]
 
     with pytest.raises(openai.BadRequestError, match="between 0 and 1") as refused:
         side.get(side.client().cache.query("Why?", model="gpt-5-mini", similarity_threshold=2))

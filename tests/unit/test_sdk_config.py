@@ -128,9 +128,7 @@ def test_the_new_arguments_have_no_variable(monkeypatch: pytest.MonkeyPatch, nam
     ("text", "off"),
     [("false", True), ("0", True), ("No", True), (" OFF ", True), ("true", False), ("1", False), ("", False)],
 )
-def test_the_switch_in_the_environment_reads_plain_words(
-    monkeypatch: pytest.MonkeyPatch, text: str, off: bool
-) -> None:
+def test_the_switch_in_the_environment_reads_plain_words(monkeypatch: pytest.MonkeyPatch, text: str, off: bool) -> None:
     monkeypatch.setenv("CACHEAI_ENABLE_CACHE", text)
 
     assert headers_sent(SyncSide(Server())) == ({"x-cacheai-enable-cache": "false"} if off else {})
@@ -185,9 +183,7 @@ def test_what_openai_s_variables_say_is_never_read(monkeypatch: pytest.MonkeyPat
 
 
 def test_openai_s_own_arguments_are_taken(side: SyncSide) -> None:
-    client = side.client(
-        organization="org-1", project="proj-1", webhook_secret="whsec-1", default_query={"trace": "1"}
-    )
+    client = side.client(organization="org-1", project="proj-1", webhook_secret="whsec-1", default_query={"trace": "1"})
     side.get(client.chat.completions.create(model="gpt-5-mini", messages=MESSAGES))
 
     request = side.server.asked[0]
@@ -222,9 +218,7 @@ def test_arguments_have_names(kind: type) -> None:
         ({"api_key": ""}, "api_key"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_by_name_without_its_value(
-    options: dict[str, Any], said: str
-) -> None:
+def test_what_cannot_be_meant_is_refused_by_name_without_its_value(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said) as refused:
         Client(**{"api_key": KEY, **options})
     assert "secret" not in str(refused.value)
