@@ -221,7 +221,7 @@ class CacheService:
             yield
         except CacheUnavailable as error:
             looked.decision = Bypass(Reason(error.reason))
-        except Exception:
+        except Exception:  # A mistake of ours is a broken part of ours: the call goes on.
             log.exception("look_up_failed")
             looked.decision = Bypass(Reason.CACHE_UNAVAILABLE)
 
@@ -383,7 +383,7 @@ class CacheService:
         except CacheUnavailable as error:
             log.warning("entry_not_stored", extra={"reason": error.reason})
             return None
-        except Exception:
+        except Exception:  # The answer is on its way already: see _bypassing.
             log.exception("entry_not_stored")
             return None
         return entry
