@@ -19,7 +19,6 @@ from uuid import UUID
 import psycopg
 import pytest
 import requests
-from django.conf import settings
 
 from cacheai import embedded
 from tests.e2e.conftest import Stack, start, stop_process
@@ -33,9 +32,6 @@ BUSY_START_SECONDS = 25
 def embedded_stack(**environment: str) -> Iterator[Stack]:
     """With a PostgreSQL and a Redis of its own, whatever the environment names: they are about to be killed."""
     home = Path(tempfile.mkdtemp(prefix="cacheai-fault-"))
-    exported = Path(settings.HOME) / "models"
-    if exported.is_dir():  # Else this home exports the model for itself, which takes a minute.
-        shutil.copytree(exported, home / "models")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
             patch.delenv(name, raising=False)
