@@ -11,6 +11,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ DEFAULT_PORT = 8080
 # Below the supervisor's own patience: what is being answered may end, a stream of minutes may not hold up Ctrl-C.
 GRACEFUL_SECONDS = 3
 READY_TIMEOUT_SECONDS = 2
+MODEL_SECONDS = 120  # the first start exports it
 WELCOME = """
 CacheAI is ready.
 
@@ -126,7 +128,7 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
         worker("accounting", "prefork", 1, after=is_safe),
         worker("default", "prefork", 1, after=is_safe),
         Process("beat", (python, "-m", "celery", *beat), has_tables),
-        Process("web", _gunicorn(bind), is_safe, ready=partial(web_ready, root)),
+        Process("web", _gunicorn(bind), is_safe, ready=partial(web_ready, root, monotonic() + MODEL_SECONDS)),
     ]
 
 
@@ -154,16 +156,19 @@ def data_processes(home: Path) -> list[Process]:
     return processes
 
 
-def web_ready(root: str) -> bool:
-    """Up, and the embedding model answers: until then a question in other words would be a miss."""
+def web_ready(root: str, give_up_on_model_at: float) -> bool:
+    """Up, and the embedding model answers: until then a question in other words would be a miss.
+
+    A model that cannot be loaded holds nothing else up: after a while exact hits are all there is.
+    """
     connection = http.client.HTTPConnection(urlsplit(root).netloc, timeout=READY_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/readyz")
         response = connection.getresponse()
         body = response.read()
-        return response.status == http.HTTPStatus.OK and not any(
-            str(part).startswith("embed") for part in json.loads(body)["degraded"]
-        )
+        if response.status != http.HTTPStatus.OK:
+            return False
+        return "embedder" not in json.loads(body)["degraded"] or monotonic() > give_up_on_model_at
     except (OSError, http.client.HTTPException):
         return False
     finally:
