@@ -56,6 +56,7 @@ $(VENV)/%.stamp: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "Installing CacheAI [$(EXTRAS)] into $(VENV); the first time takes some minutes."
 	@$(PIP) --progress-bar on -e ".[$(EXTRAS)]" | { grep --line-buffered -v '^Requirement already' || true; }; \
 		exit $${PIPESTATUS[0]}
+	@$(TOOLS)/python manage.py export_model || echo "Similarity will be off until that is mended."
 	@touch $@
 
 $(VENV)/bin/python:

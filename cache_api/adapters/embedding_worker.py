@@ -25,7 +25,7 @@ REDIS_SECONDS = 5.0  # A worker may wait for Redis: its callers do not wait for 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     model: str
-    home: Path
+    folder: Path
     threads: int
 
 
@@ -57,7 +57,7 @@ class EmbeddingWorker:
             wanted, started = self._settings, self._now()
             logger.info("embedding_model_load", extra={"model": wanted.model or DEFAULT_MODEL})
             try:
-                model = embedding_model.load(wanted.model, home=wanted.home, threads=wanted.threads)
+                model = embedding_model.load(wanted.model, folder=wanted.folder, threads=wanted.threads)
             except EmbeddingFailed as error:
                 self._failed_at = self._now()
                 logger.exception("embedding_model_missing", extra={"error": str(error)})

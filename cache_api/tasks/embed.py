@@ -34,7 +34,7 @@ def load_model(instance: Any, **_: object) -> None:
 
 @cache
 def _worker() -> EmbeddingWorker:
-    wanted = ModelSettings(settings.EMBEDDING_MODEL, settings.HOME, settings.EMBEDDING_THREADS)
+    wanted = ModelSettings(settings.EMBEDDING_MODEL, settings.MODELS, settings.EMBEDDING_THREADS)
     return EmbeddingWorker(wanted, settings.REDIS_URL)
 
 

@@ -231,7 +231,7 @@ def _start_peers(
     notes: dict[str, str] = {}
     starts = {
         "LiteLLM": lambda: peers.litellm(CACHE, work, stack.demo_url, say),
-        "cacheback": lambda: peers.cacheback(CACHE, work, stack.demo_url, stack.home / "models", FLOOR, say),
+        "cacheback": lambda: peers.cacheback(CACHE, work, stack.demo_url, CACHE / "models", FLOOR, say),
     }
     for name, start in starts.items():
         try:

@@ -42,8 +42,12 @@ def running(home: Path, *, models: Path) -> Iterator[Stack]:
     """`models` outlives the home: exporting the model is set-up, done once. Raises NotStarted."""
     home.mkdir(parents=True, exist_ok=True)
     models.mkdir(parents=True, exist_ok=True)
-    (home / "models").symlink_to(models)
-    environment = {**os.environ, "CACHEAI_HOME": str(home), "CACHEAI_WEB_WORKERS": "1"}
+    environment = {
+        **os.environ,
+        "CACHEAI_HOME": str(home),
+        "CACHEAI_MODELS": str(models),
+        "CACHEAI_WEB_WORKERS": "1",
+    }
     for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
         environment.pop(name, None)
     command = [sys.executable, "manage.py", "runstack", "--port", "0"]

@@ -18,7 +18,6 @@ import pytest
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
-EXPORTED = ROOT / ".cacheai-test" / "models"  # by the first stack, which takes a minute over it; kept for later ones
 START_SECONDS = 180
 STOP_SECONDS = 15
 
@@ -86,8 +85,6 @@ class Stack:
 
 def start(home: Path, **environment: str) -> Stack:
     """Raises AssertionError with what the stack said, if it does not come up."""
-    if EXPORTED.is_dir():
-        shutil.copytree(EXPORTED, home / "models")
     out = home / "terminal.log"
     with out.open("wb") as terminal:
         process = subprocess.Popen(
@@ -106,10 +103,6 @@ def start(home: Path, **environment: str) -> Stack:
             raise AssertionError(f"the stack did not start:\n{out.read_text()}")
         time.sleep(0.1)
     told = json.loads(ready.read_text())
-    if not EXPORTED.exists():
-        draft = EXPORTED.with_name(f"models-{os.getpid()}")
-        shutil.copytree(home / "models", draft, ignore=shutil.ignore_patterns(".*"))
-        draft.rename(EXPORTED)
     demo = json.loads((home / "demo.json").read_text())
     return Stack(home, demo["base_url"], demo["api_key"], told["demo_url"], process)
 

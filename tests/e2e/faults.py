@@ -19,6 +19,7 @@ from uuid import UUID
 import psycopg
 import pytest
 import requests
+from django.conf import settings
 
 from cacheai import embedded
 from tests.e2e.conftest import Stack, start, stop_process
@@ -32,10 +33,13 @@ BUSY_START_SECONDS = 25
 def embedded_stack(**environment: str) -> Iterator[Stack]:
     """With a PostgreSQL and a Redis of its own, whatever the environment names: they are about to be killed."""
     home = Path(tempfile.mkdtemp(prefix="cacheai-fault-"))
+    models = home / "models"  # a copy: one test takes a file away
+    if settings.MODELS.is_dir():
+        shutil.copytree(settings.MODELS, models)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("DATABASE_URL", "DATABASE_APP_URL", "REDIS_URL"):
             patch.delenv(name, raising=False)
-        running = start(home, **environment)
+        running = start(home, CACHEAI_MODELS=str(models), **environment)
         try:
             yield running
         finally:
