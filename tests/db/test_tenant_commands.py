@@ -69,7 +69,7 @@ def test_the_demo_is_made_once_and_keeps_its_key(live: None, tmp_path: Path, mon
 
     first, second = _demo(tmp_path, "http://one/v1"), _demo(tmp_path, "http://two/v1")
 
-    assert set(first) == {"api_key", "base_url", "dashboard_url", "email", "password"}
+    assert set(first) == {"api_key", "base_url", "dashboard_url", "email", "password", "model"}
     assert second == first | {"base_url": "http://two/v1", "dashboard_url": "http://two/v1"}
     assert stat.S_IMODE((tmp_path / "demo.json").stat().st_mode) == 0o600
     access = authenticate(first["api_key"], address=HERE)
