@@ -83,7 +83,6 @@ class Reply:
     body: bytes | Iterator[bytes]
     headers: Mapping[str, str] = field(default_factory=dict)  # the provider's own
     stored: bool = False
-    coalesced: bool = False
     timings: Timings = field(default_factory=Timings)  # of a whole body
 
 
@@ -248,10 +247,10 @@ class CacheService:
         record = partial(self._record, call, hit, hit.entry.usage, 200, model=hit.entry.model, entry_id=hit.entry.id)
         if isinstance(body, bytes):
             record()
-            reply = Reply(200, signals, body, coalesced=hit.reason is Reason.COALESCED)
+            reply = Reply(200, signals, body)
             reply.timings = call.watch.timings()
             return reply
-        return Reply(200, signals, _recorded_before_last(body, record), coalesced=hit.reason is Reason.COALESCED)
+        return Reply(200, signals, _recorded_before_last(body, record))
 
     def _ask(
         self,

@@ -18,7 +18,6 @@ class Caller:
     over_quota: bool = False
     ttl_max_seconds: int | None = None
     entries_full: bool = False
-    fee_usd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
