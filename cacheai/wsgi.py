@@ -24,7 +24,7 @@ from tenants.isolation import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-PEOPLE = ("/sign-in", "/sign-out", "/overview", "/static/")
+PEOPLE = ("/sign-in", "/sign-out", "/static/")
 
 
 class DataPlaneHandler(WSGIHandler):

@@ -104,9 +104,7 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
     python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
 
     def worker(queue: str, pool: str, size: int, *, after: frozenset[str]) -> Process:
-        # Each worker imports its own queue's tasks alone: only one of them may load the model's libraries.
         what = (
-            f"--include=cache_api.tasks.{queue}",
             f"--queues={queue}",
             f"--hostname={queue}@%h",
             f"--pool={pool}",
