@@ -174,16 +174,26 @@ class Line:
 
 
 @contextlib.contextmanager
-def lines_to_every_worker(stack: Stack, *, api_key: str = "") -> Iterator[list[Line]]:
-    with contextlib.ExitStack() as opened:
+def lines_to_every_worker(stack: Stack, *, api_key: str = "", each: int = 1) -> Iterator[list[Line]]:
+    """So many connections to each worker: who is quickest to accept takes most, so the surplus is closed again."""
+    with contextlib.ExitStack() as kept, contextlib.ExitStack() as surplus:
+        waiting: list[Line] = []
         lines: list[Line] = []
 
         def spread() -> bool:
-            lines.append(opened.enter_context(Line(stack, api_key=api_key)))
-            ports = {line.port for line in lines}
-            return all(ports & callers_of(worker, stack) for worker in web_workers(stack))
+            waiting.append(surplus.enter_context(Line(stack, api_key=api_key)))
+            ports = {line.port: line for line in waiting}
+            held = [[ports[port] for port in ports.keys() & callers_of(worker, stack)] for worker in web_workers(stack)]
+            lines[:] = [line for some in held for line in some[:each]]
+            return all(len(some) >= each for some in held)
 
-        wait_until(spread, seconds=20, what="a connection to every worker")
+        wait_until(spread, seconds=30, what="connections to every worker")
+        for line in lines:
+            kept.enter_context(line)
+        for line in waiting:
+            if line not in lines:
+                line.http.close()
+        surplus.pop_all()
         yield lines
 
 
