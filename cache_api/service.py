@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
+from cache_api.dialects import Answering
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.tape import Tape
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store, ttl_seconds
@@ -55,23 +56,6 @@ DRAIN_SECONDS = 30  # how long an answer is read on for a caller who left
 FOLLOW_SECONDS = 30  # how long an identical call waits for the first one's answer
 
 log = logging.getLogger(__name__)
-
-
-class Dialect(Protocol):
-    """A module of `cache_api.dialects`."""
-
-    NAME: str
-    ENDPOINT: str
-
-    def upstream_body(self, request: Request) -> bytes: ...
-
-    def tape(self, request: Request, *, status: int, streamed: bool, signals: Mapping[str, Any]) -> Tape: ...
-
-    def replay(
-        self, request: Request, answer: Mapping[str, Any], signals: Mapping[str, Any], now: datetime
-    ) -> bytes | Iterator[bytes]: ...
-
-    def has_tool_calls(self, answer: Mapping[str, Any]) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -141,7 +125,7 @@ class CacheService:
         self.now = now
 
     def answer(
-        self, request: Request, policy: Policy, dialect: Dialect, send: Callable[[Request, bytes], Arriving]
+        self, request: Request, policy: Policy, dialect: Answering, send: Callable[[Request, bytes], Arriving]
     ) -> Reply:
         """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
         call = _CallInProgress(request, policy, dialect, new_id(self.now()), Stopwatch())
@@ -429,7 +413,7 @@ class CacheService:
 class _CallInProgress:
     request: Request
     policy: Policy
-    dialect: Dialect
+    dialect: Answering
     id: UUID
     watch: Stopwatch
     depart: Callable[[], Hit | None] = lambda: None

@@ -10,7 +10,3 @@ urlpatterns = [
 handler400 = "cache_api.http.operation.bad_request"
 handler404 = "cache_api.http.operation.not_found"
 handler500 = "cache_api.http.operation.server_error"
-
-handler400 = "cache_api.http.operation.bad_request"
-handler404 = "cache_api.http.operation.not_found"
-handler500 = "cache_api.http.operation.server_error"

@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cache_api.dialects.errors import Refused
-from cache_api.dialects.openai_chat import ENDPOINT
 
 SPELLINGS = ("question", "prompt", "query", "messages")
-ENDPOINTS = (None, "", ENDPOINT, f"/{ENDPOINT}", f"/v1/{ENDPOINT}", "chat")
 MODEL_MAX = 128
 
 _UNPRINTABLE = re.compile(r"[\x00\r\n]")
@@ -22,13 +20,8 @@ def chat_body(asked: Mapping[str, Any], *, default_model: str, wanted: str = "qu
 
     `wanted` is how this endpoint calls the question.
     """
-    if asked.get("endpoint") not in ENDPOINTS:
-        raise _bad(f"endpoint must be {ENDPOINT}", "endpoint")
-    request = asked.get("request")
-    if request is not None:
-        if not isinstance(request, dict):
-            raise _bad("request must be an object, the body of a call", "request")
-        return {**request, "model": chat_model(request.get("model") or asked.get("model") or default_model)}
+    if asked.get("request") is not None:
+        return whole_body(asked, default_model=default_model)
 
     messages = _messages(asked, wanted)
     for name in ("context", "system"):  # the last one put in stands first
@@ -42,6 +35,14 @@ def chat_body(asked: Mapping[str, Any], *, default_model: str, wanted: str = "qu
         raise _bad("params must be an object", "params")
     model = chat_model(asked.get("model") or (params or {}).get("model") or default_model)
     return {**(params or {}), "model": model, "messages": messages}
+
+
+def whole_body(asked: Mapping[str, Any], *, default_model: str) -> dict[str, Any]:
+    """The body of `request`, where the endpoint takes nothing but a body. Raises Refused."""
+    request = asked.get("request")
+    if not isinstance(request, dict):
+        raise _bad("Field required: request, the body of a call to this endpoint", "request")
+    return {**request, "model": chat_model(request.get("model") or asked.get("model") or default_model)}
 
 
 def chat_model(model: Any, *, name: str = "model") -> str:

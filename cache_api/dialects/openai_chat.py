@@ -14,7 +14,7 @@ from cache_api.dialects.joining import CannotJoin, join_chat
 from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
-from cache_api.domain.usage import usage_of_openai
+from cache_api.domain.usage import Usage, usage_of_openai
 
 NAME = "openai_chat"
 ENDPOINT = "chat/completions"
@@ -22,6 +22,8 @@ SPEAKS = "C"
 
 MODEL_MAX_CHARACTERS = 256  # resource names of some clouds are long
 STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
+
+_OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
@@ -48,7 +50,7 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     options = body.get("stream_options")
     temperature = body.get("temperature")
     texts, fuzzy, placeheld = _last_text(messages[-1])
-    rest = {name: value for name, value in body.items() if name not in IGNORED_FIELDS and name != "messages"}
+    rest = {name: value for name, value in body.items() if name not in _OUT_OF_CONTEXT}
     rest["model"] = model
     rest["messages"] = [_canonical_message(message) for message in messages[:-1]] + [placeheld]
     return Parsed(
@@ -101,6 +103,7 @@ def read_answer(body: Mapping[str, Any]) -> Heard:
         text="".join(_answered(choice) for choice in choices),
         model=_string(body.get("model")),
         service_tier=_string(body.get("service_tier")),
+        recognised="choices" in body,
     )
     if len(choices) == 1 and _fit_to_store(choices[0]) and "error" not in body:
         heard.answer = body
@@ -113,7 +116,13 @@ def has_tool_calls(answer: Mapping[str, Any]) -> bool:
 
 
 def answer_text(answer: Mapping[str, Any]) -> str:
-    content = answer["choices"][0]["message"].get("content")
+    """ "" of what is no answer in this dialect."""
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    content = message.get("content") if isinstance(message, Mapping) else None
+    if isinstance(content, list):
+        return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
     return content if isinstance(content, str) else ""
 
 
@@ -122,6 +131,11 @@ def answer_of_text(text: str, model: str) -> dict[str, Any]:
     message = {"role": "assistant", "content": text, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     return {"object": "chat.completion", "model": model, "choices": [choice]}
+
+
+def usage_as_sent(usage: Usage) -> dict[str, Any]:
+    """Counted tokens in the provider's words."""
+    return {"prompt_tokens": usage.in_total, "completion_tokens": usage.out_total, "total_tokens": usage.total}
 
 
 def replay(
@@ -288,7 +302,7 @@ def _answered(choice: Any) -> str:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         return ""
-    texts = [value for value in message.values() if isinstance(value, str)]
+    texts = [value for name, value in message.items() if name != "role" and isinstance(value, str)]
     for call in message.get("tool_calls") or ():
         texts.append(str(call.get("function") or call.get("custom") or ""))
     return "".join(texts)

@@ -24,6 +24,7 @@ class Heard:
     text: str = ""  # for an estimate where no usage came
     model: str = ""
     service_tier: str = ""
+    recognised: bool = False  # it has the shape of an answer, finished or not
     broken: bool = False  # the provider stopped half-way
 
 

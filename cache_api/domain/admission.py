@@ -23,6 +23,8 @@ def bypass_reason(request: Request, policy: Policy) -> Reason | None:
         return Reason.KEY_SCOPE
     if caller.over_quota:
         return Reason.OVER_QUOTA
+    if parsed.stateful:
+        return Reason.STATEFUL
     if parsed.unsupported:
         return Reason.UNSUPPORTED_CONTENT
     if parsed.tools and policy.tools == "off":

@@ -74,6 +74,8 @@ class Parsed:
     choices: int = 1
     temperature: float | None = None
     unsupported: bool = False  # a part whose bytes we do not hold
+    stateful: bool = False  # goes on from, or leaves behind, what only the provider holds
+    continuable: bool = False  # the answer's id is of use later, to the same account alone
     unparsed: bool = False  # read by a lenient parser only: to be forwarded untouched
 
 

@@ -32,7 +32,6 @@ IGNORED_FIELDS = frozenset(
         "metadata",
         "service_tier",
         "cache",
-        "store",
     }
 )
 
@@ -42,7 +41,8 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 def scope_of(key: bytes, project_id: UUID, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
     """Digest of everything that must match exactly: 32 bytes."""
-    credential = digest(key, "credential", target.credential).hex() if target.credential_from_caller else ""
+    of_one_account = target.credential_from_caller or parsed.continuable
+    credential = digest(key, "credential", target.credential).hex() if of_one_account else ""
     return digest(
         key,
         "scope",

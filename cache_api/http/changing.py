@@ -66,7 +66,9 @@ def _awaited(
         return answer({"cache_key": cache_key, "updated_fields": [], "created": False})
     usage = estimated_usage(list(request.parsed.prompt_texts), text)
     model = fields.get("model_id") or request.target.model
-    entry = entry_of(request, _policy(visit), finished(text, model, usage), usage=usage, source="baseline")
+    entry = entry_of(
+        request, _policy(visit), finished(request.endpoint, text, model, usage), usage=usage, source="baseline"
+    )
     vectors = vectors_of([entry])
     wiring.parts().store.put(with_vector(entry, vectors.get(entry.question)))
     pending.forget(request.caller, fingerprint)
@@ -88,7 +90,7 @@ def _changed(visit: Visit, cache_key: str, fields: Mapping[str, Any], found: Des
     else:
         if "output" in fields:
             usage = Usage(**entry.usage)
-            answered = finished(fields["output"], before.get("model") or entry.model, usage)
+            answered = finished(entry.endpoint, fields["output"], before.get("model") or entry.model, usage)
         if "model_id" in fields:
             answered = {**(answered or before), "model": fields["model_id"]}
     if answered is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from cache_api.adapters.catalogue import Described
 from cache_api.dialects.bare_question import context_of
+from cache_api.dialects.spoken import dialect_at
 
 VALUE = "value"  # where an entry under a caller's own key keeps what was put
 
@@ -40,7 +41,7 @@ def described(one: Described, now: datetime, *, with_answer: bool = False) -> di
         shown["similarity"] = one.similarity
     if with_answer:
         stored = text.get("answer") or {}
-        shown["answer"] = answer_in(stored)
+        shown["answer"] = answer_in(stored, entry.endpoint)
         if VALUE not in stored:
             shown["response"] = stored
     return shown
@@ -59,17 +60,9 @@ def full(one: Described, now: datetime) -> dict[str, Any]:
     }
 
 
-def answer_in(stored: Mapping[str, Any]) -> Any:
-    """The text of a chat answer, or whatever was put under a caller's own key."""
-    if VALUE in stored:
-        return stored[VALUE]
-    choices = stored.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, Mapping) else None
-    content = message.get("content") if isinstance(message, Mapping) else None
-    if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
-    return content if isinstance(content, str) else ""
+def answer_in(stored: Mapping[str, Any], endpoint: str) -> Any:
+    """The text of an answer, or whatever was put under a caller's own key."""
+    return stored[VALUE] if VALUE in stored else dialect_at(endpoint).answer_text(stored)
 
 
 def _status(one: Described, now: datetime) -> str:

@@ -51,7 +51,7 @@ def lookup(visit: Visit) -> HttpResponse:
     }
     if fields.get("include_answer") and isinstance(decision, Hit):
         stored = decision.entry.answer
-        found |= {"answer": answer_in(stored), "response": stored}
+        found |= {"answer": answer_in(stored, request.endpoint), "response": stored}
     return answer(found)
 
 

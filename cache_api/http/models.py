@@ -1,5 +1,6 @@
 """Which model endpoints are there?"""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from django.http.response import HttpResponseBase
 from cache_api import wiring
 from cache_api.adapters.targets import target_of
 from cache_api.adapters.upstream import headers_up
-from cache_api.dialects import openai_chat
+from cache_api.dialects import Dialect
 from cache_api.dialects.errors import Refused, anthropic_error, openai_error
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
@@ -21,10 +22,15 @@ from cache_api.http.headers import ALWAYS, relayed
 from cache_api.ports import UpstreamError
 
 
-def chat_completions(http: WSGIRequest) -> HttpResponseBase:
-    if http.method != "POST":
-        return refusal(_only("POST"), openai_error, {})
-    return answer(http, openai_chat)
+def model_endpoint(dialect: Dialect) -> Callable[[WSGIRequest], HttpResponseBase]:
+    """The view of one dialect."""
+
+    def view(http: WSGIRequest) -> HttpResponseBase:
+        if http.method != "POST":
+            return refusal(_only("POST"), dialect.error, {})
+        return answer(http, dialect)
+
+    return view
 
 
 def messages(http: WSGIRequest) -> HttpResponseBase:

@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError as BrokerError
 from cache_api import wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
-from cache_api.dialects import openai_chat
 from cache_api.dialects.errors import Refused
+from cache_api.dialects.spoken import dialect_at
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store
 from cache_api.domain.entry import NewEntry
@@ -74,7 +74,7 @@ def put(visit: Visit, given: Sequence[Any], *, unparsed: bool) -> list[Stored | 
 
 
 def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usage: Usage, source: str) -> NewEntry:
-    """The entry of a whole chat answer, without its vector. Raises Refused."""
+    """The entry of a whole answer, without its vector. Raises Refused."""
     if len(orjson.dumps(answer)) > ANSWER_MAX_BYTES:
         raise Refused(413, "request_too_large", f"Answers over {ANSWER_MAX_BYTES // 2**20} MiB are not stored.")
     return new_entry(
@@ -85,16 +85,16 @@ def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usa
         usage=usage,
         vector=None,
         embedder="",
-        matchable=fuzzy(request, policy) and not openai_chat.has_tool_calls(answer),
+        matchable=fuzzy(request, policy) and not dialect_at(request.endpoint).has_tool_calls(answer),
         cost_usd=wiring.parts().service.cost_of(request.target.provider, (request.target.model,), usage),
         source=source,
     )
 
 
-def finished(text: str, model: str, usage: Usage) -> dict[str, Any]:
+def finished(endpoint: str, text: str, model: str, usage: Usage) -> dict[str, Any]:
     """A finished message of a text, with usage whole as clients expect it."""
-    counted = {"prompt_tokens": usage.in_total, "completion_tokens": usage.out_total, "total_tokens": usage.total}
-    return {**openai_chat.answer_of_text(text, model), "usage": counted}
+    dialect = dialect_at(endpoint)
+    return {**dialect.answer_of_text(text, model), "usage": dialect.usage_as_sent(usage)}
 
 
 def vectors_of(entries: Sequence[NewEntry]) -> dict[str | None, bytes]:
@@ -172,10 +172,9 @@ def _answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str
         raise Refused(400, "invalid_request", "Field required: answer, or response with a whole body", "answer")
     value = fields[given[0]]
     counted = usage_of_openai(fields.get("usage"))
-    if isinstance(value, dict) and "choices" in value:
-        heard = openai_chat.read_answer(value)
+    if isinstance(value, dict) and (heard := dialect_at(request.endpoint).read_answer(value)).recognised:
         if heard.answer is None:
-            message = f"{given[0]} must be one finished chat completion, neither refused nor empty"
+            message = f"{given[0]} must be one finished answer, neither refused nor empty"
             raise Refused(400, "invalid_request", message, given[0])
         return heard.answer, counted or heard.usage or _estimated(request, heard.text)
 
@@ -183,7 +182,7 @@ def _answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str
     if not text.strip():
         raise Refused(400, "invalid_request", f"{given[0]} must not be empty", given[0])
     usage = counted or _estimated(request, text)
-    return finished(text, request.parsed.model, usage), usage
+    return finished(request.endpoint, text, request.parsed.model, usage), usage
 
 
 def _estimated(request: Request, text: str) -> Usage:

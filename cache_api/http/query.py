@@ -17,7 +17,6 @@ from cache_api.dialects import openai_chat, vectorcache
 from cache_api.dialects.errors import Refused
 from cache_api.domain.usage import estimated_usage, usage_of_openai
 from cache_api.http.answering import ask, build_request, read_controls, respond
-from cache_api.http.described import answer_in
 from cache_api.http.visits import Visit
 from cache_api.service import Reply, milliseconds_since
 from tenants.isolation import DatabaseUnavailable
@@ -51,7 +50,7 @@ def query(visit: Visit) -> HttpResponseBase:
     if reply.status >= 400 or told is None:
         raise _failed(reply, told)
     heard = openai_chat.read_answer(told)
-    text = answer_in(told)
+    text = openai_chat.answer_text(told)
     usage = usage_of_openai(told.get("usage")) or estimated_usage(list(parsed.prompt_texts), text)
     signals = reply.signals
     if signals.decision == "hit":

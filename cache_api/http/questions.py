@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from cache_api.dialects import openai_chat
-from cache_api.dialects.bare_question import chat_body
+from cache_api.dialects.bare_question import chat_body, whole_body
 from cache_api.dialects.errors import Refused
+from cache_api.dialects.spoken import dialect_at
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Controls, Request
@@ -18,17 +19,19 @@ CONTROLS = ("ttl", "tags", "namespace", "depends_on", "similarity_threshold")
 
 def request_of(visit: Visit, fields: Mapping[str, Any], *, unparsed: bool = False) -> tuple[Request, Policy]:
     """A Request nobody will send. Raises Refused."""
-    chat = chat_body(fields, default_model=visit.access.default_model)
-    controls = controls_in(visit.who.headers, fields, chat.get("cache"))
+    dialect = dialect_at(fields.get("endpoint"))
+    read = chat_body if dialect is openai_chat else whole_body
+    body = read(fields, default_model=visit.access.default_model)
+    controls = controls_in(visit.who.headers, fields, body.get("cache"))
     provider = fields.get("provider")
     if not isinstance(provider, str | None):
         raise Refused(400, "invalid_request", "provider must be a string", "provider")
     if provider and not controls.provider:
         controls = replace(controls, provider=provider.lower())
-    parsed = openai_chat.parse(chat, controls.model)
+    parsed = dialect.parse(body, controls.model)
     if unparsed:
         parsed = replace(parsed, unparsed=True, question=None)
-    request, policy = build_request(openai_chat, visit.who, controls, parsed, credential_needed=False)
+    request, policy = build_request(dialect, visit.who, controls, parsed, credential_needed=False)
     if not request.fingerprint:
         raise unavailable()
     return request, policy

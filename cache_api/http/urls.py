@@ -2,10 +2,11 @@
 
 from django.urls import path, re_path
 
+from cache_api.dialects.spoken import DIALECTS
 from cache_api.http import models, operation, resources
 
 MODEL_ENDPOINTS = [
-    re_path(r"^(?:v1/)?chat/completions$", models.chat_completions),
+    *(re_path(rf"^(?:v1/)?{dialect.ENDPOINT}$", models.model_endpoint(dialect)) for dialect in DIALECTS),
     re_path(r"^(?:v1/)?messages$", models.messages),
     re_path(r"^(?:v1/)?models$", models.model_list),
     re_path(r"^(?:v1/)?models/(?P<model>.+)$", models.model_list),

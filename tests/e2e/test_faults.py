@@ -129,19 +129,22 @@ def test_five_hundred_equal_calls_on_two_workers_reach_the_provider_twice_at_mos
 def test_followers_of_a_killed_leader_are_answered_by_a_new_one(own_stack: Stack) -> None:
     own_stack.control(reset=True, delay_seconds=2)
     question = fresh()
-    with lines_to_every_worker(own_stack, each=10) as followers, ThreadPoolExecutor(24) as pool:
-        with Line(own_stack) as leading:
-            lead = pool.submit(leading.ask, question)
-            arrived(own_stack, 1)
-            leader, other = sorted(
-                web_workers(own_stack), key=lambda pid: leading.port in callers_of(pid, own_stack), reverse=True
-            )
-            ports = [follower.port for follower in followers]
-            asked = [pool.submit(follower.ask, question) for follower in followers]
-            orphans = callers_of(other, own_stack)
-            kill(leader)
-            answers = [one.result() for one in asked]
-            assert lead.result().status == 0
+    with (
+        lines_to_every_worker(own_stack, each=10) as followers,
+        ThreadPoolExecutor(24) as pool,
+        Line(own_stack) as leading,
+    ):
+        lead = pool.submit(leading.ask, question)
+        arrived(own_stack, 1)
+        leader, other = sorted(
+            web_workers(own_stack), key=lambda pid: leading.port in callers_of(pid, own_stack), reverse=True
+        )
+        ports = [follower.port for follower in followers]
+        asked = [pool.submit(follower.ask, question) for follower in followers]
+        orphans = callers_of(other, own_stack)
+        kill(leader)
+        answers = [one.result() for one in asked]
+        assert lead.result().status == 0
 
     followed = [answer for port, answer in zip(ports, answers, strict=True) if port in orphans]
     assert len(followed) == 10

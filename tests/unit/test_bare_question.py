@@ -47,8 +47,6 @@ def test_the_messages_of_the_caller_stay_as_they_are() -> None:
         ({}, "question"),
         ({"question": None, "prompt": ""}, "question"),
         ({"question": "a", "prompt": "b"}, "prompt"),
-        ({"question": "a", "endpoint": "embeddings"}, "endpoint"),
-        ({"question": "a", "endpoint": ["chat"]}, "endpoint"),
         ({"request": "a"}, "request"),
         ({"question": "a", "system": 1}, "system"),
         ({"question": "a", "params": "b"}, "params"),
