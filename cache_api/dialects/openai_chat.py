@@ -9,6 +9,7 @@ from uuid import uuid4
 import orjson
 
 from cache_api.dialects import sse
+from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.errors import Refused, openai_error
 from cache_api.dialects.joining import CannotJoin, join_chat
 from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
@@ -20,7 +21,6 @@ NAME = "openai_chat"
 ENDPOINT = "chat/completions"
 SPEAKS = "C"
 
-MODEL_MAX_CHARACTERS = 256  # resource names of some clouds are long
 STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
 
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
@@ -34,12 +34,7 @@ error = openai_error
 
 def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     """What is asked. `model` is asked instead of the body's. Raises Refused."""
-    model = model or body.get("model") or ""
-    if not isinstance(model, str) or not model:
-        raise Refused(400, "invalid_request", "you must provide a model parameter", "model")
-    if len(model) > MODEL_MAX_CHARACTERS or "\x00" in model:
-        longest = f"model must have at most {MODEL_MAX_CHARACTERS} characters, without NUL"
-        raise Refused(400, "invalid_request", longest, "model")
+    model = model_asked(body, model)
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise Refused(400, "invalid_request", "messages must be an array with at least one message", "messages")
