@@ -12,7 +12,33 @@ from django.utils import timezone
 from pgvector.django import HalfVectorField
 
 EMBEDDING_DIMENSIONS = 384  # all-MiniLM-L6-v2; another width needs a migration of entry.vector
-LATENCY_BUCKETS = 24
+# Upper bounds of the latency buckets in the roll-ups, in milliseconds, as their SQL has them; the last has no end.
+LATENCY_BOUNDS_MS = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    64,
+    96,
+    128,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    2048,
+    8192,
+    32768,
+)
+LATENCY_BUCKETS = len(LATENCY_BOUNDS_MS) + 1
 
 
 class Policy(models.Model):
@@ -201,6 +227,15 @@ class UsageFigures(models.Model):
     fee_usd = models.DecimalField(max_digits=20, decimal_places=10)
     hit_latency = ArrayField(models.BigIntegerField(), size=LATENCY_BUCKETS)
     miss_latency = ArrayField(models.BigIntegerField(), size=LATENCY_BUCKETS)
+    hit_ms = models.BigIntegerField(default=0)
+    miss_ms = models.BigIntegerField(default=0)
+    # What of the sums above belongs to hits and to bypasses; a block has none of it, the rest is the misses'.
+    hit_tokens = models.BigIntegerField(default=0)
+    hit_cost_usd = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    hit_unpriced = models.BigIntegerField(default=0)
+    bypass_tokens = models.BigIntegerField(default=0)
+    bypass_cost_usd = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    bypass_unpriced = models.BigIntegerField(default=0)
 
     class Meta:
         abstract = True
@@ -253,3 +288,23 @@ class PriceRate(models.Model):
 
     class Meta:
         db_table = "price_rate"
+
+
+class OwnPrice(models.Model):
+    """Dollars per million tokens a project sets itself. A new price ends the one before, whose calls keep it."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    provider = models.TextField()
+    model_pattern = models.TextField()
+    input_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    output_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    write_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    cached_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "own_price"
