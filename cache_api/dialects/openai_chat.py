@@ -35,13 +35,7 @@ error = openai_error
 def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     """What is asked. `model` is asked instead of the body's. Raises Refused."""
     model = model_asked(body, model)
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
-        raise Refused(400, "invalid_request", "messages must be an array with at least one message", "messages")
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise Refused(400, "invalid_request", f"messages[{index}] must be an object", "messages")
-
+    messages = messages_asked(body)
     options = body.get("stream_options")
     temperature = body.get("temperature")
     texts, fuzzy, placeheld = _last_text(messages[-1])
@@ -62,6 +56,17 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
         temperature=temperature if isinstance(temperature, int | float) else None,
         unsupported=any(_out_of_hand(message) for message in messages),
     )
+
+
+def messages_asked(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Raises Refused."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise Refused(400, "invalid_request", "messages must be an array with at least one message", "messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise Refused(400, "invalid_request", f"messages[{index}] must be an object", "messages")
+    return messages
 
 
 def upstream_body(request: Request) -> bytes:

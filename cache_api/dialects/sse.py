@@ -64,6 +64,11 @@ def data(body: bytes) -> bytes:
     return b"data: " + body + b"\n\n"
 
 
+def named(name: str, body: bytes) -> bytes:
+    """An event whose name stands in a line of its own."""
+    return b"event: " + name.encode() + b"\ndata: " + body + b"\n\n"
+
+
 DONE = b"data: [DONE]\n\n"
 PIECE_MAX = 80
 
