@@ -144,6 +144,29 @@ class Feedback(models.Model):
         db_table = "feedback"
 
 
+class BlocklistEntry(models.Model):
+    """A question that is not to be answered. `body` is the question, the reason and what else was said, sealed."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "project_id", "id")
+    tenant_id = models.UUIDField()
+    project_id = models.UUIDField()
+    id = models.IntegerField()
+    digest = models.BinaryField(max_length=32)
+    embedder = models.TextField(default="")
+    vector = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS, null=True)
+    body = models.BinaryField()
+    category = models.TextField()
+    severity = models.PositiveSmallIntegerField()
+    hit_count = models.BigIntegerField(default=0)
+    false_positives = models.PositiveSmallIntegerField(default=0)
+    key_id = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "blocklist_entry"
+
+
 class Call(models.Model):
     """One ledger row. The primary key's time is the id's own millisecond, so that a replay meets the same key."""
 
