@@ -15,8 +15,9 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from cache_api.adapters import prices
+from cache_api.adapters import own_prices, prices
 from cache_api.domain.cost import ZERO, Rates, fee_of_call, saving_of
+from cache_api.domain.own_price import OwnPrice, own_price
 from cache_api.domain.usage import Usage
 from tenants.isolation import as_owner
 
@@ -187,11 +188,12 @@ def _price_some(tenant_id: UUID, now: datetime) -> int:
 
         shares = _usual_shares(cursor, tenant_id, now)
         fees = _Fees(cursor, tenant_id, now)
+        own = own_prices.since(cursor, tenant_id, calls[0].at)
         rows = []
         for call in calls:
             money = money_of(
                 call,
-                _price(call),
+                _price(call, own.get(call.project_id, [])),
                 usual_share=shares.get((call.project_id, call.provider, call.model), ZERO),
                 fee=fees.next() if call.billable else ZERO,
             )
@@ -252,7 +254,9 @@ def _unpriced_call(row: tuple[Any, ...]) -> UnpricedCall:
     return UnpricedCall(*(*row[:-9], Usage(*row[-9:])))  # Usage has nine fields, in the order of its columns.
 
 
-def _price(call: UnpricedCall) -> prices.Priced | None:
+def _price(call: UnpricedCall, own: Iterable[OwnPrice]) -> prices.Priced | None:
+    if (set_by_project := own_price(own, call.provider, call.names, call.at)) is not None:
+        return prices.own(set_by_project, call.usage)
     for name in call.names:
         found = prices.price(call.provider, name, call.usage, service_tier=call.service_tier, at=call.at)
         if found is not None:

@@ -35,7 +35,7 @@ from cache_api.domain.decision import (
 )
 from cache_api.domain.entry import Entry, NewEntry
 from cache_api.domain.policy import Policy
-from cache_api.domain.request import Request
+from cache_api.domain.request import Caller, Request
 from cache_api.domain.signals import Signals, signals_of
 from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.ports import (
@@ -111,7 +111,7 @@ class CacheService:
         flights: Flights,
         ledger: Ledger,
         drain: Callable[[Callable[[], None]], bool],
-        cost_of: Callable[[str, tuple[str, ...], Usage], Decimal | None],
+        cost_of: Callable[[Caller, str, tuple[str, ...], Usage], Decimal | None],
         note_error: Callable[[Request, int], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -358,7 +358,7 @@ class CacheService:
             vector=looked.vector,
             embedder=self.embedder.version,
             matchable=looked.matchable and not call.dialect.has_tool_calls(answer),
-            cost_usd=self.cost_of(request.target.provider, names, usage),
+            cost_usd=self.cost_of(request.caller, request.target.provider, names, usage),
             latency_ms=call.watch.upstream,
         )
         try:

@@ -1,12 +1,19 @@
 """What changes of a project's cache, other than its entries?"""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from django.db import connection
+from django.db.models import QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from cache_api.domain.cost import Rates
+from cache_api.domain.own_price import OwnPrice
 from cache_api.domain.policy import Policy
+from cache_api.models import OwnPrice as StoredPrice
 from cache_api.models import Policy as StoredPolicy
 from tenants.isolation import as_tenant
 
@@ -24,3 +31,54 @@ def policy_change(*, tenant_id: UUID, project_id: UUID, changes: Mapping[str, An
             defaults={"settings": settings, "updated_at": timezone.now()},
         )
     return policy
+
+
+def price_put(
+    *, tenant_id: UUID, project_id: UUID, provider: str, model_pattern: str, rates: Rates, now: datetime
+) -> OwnPrice:
+    """Set what a model costs from now on. What was called before keeps the price it had."""
+    price = OwnPrice(uuid4(), provider, model_pattern, rates, _of_calls(now))
+    with as_tenant(tenant_id):
+        _current(tenant_id, project_id, provider, model_pattern).update(
+            valid_until=Greatest("valid_from", price.valid_from)
+        )
+        StoredPrice.objects.create(
+            tenant_id=tenant_id,
+            id=price.id,
+            project_id=project_id,
+            provider=provider,
+            model_pattern=model_pattern,
+            input_usd=rates.input,
+            output_usd=rates.output,
+            write_usd=rates.write_5m,
+            cached_usd=rates.cached,
+            valid_from=price.valid_from,
+        )
+    return price
+
+
+def price_delete(*, tenant_id: UUID, project_id: UUID, provider: str, model_pattern: str, now: datetime) -> bool:
+    """Go back to the built-in list from now on; False if there was no price."""
+    with as_tenant(tenant_id):
+        ended = _current(tenant_id, project_id, provider, model_pattern).update(
+            valid_until=Greatest("valid_from", _of_calls(now))
+        )
+    return ended > 0
+
+
+def _current(tenant_id: UUID, project_id: UUID, provider: str, model_pattern: str) -> QuerySet[StoredPrice]:
+    """Locked until the transaction ends: of two prices set at once the second ends the first."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"prices {project_id}"])
+    return StoredPrice.objects.filter(
+        tenant_id=tenant_id,
+        project_id=project_id,
+        provider=provider,
+        model_pattern=model_pattern,
+        valid_until=None,
+    )
+
+
+def _of_calls(now: datetime) -> datetime:
+    """A call's time is a whole millisecond: without rounding, one of this very moment would be before it."""
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -17,6 +17,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
 
 from cache_api.domain.cost import Rates, cost_of, list_price, rounded
+from cache_api.domain.own_price import OwnPrice, best_pattern
 from cache_api.domain.provider import PROVIDERS_FILE
 from cache_api.domain.usage import Usage
 
@@ -64,6 +65,11 @@ def price(provider: str, model: str, usage: Usage, *, service_tier: str, at: dat
     return Priced(rounded(found.total_price), list_price(usage, rates_used), rates_used, "table", TABLE_VERSION)
 
 
+def own(price: OwnPrice, usage: Usage) -> Priced:
+    """What a project has set itself beats every list."""
+    return Priced(cost_of(usage, price.rates), list_price(usage, price.rates), price.rates, "own", price.version)
+
+
 def known_rates(at: datetime) -> Iterator[tuple[str, str, Rates, str]]:
     """(provider, model, rates, version) of every model with a price, at its lowest tier."""
     of_provider = {known.id: known for known in get_snapshot().providers}
@@ -90,12 +96,9 @@ def _rows() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _own_rates(row: Mapping[str, Any], model: str) -> Rates | None:
-    """The exact name, else the longest `beginning*`."""
     patterns: Mapping[str, Mapping[str, str]] = row.get("prices", {})
-    if model in patterns:
-        return Rates.build(patterns[model])
-    fitting = [name for name in patterns if name.endswith("*") and model.startswith(name[:-1])]
-    return Rates.build(patterns[max(fitting, key=len)]) if fitting else None
+    pattern = best_pattern(patterns, model)
+    return None if pattern is None else Rates.build(patterns[pattern])
 
 
 def _tokens(usage: Usage) -> genai_prices.Usage:

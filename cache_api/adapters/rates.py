@@ -2,16 +2,24 @@
 
 import threading
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
+from uuid import UUID
 
+from cache_api.adapters import own_prices
 from cache_api.domain.cost import Rates, cost_of
+from cache_api.domain.own_price import OwnPrice, own_price
+from cache_api.domain.request import Caller
 from cache_api.domain.usage import Usage
 from tenants import isolation
 
 FRESH_SECONDS = 60.0
 UNKNOWN_SECONDS = 5.0  # accounting meets a new model within moments
+OWN_FRESH_SECONDS = 5.0  # a price just set is wanted at once; the ledger has it in any case
 READ_SECONDS = 0.05
 MODELS_MAX = 10_000
+PROJECTS_MAX = 10_000
 
 _SELECT = (
     "SELECT input_usd, cached_usd, write_usd, output_usd FROM price_rate "
@@ -24,12 +32,27 @@ class KnownRates:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], tuple[Rates | None, float]] = {}
+        self._own: dict[UUID, tuple[list[OwnPrice], float]] = {}
         self._lock = threading.Lock()
 
-    def cost_of(self, provider: str, models: tuple[str, ...], usage: Usage) -> Decimal | None:
+    def cost_of(self, caller: Caller, provider: str, models: tuple[str, ...], usage: Usage) -> Decimal | None:
         """Dollars under the first of a model's names that has a rate; None: unpriced, or not known yet."""
-        rates = self._rates(provider, models)
+        own = own_price(self._own_prices(caller), provider, models, datetime.now(UTC))
+        rates = own.rates if own is not None else self._rates(provider, models)
         return None if rates is None else cost_of(usage, rates)
+
+    def _own_prices(self, caller: Caller) -> list[OwnPrice]:
+        now = time.monotonic()
+        prices, until = self._own.get(caller.project_id, ([], 0.0))
+        if now < until:
+            return prices
+        with suppress(isolation.DatabaseUnavailable):  # Then the old prices hold.
+            prices = own_prices.current(caller.tenant_id, caller.project_id, deadline_seconds=READ_SECONDS)
+        with self._lock:
+            if len(self._own) >= PROJECTS_MAX:
+                self._own.clear()
+            self._own[caller.project_id] = (prices, now + OWN_FRESH_SECONDS)
+        return prices
 
     def _rates(self, provider: str, models: tuple[str, ...]) -> Rates | None:
         key, now = (provider, "\0".join(models)), time.monotonic()

@@ -86,7 +86,9 @@ def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usa
         vector=None,
         embedder="",
         matchable=fuzzy(request, policy) and not dialect_at(request.endpoint).has_tool_calls(answer),
-        cost_usd=wiring.parts().service.cost_of(request.target.provider, (request.target.model,), usage),
+        cost_usd=wiring.parts().service.cost_of(
+            request.caller, request.target.provider, (request.target.model,), usage
+        ),
         source=source,
     )
 

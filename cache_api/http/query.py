@@ -56,7 +56,8 @@ def query(visit: Visit) -> HttpResponseBase:
     if signals.decision == "hit":
         cost = Decimal(signals.saved_usd) if signals.saved_usd is not None else None
     else:
-        cost = wiring.parts().service.cost_of(signals.provider, (heard.model, request.target.model), usage)
+        names = (heard.model, request.target.model)
+        cost = wiring.parts().service.cost_of(request.caller, signals.provider, names, usage)
     answered = vectorcache.answer(text, signals, usage=usage, cost_usd=cost, milliseconds=milliseconds_since(began))
     if fields.get("include_debug"):
         answered["debug"] = vectorcache.debug(signals, reply.timings, entries=_entries(visit))

@@ -62,7 +62,7 @@ class World:
             flights=self.flights,
             ledger=self.ledger,
             drain=self._drain,
-            cost_of=lambda provider, models, usage: Decimal("0.5"),
+            cost_of=lambda caller, provider, models, usage: Decimal("0.5"),
             note_error=lambda request, status: self.errors.append(status),
             now=lambda: self.now,
         )
