@@ -128,7 +128,7 @@ def _stored_key(access: Access | None, provider: Provider) -> vault.ProviderSecr
     except vault.VaultUnavailable:
         if provider.public_key:
             return None
-        raise Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1) from None
+        raise Refused(503, "unavailable", "Service temporarily unavailable") from None
 
 
 def _checked(target: Target, controls: Controls, allowed: Allowed) -> Target:

@@ -1,6 +1,8 @@
 """What is a refusal called in each status, and which shape has it?"""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,6 +21,10 @@ _TYPES = {
 }
 SERVER_ERROR = "api_error"
 
+# Older clients sleep it blindly.
+RETRY_MIN_SECONDS, RETRY_MAX_SECONDS = 1.0, 10.0
+_RETRY_SECONDS = {429: RETRY_MAX_SECONDS, 503: RETRY_MIN_SECONDS}
+
 
 @dataclass(eq=False)
 class Refused(Exception):
@@ -30,9 +36,18 @@ class Refused(Exception):
     param: str | None = None
     retry_after_seconds: float | None = None
     extra: tuple[tuple[str, Any], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)  # what the answer carries beside the usual
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """When to come again; None: that would not help, or nobody knows."""
+        seconds = self.retry_after_seconds
+        if seconds is None:
+            return _RETRY_SECONDS.get(self.status)
+        return min(RETRY_MAX_SECONDS, max(RETRY_MIN_SECONDS, seconds))
 
 
 def openai_error(refused: Refused, request_id: str = "") -> bytes:
@@ -57,10 +72,19 @@ def anthropic_error(refused: Refused, request_id: str = "") -> bytes:
 
 
 def vectorcache_error(refused: Refused, request_id: str = "") -> bytes:
-    text = refused.message
-    if refused.status in {502, 504}:
-        text = f"LLM provider error: {text}"
+    text = _vectorcache_text(refused)
     body: dict[str, Any] = {"detail": text, "message": text, "error": refused.code, **dict(refused.extra)}
-    if refused.retry_after_seconds is not None:
-        body["retry_after"] = max(1, round(refused.retry_after_seconds))
+    if (seconds := refused.wait_seconds) is not None:
+        body["retry_after"] = math.ceil(seconds)
     return orjson.dumps(body)
+
+
+def _vectorcache_text(refused: Refused) -> str:
+    """Clients look for its beginning."""
+    if refused.code == "insufficient_scope":
+        return f"API key does not have permission to access this project: {refused.message}"
+    if refused.status == 503:
+        return "Service temporarily unavailable"
+    if refused.status in {502, 504}:
+        return f"LLM provider error: {refused.message}"
+    return refused.message

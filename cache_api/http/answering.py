@@ -1,6 +1,7 @@
 """How does a model call pass through us? The hot path: authenticate, throttle, parse, answer, respond."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -72,24 +73,25 @@ def identify(http: WSGIRequest, *, scope: str = "", own_credential_suffices: boo
     except authentication.InvalidKey:
         raise Refused(401, "invalid_api_key", "Invalid or missing API key") from None
     except authentication.TooManyBadKeys:
-        raise _limited(60.0) from None
+        raise _limited(60.0, {}) from None
     except authentication.Unverifiable:
         if own_credential_suffices and (spare or headers.get("x-cacheai-backend-api-key")):
             return Identity(None, spare, headers, {})
-        raise Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1) from None
+        raise Refused(503, "unavailable", "Service temporarily unavailable") from None
 
-    if scope:
-        require_scope(access, scope)
     rate = throttling.check(access)
+    limits = rate_headers(rate)
     if rate.limited:
-        raise _limited(rate.retry_after_seconds)
-    return Identity(access, spare, headers, rate_headers(rate))
+        raise _limited(rate.retry_after_seconds, limits)
+    if scope:
+        require_scope(access, scope, limits)
+    return Identity(access, spare, headers, limits)
 
 
-def require_scope(access: Access, scope: str) -> None:
+def require_scope(access: Access, scope: str, limits: Mapping[str, str]) -> None:
     """Raises Refused."""
     if scope not in access.scopes:
-        raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.")
+        raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.", headers=limits)
 
 
 def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Request, Policy]:
@@ -166,6 +168,8 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
     headers = {**ALWAYS, **rate}
     if isinstance(reply, Reply):
         headers |= _headers_of(reply)
+    else:
+        headers["X-CacheAI-Request-Id"] = request_id_of(new_id(datetime.now(UTC)))
     if isinstance(response, HttpResponse):
         headers["Content-Length"] = str(len(response.content))
     # Past Django's own door, which checks the characters of each value twice: ours are plain by construction, and a
@@ -194,22 +198,22 @@ def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpRespon
     headers = response.headers
     headers["Content-Length"] = str(len(response.content))
     headers["X-CacheAI-Request-Id"] = request_id
-    for name, value in (*ALWAYS.items(), *rate.items()):
+    for name, value in (*ALWAYS.items(), *rate.items(), *refused.headers.items()):
         headers[name] = value
-    if refused.retry_after_seconds is not None:
-        seconds = min(10.0, max(1.0, refused.retry_after_seconds))  # older clients sleep it blindly
-        headers["Retry-After"] = str(round(seconds))
-        headers["retry-after-ms"] = str(round(seconds * 1000))
+    if (seconds := refused.wait_seconds) is not None:
+        headers["Retry-After"] = str(math.ceil(seconds))
+        headers["retry-after-ms"] = str(math.ceil(seconds * 1000))
     if refused.status == 429:
         headers["X-CacheAI-Limited-By"] = "cacheai"
+    if refused.code == "budget_exceeded":  # a month is not waited out
+        headers["x-should-retry"] = "false"
     if refused.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return response
 
 
 def as_refused(error: UpstreamError) -> Refused:
-    retry = 1.0 if error.status == 503 else None
-    return Refused(error.status, error.code, str(error), retry_after_seconds=retry)
+    return Refused(error.status, error.code, str(error))
 
 
 def read_controls(headers: Mapping[str, str], body: Body) -> Controls:
@@ -262,6 +266,6 @@ def _digests(
     return scope, fingerprint_of(key, scope, parsed)
 
 
-def _limited(seconds: float) -> Refused:
+def _limited(seconds: float, limits: Mapping[str, str]) -> Refused:
     message = "Rate limit exceeded. Please try again later."
-    return Refused(429, "rate_limit_exceeded", message, retry_after_seconds=seconds)
+    return Refused(429, "rate_limit_exceeded", message, retry_after_seconds=seconds, headers=limits)

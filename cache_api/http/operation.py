@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +32,7 @@ EMBED_PROBED_FOR_SECONDS = 5.0  # a probe costs the worker some 10 ms
 # So seldom that failing probes alone never open the breaker, which would hold up calls once the worker is there.
 EMBED_MISSED_FOR_SECONDS = 2.5
 PROBE_TEXT = "ready"
+RETRY = {"Retry-After": "1"}
 
 draining = threading.Event()  # set when the process is told to stop
 
@@ -67,15 +68,17 @@ class Probe:
 
 
 def health(http: WSGIRequest) -> HttpResponse:
-    """Without a key nothing of any tenant; a key adds its project's figures."""
+    """Without a key nothing of any tenant; one that may read statistics adds its project's figures."""
     cache: dict[str, object] = {"enabled": True, "embedder": wiring.parts().embedder.version or None}
+    limits: Mapping[str, str] = {}
     if "HTTP_AUTHORIZATION" in http.META or "HTTP_X_API_KEY" in http.META:
         try:
-            access = identify(http, scope="stats:read").access
+            who = identify(http)
         except Refused as refused:
             return refusal(refused, shape_of(http.path), {})
-        if access is not None:
-            cache.update(_figures(access))
+        limits = who.rate
+        if who.access is not None and "stats:read" in who.access.scopes:
+            cache.update(_figures(who.access))
     return _answer(
         {
             "status": "ok",
@@ -84,7 +87,8 @@ def health(http: WSGIRequest) -> HttpResponse:
             "cache": cache,
             "cache_backend": "postgresql",
             "synthesis": "off",
-        }
+        },
+        headers=limits,
     )
 
 
@@ -94,9 +98,10 @@ def healthz(http: WSGIRequest) -> HttpResponse:
 
 def readyz(http: WSGIRequest) -> HttpResponse:
     if draining.is_set():
-        return _answer({"status": "draining"}, status=503)
+        return _answer({"status": "draining"}, status=503, headers=RETRY)
     if not _migrated.up():
-        return _answer({"status": "starting" if _database.up() else "waiting for the database"}, status=503)
+        waiting_for = "starting" if _database.up() else "waiting for the database"
+        return _answer({"status": waiting_for}, status=503, headers=RETRY)
     degraded = [name for name, probe in _parts.items() if not probe.up()]
     return _answer({"status": "ready", "degraded": degraded})
 
@@ -181,5 +186,5 @@ def _version() -> str:
         return ""
 
 
-def _answer(body: dict[str, object], status: int = 200) -> HttpResponse:
-    return HttpResponse(orjson.dumps(body), status=status, content_type=JSON, headers=ALWAYS)
+def _answer(body: dict[str, object], status: int = 200, headers: Mapping[str, str] = {}) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), status=status, content_type=JSON, headers={**ALWAYS, **headers})

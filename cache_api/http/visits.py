@@ -48,7 +48,7 @@ class Visit:
         return body.value
 
     def require(self, scope: str) -> None:
-        require_scope(self.access, scope)
+        require_scope(self.access, scope, self.who.rate)
 
     def same_project(self, named: Any) -> None:
         """Real or not, any other project is refused alike. Raises Refused."""
@@ -112,4 +112,4 @@ def _visit(http: WSGIRequest, scope: str, handler: Handler, parts: Mapping[str, 
 
 
 def unavailable() -> Refused:
-    return Refused(503, "unavailable", "Service temporarily unavailable", retry_after_seconds=1)
+    return Refused(503, "unavailable", "Service temporarily unavailable")
