@@ -127,6 +127,55 @@ class PendingMiss(models.Model):
         db_table = "pending_miss"
 
 
+class Job(models.Model):
+    """Work too long for a call: an import, or a large purge. `settings` says what, and who asked for it."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    kind = models.TextField()
+    status = models.TextField()
+    settings = models.JSONField(default=dict)
+    total = models.BigIntegerField(default=0)
+    done = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    errors = models.JSONField(default=list)
+    attempts = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "job"
+
+
+class JobPart(models.Model):
+    """Some lines of an upload, sealed, until they are imported."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "job_id", "number")
+    tenant_id = models.UUIDField()
+    job_id = models.UUIDField()
+    number = models.PositiveIntegerField()
+    first_line = models.PositiveBigIntegerField()
+    body = models.BinaryField()
+
+    class Meta:
+        db_table = "job_part"
+
+
+class WaitingVector(models.Model):
+    """The vector of an imported entry, on its way into the index: that takes a hundred times as long as the entry."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "entry_id")
+    tenant_id = models.UUIDField()
+    entry_id = models.UUIDField()
+    embedder = models.TextField()
+    vector = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS)
+
+    class Meta:
+        db_table = "waiting_vector"
+
+
 class Feedback(models.Model):
     """What a caller said of a served answer. A wrong pair, by its two Fingerprints, never matches again."""
 

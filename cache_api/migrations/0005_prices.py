@@ -156,7 +156,7 @@ def figures_added(model: str) -> list[migrations.AddField]:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("cache_api", "0003_blocklist")]
+    dependencies = [("cache_api", "0004_jobs")]
 
     operations = [
         SeparateDatabaseAndState(
