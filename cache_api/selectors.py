@@ -6,24 +6,28 @@ are computed from the calls. So they are exact at any moment.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import connection
 
+from cache_api.models import LATENCY_BUCKETS
 from tenants.isolation import as_tenant
 
-Bucket = Literal["hour", "day"]
-Group = Literal["provider", "model", "project", "key", "task"]
+BUCKETS = range(LATENCY_BUCKETS)
 
-_COLUMN_OF: Mapping[Group, str] = {
-    "provider": "provider",
-    "model": "model",
-    "project": "project_id",
-    "key": "key_id",
-    "task": "task",
+Bucket = Literal["hour", "day"]
+Group = Literal["provider", "model", "project", "key", "task", "decision"]
+
+# What each group is told by; a task's figures are told by model, too.
+_COLUMNS_OF: Mapping[Group, tuple[str, ...]] = {
+    "provider": ("provider",),
+    "model": ("model",),
+    "project": ("project_id::text",),
+    "key": ("key_id::text",),
+    "task": ("task", "model"),
 }
 
 
@@ -61,11 +65,12 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One bucket of one group; `group` is the empty text where nothing groups."""
+    """One bucket of one group; `group` is the empty text where nothing groups, `model` but where a task does."""
 
     since: datetime
     group: str
     figures: Figures
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,25 @@ class Stats:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """How many calls took how long; the buckets' bounds are `models.LATENCY_BOUNDS_MS`."""
+
+    counts: tuple[int, ...]
+    total_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """What a project is watched by; calls by provider, model and reason, totals by provider and model."""
+
+    calls: Mapping[tuple[str, str, str], int]
+    totals: Mapping[tuple[str, str], Figures]
+    entries: Mapping[str, int]
+    feedback: Mapping[str, int]
+    latencies: Mapping[str, Latency]
+
+
 def figures(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> Figures:
     """Of one project, or of the whole tenant."""
     return _sum(found for _, found in _grouped(_Range(tenant_id, project_id, since, until), "'all'"))
@@ -122,9 +146,20 @@ def usage_by(
     until: datetime,
 ) -> list[UsageRow]:
     """Buckets in the order of time, with those groups in them that had calls."""
-    group = f"{_COLUMN_OF[group_by]}::text" if group_by else "''"
-    found = _grouped(_Range(tenant_id, project_id, since, until), f"date_trunc('{bucket}', hour, 'UTC')", group)
-    return [UsageRow(since=moment, group=name, figures=figures) for (moment, name), figures in found]
+    asked, moment = _Range(tenant_id, project_id, since, until), f"date_trunc('{bucket}', hour, 'UTC')"
+    if group_by == "decision":
+        rows = _rows(_FIGURES + _BY_DECISION.format(moment=moment), asked)
+        return [
+            UsageRow(
+                at,
+                decision,
+                Figures(calls=calls, hits=hits, tokens=tokens, cost_usd=cost, saved_usd=saved, unpriced=unpriced),
+            )
+            for at, decision, calls, hits, tokens, cost, saved, unpriced in rows
+        ]
+    columns = _COLUMNS_OF[group_by] if group_by else ("''",)
+    found = _grouped(asked, moment, *columns)
+    return [UsageRow(at, group, figures, "".join(model)) for (at, group, *model), figures in found]
 
 
 def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -> Stats:
@@ -140,6 +175,25 @@ def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -
         by_provider=_sums((provider, found) for (provider, _), found in by_both),
         by_model=_sums((model, found) for (_, model), found in by_both),
         reasons=dict(_rows(_FIGURES + _REASONS, asked)),
+    )
+
+
+def metered(tenant_id: UUID, project_id: UUID, now: datetime) -> Metered:
+    """Everything since the first call: days that are over from their roll-ups, today from its hours."""
+    today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    asked = _Range(tenant_id, project_id, today, today + timedelta(days=1))
+    calls = _rows(_EVER + _CALLS, asked)
+    latencies = _rows(_EVER + _LATENCIES, asked)
+    verdicts = _rows(_VERDICTS, asked)
+    return Metered(
+        calls={(provider, model, reason): count for provider, model, reason, count in calls},
+        totals={
+            (provider, model): Figures(tokens=tokens, cost_usd=cost, saved_usd=saved, unpriced=unpriced)
+            for provider, model, tokens, cost, saved, unpriced in _rows(_EVER + _TOTALS, asked)
+        },
+        entries=dict(_rows(_ENTRIES_BY_PROVIDER, asked)),
+        feedback={"right": 0, "wrong": 0, **dict(verdicts)},
+        latencies={decision: Latency(tuple(counts), total_ms) for decision, counts, total_ms in latencies},
     )
 
 
@@ -208,11 +262,66 @@ WITH live AS (
 )
 """
 
+_METERED_COLUMNS = """
+provider, model, reasons, in_total + out_total AS tokens, cost_usd, saved_usd, unpriced, hit_latency, hit_ms,
+  miss_latency, miss_ms
+"""
+
+_EVER = f"""
+{_FIGURES}, ever AS (
+  SELECT {_METERED_COLUMNS} FROM figures
+  UNION ALL SELECT {_METERED_COLUMNS} FROM usage_day
+  WHERE tenant_id = %(tenant)s AND project_id = %(project)s AND day < (%(since)s AT TIME ZONE 'UTC')::date
+)
+"""  # noqa: S608 (names of columns)
+
+_CALLS = """
+SELECT provider, model, reason.key, sum(reason.value::bigint)::bigint FROM ever, jsonb_each_text(reasons) AS reason
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+_TOTALS = """
+SELECT provider, model, sum(tokens)::bigint, sum(cost_usd), sum(saved_usd), sum(unpriced)::bigint FROM ever
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+_LATENCIES = " UNION ALL ".join(
+    f"""
+SELECT '{decision}', ARRAY[{", ".join(f"coalesce(sum({decision}_latency[{n + 1}]), 0)::bigint" for n in BUCKETS)}],
+  coalesce(sum({decision}_ms), 0)::bigint FROM ever
+"""  # noqa: S608 (names of columns)
+    for decision in ("hit", "miss")
+)
+
+_VERDICTS = """
+SELECT verdict, count(*) FROM feedback WHERE tenant_id = %(tenant)s AND project_id = %(project)s GROUP BY 1
+"""
+
+_ENTRIES_BY_PROVIDER = """
+SELECT provider, count(*) FROM entry
+WHERE tenant_id = %(tenant)s AND project_id = %(project)s AND NOT quarantined GROUP BY 1 ORDER BY 1
+"""
+
 _SUMS = """
 sum(calls)::bigint, sum(exact_hits + semantic_hits + synthesized_hits)::bigint, sum(exact_hits)::bigint,
 sum(semantic_hits)::bigint, sum(synthesized_hits)::bigint, sum(misses)::bigint, sum(bypasses)::bigint,
 sum(blocked)::bigint, sum(billable)::bigint, sum(unpriced)::bigint, sum(estimated)::bigint,
 sum(in_total + out_total)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(saved_usd), sum(fee_usd)
+"""
+
+# Only hits save, and a block asks nobody.
+_BY_DECISION = """
+SELECT {moment}, decision, sum(one.calls)::bigint, sum(hits)::bigint, sum(tokens)::bigint, sum(one.cost),
+  sum(saved), sum(one.unpriced)::bigint
+FROM figures, LATERAL (VALUES
+  ('hit', exact_hits + semantic_hits + synthesized_hits, exact_hits + semantic_hits + synthesized_hits,
+    hit_tokens, hit_cost_usd, saved_usd, hit_unpriced),
+  ('miss', misses, 0, in_total + out_total - hit_tokens - bypass_tokens, cost_usd - hit_cost_usd - bypass_cost_usd,
+    0, unpriced - hit_unpriced - bypass_unpriced),
+  ('bypass', bypasses, 0, bypass_tokens, bypass_cost_usd, 0, bypass_unpriced),
+  ('blocked', blocked, 0, 0, 0, 0, 0)
+) AS one (decision, calls, hits, tokens, cost, saved, unpriced)
+WHERE one.calls > 0 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 _REASONS = """

@@ -1,12 +1,14 @@
-"""Which path under /v1/cache/ is what, and which scope of a key opens it?"""
+"""Which path of the management side is what, and which scope of a key opens it?"""
 
 from django.urls import path, re_path
 
+from cache_api.http import pricing
 from cache_api.http.changing import put_under
 from cache_api.http.entries import judged, listed, purged, removed, shown, store
 from cache_api.http.lookup import lookup
 from cache_api.http.query import query
 from cache_api.http.statistics import stats
+from cache_api.http.usage import usage
 from cache_api.http.visits import resource
 
 # Never a cache key, whether or not there is something under the name yet.
@@ -19,6 +21,15 @@ urlpatterns = [
     path("v1/cache/purge", resource(POST=("cache:purge", purged))),
     path("v1/cache/feedback", resource(POST=("cache:write", judged))),
     path("v1/cache/stats", resource(GET=("stats:read", stats))),
+    path("v1/usage", resource(GET=("stats:read", usage))),
+    path(
+        "v1/pricing",
+        resource(
+            GET=("stats:read", pricing.listed),
+            PUT=("keys:manage", pricing.put),
+            DELETE=("keys:manage", pricing.removed),
+        ),
+    ),
     re_path(
         rf"^v1/cache/(?P<cache_key>(?!(?:{RESERVED})\Z)[A-Za-z0-9_.:-]{{1,128}})\Z",
         # A key that may store nothing still hears no error when it brings an awaited answer.

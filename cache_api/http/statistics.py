@@ -36,7 +36,7 @@ def stats(visit: Visit) -> HttpResponse:
             "total_entries": entries.total,
             "total_hits": figures.hits,
             "total_misses": figures.misses,
-            "total_cost_saved_usd": _money(figures.saved_usd),
+            "total_cost_saved_usd": money(figures.saved_usd),
             "total_tokens_saved": figures.tokens_saved,
             "oldest_entry": entries.oldest,
             "newest_entry": entries.newest,
@@ -50,8 +50,8 @@ def stats(visit: Visit) -> HttpResponse:
 
 
 def _spent(figures: Figures) -> dict[str, Any]:
-    return {"count": figures.calls, "total_cost": _money(figures.cost_usd), "total_tokens": figures.tokens}
+    return {"count": figures.calls, "total_cost": money(figures.cost_usd), "total_tokens": figures.tokens}
 
 
-def _money(dollars: Decimal) -> str:
+def money(dollars: Decimal) -> str:
     return f"{dollars.normalize():f}" if dollars else "0"
