@@ -41,6 +41,7 @@ QUEUE_SECONDS = 5  # how long a call waits for a place when too many wait for pr
 POOL_SIZE = 256
 HOSTS = 64
 
+ANTHROPIC_VERSION = "2023-06-01"  # of a caller who names none
 _RELAYED_UP = ("openai-", "anthropic-")
 _RELAYED_DOWN = ("openai-", "anthropic-")
 _RELAYED_DOWN_NAMES = frozenset(
@@ -125,7 +126,8 @@ class UrllibUpstream:
     def send(self, request: Request, body: bytes) -> Arriving:
         """Ask the provider of a Request. Raises UpstreamError."""
         url = f"{request.target.base_url}/{request.endpoint}"
-        return self.relay("POST", url, headers_up(request.target, request.headers), body)
+        headers = headers_up(request.target, request.headers, request.endpoint)
+        return self.relay("POST", url, headers, body)
 
     def relay(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Arriving:
         """One exchange with a provider. Raises UpstreamError; closing the chunks gives the place back."""
@@ -227,9 +229,11 @@ class _Chunks:
         self.close()
 
 
-def headers_up(target: Target, callers: Mapping[str, str]) -> dict[str, str]:
+def headers_up(target: Target, callers: Mapping[str, str], endpoint: str = "") -> dict[str, str]:
     """What goes to the provider: its credential, and those of the caller's headers that are its business."""
     headers = {"content-type": "application/json", "accept-encoding": "identity"}
+    if endpoint.partition("/")[0] == "messages":
+        headers["anthropic-version"] = ANTHROPIC_VERSION
     for name, value in callers.items():
         if name == "user-agent" or name.startswith(_RELAYED_UP):
             headers[name] = value

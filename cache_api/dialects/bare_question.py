@@ -58,11 +58,19 @@ def chat_model(model: Any, *, name: str = "model") -> str:
 
 
 def context_of(scoped: Any) -> str | None:
-    """The system messages of what a call's Scope was made of, as one text."""
-    messages = scoped.get("messages") if isinstance(scoped, Mapping) else None
-    told = [message for message in messages or () if message.get("role") in {"system", "developer"}]
-    texts = [message["content"] for message in told if isinstance(message.get("content"), str)]
+    """The system prompt of what a call's Scope was made of, as one text."""
+    if not isinstance(scoped, Mapping):
+        return None
+    told = [message for message in scoped.get("messages") or () if message.get("role") in {"system", "developer"}]
+    told.append({"content": scoped.get("system")})  # some protocols have it beside the messages
+    texts = [text for message in told for text in _texts(message.get("content"))]
     return "\n\n".join(texts) or None
+
+
+def _texts(content: Any) -> list[str]:
+    parts = [{"text": content}] if isinstance(content, str) else content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _messages(asked: Mapping[str, Any], wanted: str) -> list[Any]:

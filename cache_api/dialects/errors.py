@@ -1,7 +1,7 @@
 """What is a refusal called in each status, and which shape has it?"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    405: "invalid_request_error",
     413: "invalid_request_error",
     415: "invalid_request_error",
     422: "invalid_request_error",
@@ -50,6 +51,9 @@ class Refused(Exception):
         return min(RETRY_MAX_SECONDS, max(RETRY_MIN_SECONDS, seconds))
 
 
+Shape = Callable[[Refused, str], bytes]  # of a refusal and the request's id
+
+
 def openai_error(refused: Refused, request_id: str = "") -> bytes:
     error = {
         "message": refused.message,
@@ -67,7 +71,7 @@ def anthropic_error(refused: Refused, request_id: str = "") -> bytes:
         kind = "request_too_large"
     if kind == "proxy_error":
         kind = SERVER_ERROR
-    error = {"type": kind, "message": refused.message}
+    error = {"type": kind, "message": refused.message, **dict(refused.extra)}
     return orjson.dumps({"type": "error", "error": error, "request_id": request_id})
 
 

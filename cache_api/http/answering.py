@@ -17,7 +17,7 @@ from django.http.response import HttpResponseBase
 from cache_api import wiring
 from cache_api.adapters import pending
 from cache_api.adapters.targets import target_of
-from cache_api.dialects.errors import Refused
+from cache_api.dialects.errors import Refused, Shape, anthropic_error, openai_error
 from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
@@ -34,6 +34,9 @@ from tenants.authentication import Access
 NOBODY = UUID(int=0)
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+# Headers by which a call asks its provider for an answer of another kind.
+BETA_HEADERS = ("anthropic-beta", "openai-beta")
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ def answer(http: WSGIRequest, dialect: Any) -> HttpResponseBase:
         who = identify(http, scope="proxy", own_credential_suffices=True)
         rate = who.rate
         request, policy = read_request(http, dialect, who)
-        return respond(ask(request, policy, dialect), rate)
+        return respond(ask(request, policy, dialect), rate, shape=dialect.error)
     except Refused as refused:
         return refusal(refused, dialect.error, rate)
     except UpstreamError as error:
@@ -116,6 +119,7 @@ def build_request(
     credential_needed: bool = True,
 ) -> tuple[Request, Policy]:
     """Raises Refused."""
+    parsed = _with_betas(parsed, who.headers)
     policy, known = _policy(who.access)
     target = target_of(
         who.access,
@@ -156,7 +160,8 @@ def ask(request: Request, policy: Policy, dialect: Any) -> Reply | HttpResponse:
         return HttpResponse(orjson.dumps(asked_back), content_type=JSON)
 
 
-def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpResponseBase:
+def respond(reply: Reply | HttpResponse, rate: Mapping[str, str], *, shape: Shape = openai_error) -> HttpResponseBase:
+    """`shape` is that of the dialect's errors: it tells which names of headers its clients know."""
     response: HttpResponseBase
     if isinstance(reply, HttpResponseBase):
         response = reply
@@ -167,7 +172,7 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
         response.headers["X-Accel-Buffering"] = "no"
     headers = {**ALWAYS, **rate}
     if isinstance(reply, Reply):
-        headers |= _headers_of(reply)
+        headers |= _headers_of(reply, shape)
     else:
         headers["X-CacheAI-Request-Id"] = request_id_of(new_id(datetime.now(UTC)))
     if isinstance(response, HttpResponse):
@@ -178,7 +183,7 @@ def respond(reply: Reply | HttpResponse, rate: Mapping[str, str]) -> HttpRespons
     return response
 
 
-def _headers_of(reply: Reply) -> dict[str, str]:
+def _headers_of(reply: Reply, shape: Shape) -> dict[str, str]:
     streamed = not isinstance(reply.body, bytes)
     content_type = reply.headers.get("content-type", EVENT_STREAM if streamed else JSON)
     headers = relayed(reply.headers)
@@ -187,17 +192,17 @@ def _headers_of(reply: Reply) -> dict[str, str]:
         headers["X-CacheAI-Limited-By"] = "provider"
     headers |= signal_headers(reply.signals, stored=reply.stored)
     if reply.signals.decision == "hit":
-        headers["x-request-id"] = reply.signals.request_id
+        headers[_request_id_header(shape)] = reply.signals.request_id
     return headers
 
 
-def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpResponse:
+def refusal(refused: Refused, shape: Shape, rate: Mapping[str, str]) -> HttpResponse:
     """An error of our own, in the dialect's shape."""
     request_id = request_id_of(new_id(datetime.now(UTC)))
     response = HttpResponse(shape(refused, request_id), status=refused.status, content_type=JSON)
     headers = response.headers
     headers["Content-Length"] = str(len(response.content))
-    headers["X-CacheAI-Request-Id"] = request_id
+    headers["X-CacheAI-Request-Id"] = headers[_request_id_header(shape)] = request_id
     for name, value in (*ALWAYS.items(), *rate.items(), *refused.headers.items()):
         headers[name] = value
     if (seconds := refused.wait_seconds) is not None:
@@ -210,6 +215,10 @@ def refusal(refused: Refused, shape: Any, rate: Mapping[str, str]) -> HttpRespon
     if refused.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _request_id_header(shape: Shape) -> str:
+    return "request-id" if shape is anthropic_error else "x-request-id"
 
 
 def as_refused(error: UpstreamError) -> Refused:
@@ -240,6 +249,14 @@ def caller_of(access: Access | None) -> Caller:
 def lower_case_headers(meta: Mapping[str, Any]) -> dict[str, str]:
     """Of a WSGI environ; Content-Type and -Length are not among them."""
     return {name[5:].replace("_", "-").lower(): value for name, value in meta.items() if name.startswith("HTTP_")}
+
+
+def _with_betas(parsed: Parsed, headers: Mapping[str, str]) -> Parsed:
+    """What was answered with a beta feature is no answer to a call without it."""
+    asked = {
+        name: sorted({beta.strip() for beta in headers[name].split(",")}) for name in BETA_HEADERS if name in headers
+    }
+    return replace(parsed, context={**parsed.context, **asked}) if asked else parsed
 
 
 def _policy(access: Access | None) -> tuple[Policy, bool]:

@@ -13,7 +13,7 @@ from cache_api import wiring
 from cache_api.adapters.targets import target_of
 from cache_api.adapters.upstream import headers_up
 from cache_api.dialects import Dialect
-from cache_api.dialects.errors import Refused, anthropic_error, openai_error
+from cache_api.dialects.errors import Refused, openai_error
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Controls, Target
@@ -31,20 +31,6 @@ def model_endpoint(dialect: Dialect) -> Callable[[WSGIRequest], HttpResponseBase
         return answer(http, dialect)
 
     return view
-
-
-def messages(http: WSGIRequest) -> HttpResponseBase:
-    """Anthropic's own protocol: said clearly, in its own shape, until it is spoken here."""
-    try:
-        rate = identify(http, scope="proxy").rate
-    except Refused as refused:
-        return refusal(refused, anthropic_error, {})
-    unsupported = Refused(
-        400,
-        "dialect_unsupported",
-        "This server does not speak /v1/messages. Use /v1/chat/completions, which Anthropic's models answer too.",
-    )
-    return refusal(unsupported, anthropic_error, rate)
 
 
 def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:

@@ -1,15 +1,14 @@
 """Which shape has an error on this path?"""
 
 import re
-from collections.abc import Callable
 
-from cache_api.dialects.errors import Refused, anthropic_error, openai_error, vectorcache_error
+from cache_api.dialects.errors import Shape, anthropic_error, openai_error, vectorcache_error
 
 _ANTHROPIC = re.compile(r"/(?:v1/)?messages(?:/|$)")
 _VECTORCACHE = re.compile(r"/v1/cache/(?:query|test|clear|projects)(?:/|$)")
 
 
-def shape_of(path: str) -> Callable[[Refused, str], bytes]:
+def shape_of(path: str) -> Shape:
     if _VECTORCACHE.match(path):
         return vectorcache_error
     return anthropic_error if _ANTHROPIC.match(path) else openai_error
