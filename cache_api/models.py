@@ -55,7 +55,7 @@ class Policy(models.Model):
 
 
 class Entry(models.Model):
-    """A stored answer. `body` is question, context and answer, compressed and encrypted in one."""
+    """A stored answer. `body` is question, request and answer, compressed and encrypted in one."""
 
     pk = models.CompositePrimaryKey("tenant_id", "id")
     tenant_id = models.UUIDField()

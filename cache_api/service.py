@@ -35,7 +35,8 @@ from cache_api.domain.decision import (
 )
 from cache_api.domain.entry import Entry, NewEntry
 from cache_api.domain.policy import Policy
-from cache_api.domain.request import Caller, Request
+from cache_api.domain.request import Caller, Parsed, Request
+from cache_api.domain.scope import IGNORED_FIELDS
 from cache_api.domain.signals import Signals, signals_of
 from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.ports import (
@@ -449,7 +450,7 @@ def new_entry(
         model=request.parsed.model,
         endpoint=request.endpoint,
         question=request.question if request.question is not None else "\n\n".join(request.parsed.texts) or None,
-        context=request.parsed.context,
+        request=asked_of(request.parsed),
         answer=answer,
         embedder=embedder,
         vector=vector,
@@ -465,6 +466,10 @@ def new_entry(
         depends_on=request.controls.depends_on,
         metadata=metadata or {},
     )
+
+
+def asked_of(parsed: Parsed) -> dict[str, Any]:
+    return {**{name: value for name, value in parsed.body.items() if name not in IGNORED_FIELDS}, "model": parsed.model}
 
 
 def milliseconds_since(began: float) -> int:

@@ -14,6 +14,7 @@ import orjson
 from cache_api.domain.admission import bypass_reason, may_store
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
+from cache_api.domain.scope import IGNORED_FIELDS
 from tenants import isolation, vault
 from tenants.isolation import DatabaseUnavailable
 
@@ -99,6 +100,7 @@ def _facts(request: Request) -> dict[str, Any]:
         },
         "parsed": {
             "model": parsed.model,
+            "body": {name: value for name, value in parsed.body.items() if name not in IGNORED_FIELDS},
             "context": parsed.context,
             "question": parsed.question,
             "texts": parsed.texts,
@@ -118,7 +120,7 @@ def _request(caller: Caller, fingerprint: bytes, facts: dict[str, Any]) -> Reque
         endpoint=facts["endpoint"],
         target=Target(facts["provider"], "", facts["upstream_model"]),
         controls=Controls(**{**controls, **lists}),
-        parsed=Parsed(body={}, **{**parsed, **texts}),
+        parsed=Parsed(**{**parsed, **texts}),
         fingerprint=fingerprint,
         scope=bytes.fromhex(facts["scope"]),
     )

@@ -174,7 +174,7 @@ def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
 
 def put_statement(entry: NewEntry) -> tuple[str, list[Any]]:
     """One message that writes the entry with its tags and dependencies."""
-    plain = orjson.dumps({"question": entry.question, "context": entry.context, "answer": entry.answer})
+    plain = orjson.dumps({"question": entry.question, "request": entry.request, "answer": entry.answer})
     try:
         body = vault.seal(entry.tenant_id, plain, column=COLUMN, row_id=entry.id)
     except vault.VaultUnavailable as error:

@@ -49,7 +49,7 @@ class NewEntry:
     model: str
     endpoint: str
     question: str | None
-    context: Any
+    request: Mapping[str, Any] | None  # the body that was asked, as far as it can change the answer
     answer: Mapping[str, Any]
     embedder: str
     vector: bytes | None

@@ -130,7 +130,7 @@ def _kept(visit: Visit, cache_key: str, fields: Mapping[str, Any], fingerprint: 
         model=chat_model(model) if model else "",
         endpoint="keyed",
         question=None,
-        context=None,
+        request=None,
         answer=answered,
         embedder="",
         vector=None,

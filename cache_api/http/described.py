@@ -21,7 +21,7 @@ def described(one: Described, now: datetime, *, with_answer: bool = False) -> di
         "model": entry.model,
         "endpoint": entry.endpoint,
         "question": text.get("question"),
-        "context": context_of(text.get("context")),
+        "context": context_of(text.get("request")),
         "tags": sorted(one.tags),
         "depends_on": one.depends_on,
         "writer": None if entry.writer_id is None else str(entry.writer_id),

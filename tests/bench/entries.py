@@ -110,7 +110,7 @@ def _one_of(connection: "psycopg.Connection[Any]", team: Team) -> NewEntry:
         model=model,
         endpoint=endpoint,
         question="",
-        context=None,
+        request=None,
         answer={},
         embedder=embedder,
         vector=None,
