@@ -1,7 +1,9 @@
-"""What whole answer do the chunks of a chat stream come to?"""
+"""What whole answer do the chunks of a stream come to?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+_Choices = dict[int, dict[str, Any]]  # by index
 
 
 class CannotJoin(ValueError):
@@ -13,21 +15,44 @@ _NOISE = frozenset({"obfuscation"})  # padding that hides token lengths on the w
 
 def join_chat(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The chat completion that would have come without `stream`. Raises CannotJoin."""
+    return _join(chunks, "chat.completion", _join_choice)
+
+
+def join_completion(chunks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The text completion that would have come without `stream`."""
+    return _join(chunks, "text_completion", _join_text_choice)
+
+
+def _join(
+    chunks: Sequence[Mapping[str, Any]], kind: str, join_choice: Callable[[_Choices, Mapping[str, Any]], None]
+) -> dict[str, Any]:
     whole: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
+    choices: _Choices = {}
     for chunk in chunks:
         for name, value in chunk.items():
             if name == "choices":
                 for choice in value or ():
-                    _join_choice(choices, choice)
+                    join_choice(choices, choice)
             elif name not in _NOISE and (value is not None or name not in whole):
                 whole[name] = value
-    whole["object"] = "chat.completion"
+    whole["object"] = kind
     whole["choices"] = [choices[index] for index in sorted(choices)]
     return whole
 
 
-def _join_choice(choices: dict[int, dict[str, Any]], part: Mapping[str, Any]) -> None:
+def _join_text_choice(choices: _Choices, part: Mapping[str, Any]) -> None:
+    index = part.get("index", 0)
+    choice = choices.setdefault(index, {"text": "", "index": index, "logprobs": None, "finish_reason": None})
+    for name, value in part.items():
+        if name == "text":
+            choice["text"] += value or ""
+        elif name == "logprobs":
+            choice["logprobs"] = _joined_logprobs(choice["logprobs"], value)
+        elif value is not None or name not in choice:
+            choice[name] = value
+
+
+def _join_choice(choices: _Choices, part: Mapping[str, Any]) -> None:
     index = part.get("index", 0)
     choice = choices.setdefault(index, {"index": index, "message": {"role": "assistant", "content": None}})
     for name, value in part.items():

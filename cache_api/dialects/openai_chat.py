@@ -1,6 +1,5 @@
 """How does OpenAI's chat completions protocol ask, answer, stream and fail?"""
 
-import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -10,9 +9,10 @@ import orjson
 
 from cache_api.dialects import sse
 from cache_api.dialects.asked_model import model_asked
+from cache_api.dialects.chunks import ChunkTape
 from cache_api.dialects.errors import Refused, openai_error
-from cache_api.dialects.joining import CannotJoin, join_chat
-from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
+from cache_api.dialects.joining import join_chat
+from cache_api.dialects.tape import BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
 from cache_api.domain.usage import Usage, usage_of_openai
@@ -25,8 +25,6 @@ STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
 
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
-_USAGE = re.compile(rb'"usage"\s*:\s*\{')
 _HELD_PARTS = frozenset({"text", "image_url", "file", "refusal"})
 
 error = openai_error
@@ -90,7 +88,7 @@ def tape(request: Request, *, status: int, streamed: bool, signals: Mapping[str,
     if status >= 400:
         return BodyTape(read_answer, b"")
     if streamed:
-        return ChatStreamTape(members_of(signals), include_usage=request.parsed.include_usage)
+        return ChunkTape(join_chat, read_answer, members_of(signals), include_usage=request.parsed.include_usage)
     return BodyTape(read_answer, members_of(signals))
 
 
@@ -194,95 +192,6 @@ def _tool_call_chunks(chunk: Any, index: int, call: Mapping[str, Any]) -> Iterat
     yield chunk({"tool_calls": [{**call, "index": index, kind: {**inner, grows: ""}}]})
     for piece in sse.pieces(whole):
         yield chunk({"tool_calls": [{"index": index, kind: {grows: piece}}]})
-
-
-class ChatStreamTape:
-    """Passes events on as they came; keeps the usage nobody asked for, and the end until the ledger is written."""
-
-    def __init__(self, members: bytes, *, include_usage: bool) -> None:
-        self.heard = Heard()
-        self.closing = b""
-        self._members = members
-        self._include_usage = include_usage
-        self._events = sse.Events()
-        self._payloads: list[bytes] = []
-        self._size = 0
-        self._done = False
-        self._finished = False
-        self._failed = False
-
-    def take(self, chunk: bytes) -> bytes:
-        out = [self._pass(event) for event in self._events.take(chunk)]
-        return out[0] if len(out) == 1 else b"".join(out)
-
-    def end(self, *, complete: bool) -> None:
-        if rest := self._events.rest:
-            self._events.rest = b""
-            last = self._pass(rest)
-            self.closing += last
-        chunks = self._read()
-        joined = self._joined(chunks)
-        self.heard = read_answer(joined) if joined else Heard()
-        if not self._done and not (complete and self._finished):
-            self.heard.broken = True
-            self.closing += stream_error(Refused(502, "upstream_stream_broken", "The provider's stream broke off."))
-        if not self._done or self._failed:
-            self.heard.answer = None
-        if self._size > ANSWER_MAX_BYTES:
-            self.heard.answer = None
-
-    def _pass(self, event: bytes) -> bytes:
-        """What of this event goes on now."""
-        payload = sse.payload(event)
-        if not payload:
-            return event
-        if payload.strip() == b"[DONE]":
-            self._done = True
-            self.closing += sse.spaced(event)
-            return b""
-        if self._done:
-            self.closing += event
-            return b""
-
-        self._size += len(payload)
-        if self._size <= 2 * ANSWER_MAX_BYTES or _USAGE.search(payload):
-            self._payloads.append(payload)
-        event = sse.spaced(event)
-        if _USAGE.search(payload) and not self._include_usage and b'"choices"' in payload:
-            parsed = _object(payload)
-            if parsed.get("choices") == [] and "error" not in parsed:
-                return b""  # asked for by us alone; an empty `choices` breaks clients that read choices[0]
-        if not self._finished and _FINISH.search(payload):
-            self._finished = True
-            if b'"cacheai"' not in payload:
-                return sse.with_members(event, self._members)
-        return event
-
-    def _read(self) -> list[dict[str, Any]]:
-        chunks = [_object(payload) for payload in self._payloads]
-        self._failed = any(not chunk or "error" in chunk for chunk in chunks)
-        return [chunk for chunk in chunks if chunk]
-
-    def _joined(self, chunks: list[dict[str, Any]]) -> dict[str, Any] | None:
-        try:
-            return join_chat(chunks)
-        except (CannotJoin, AttributeError, KeyError, TypeError):  # shapes no chat chunk has
-            self._failed = True
-            usages = [chunk["usage"] for chunk in chunks if isinstance(chunk.get("usage"), dict)]
-            return {"usage": usages[-1]} if usages else None
-
-
-def stream_error(refused: Refused) -> bytes:
-    failure = {"message": refused.message, "type": "proxy_error", "code": refused.code}
-    return sse.data(orjson.dumps({"error": failure}))
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _fit_to_store(choice: Any) -> bool:

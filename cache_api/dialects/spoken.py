@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cache_api.dialects import Dialect, anthropic_messages, openai_chat, openai_responses
+from cache_api.dialects import Dialect, anthropic_messages, openai_chat, openai_completions, openai_responses
 from cache_api.dialects.errors import Refused
 
-DIALECTS: tuple[Dialect, ...] = (openai_chat, openai_responses, anthropic_messages)
+DIALECTS: tuple[Dialect, ...] = (openai_chat, openai_completions, openai_responses, anthropic_messages)
 
 _BY_ENDPOINT: Mapping[str, Dialect] = {dialect.ENDPOINT: dialect for dialect in DIALECTS}
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import orjson
 
-from cache_api.dialects import openai_chat
+from cache_api.dialects import Dialect, openai_chat
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.request import Caller, Controls, Request, Target
 from cache_api.domain.scope import fingerprint_of, scope_of
@@ -29,19 +29,30 @@ def request_of(
 ) -> Request:
     """A chat call; `body` are further fields of it."""
     whole = {"model": "demo-small", "messages": [{"role": "user", "content": question}], **body}
-    if raw is not None:
-        whole = orjson.loads(raw)
-    parsed = openai_chat.parse(whole)
-    scope = scope_of(DIGEST_KEY, caller.project_id, openai_chat.ENDPOINT, target, controls, parsed)
+    raw = orjson.dumps(whole) if raw is None else raw
+    return call_of(openai_chat, raw, target=target, controls=controls, caller=caller)
+
+
+def call_of(
+    dialect: Dialect,
+    raw: bytes,
+    *,
+    target: Target = DEMO,
+    controls: Controls = Controls(),  # noqa: B008 (frozen)
+    caller: Caller = Caller(TENANT, PROJECT, KEY),  # noqa: B008 (frozen)
+) -> Request:
+    """A call in any dialect."""
+    parsed = dialect.parse(orjson.loads(raw))
+    scope = scope_of(DIGEST_KEY, caller.project_id, dialect.ENDPOINT, target, controls, parsed)
     return Request(
         caller=caller,
-        endpoint=openai_chat.ENDPOINT,
+        endpoint=dialect.ENDPOINT,
         target=target,
         controls=controls,
         parsed=parsed,
         fingerprint=fingerprint_of(DIGEST_KEY, scope, parsed),
         scope=scope,
-        raw=orjson.dumps(whole) if raw is None else raw,
+        raw=raw,
     )
 
 
