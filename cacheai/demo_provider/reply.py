@@ -1,7 +1,7 @@
 """What does a protocol hand back to be written: one body, or events?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cacheai.demo_provider.behaviour import Behaviour
@@ -58,7 +58,14 @@ def with_failure(stream: Stream, behaviour: Behaviour) -> Iterator[Event]:
         if behaviour.error_after_chunks is not None and (
             event.closing or (event.piece and pieces == behaviour.error_after_chunks)
         ):
-            yield stream.broken
+            yield _in_place_of(event, stream.broken)
             return
         pieces += event.piece
         yield event
+
+
+def _in_place_of(event: Event, broken: Event) -> Event:
+    """With the number of the event that does not come, where a protocol numbers them."""
+    if isinstance(event.data, str) or isinstance(broken.data, str) or "sequence_number" not in event.data:
+        return broken
+    return replace(broken, data=broken.data | {"sequence_number": event.data["sequence_number"]})

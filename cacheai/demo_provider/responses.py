@@ -14,15 +14,19 @@ from cacheai.demo_provider.reply import UNKNOWN_FIELD, Event, Json, Plain, Reply
 REPEATED: Json = {
     "instructions": None,
     "max_output_tokens": None,
+    "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
     "previous_response_id": None,
+    "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
     "store": True,
     "temperature": 1.0,
     "text": {"format": {"type": "text"}},
     "tool_choice": "auto",
     "tools": [],
+    "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
     "user": None,
@@ -56,12 +60,12 @@ def answer(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
     question = _question(body)
     composed = compose(question, behaviour)
     usage = None if behaviour.no_usage else _usage(question, composed, behaviour)
-    begun = _frame(body, stamp) | {"status": "in_progress", "output": [], "usage": None}
+    begun = _frame(body, stamp) | {"status": "in_progress", "completed_at": None, "output": [], "usage": None}
     items = _items(composed, stamp)
     if composed.ending == "length":
         ending: Json = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     else:
-        ending = {"status": "completed"}
+        ending = {"status": "completed", "completed_at": stamp.created_unix_seconds}
     done = begun | ending | {"output": items, "usage": usage}
     if body.get("stream"):
         return Stream(_events(begun, done, composed), BROKEN)

@@ -316,6 +316,13 @@ def test_responses_cut_short_are_incomplete(demo: DemoProvider) -> None:
     assert (answer["status"], answer["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
+def test_responses_that_fail_midway_number_their_error_too(client: openai.OpenAI, demo: DemoProvider) -> None:
+    demo.control(error_after_chunks=1)
+    events = list(client.responses.create(model="demo-small", input=FRANCE, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "error"
+
+
 def test_messages_speak_whole_and_in_events(claude: anthropic.Anthropic) -> None:
     whole = claude.messages.create(model="claude-x", max_tokens=99, messages=user(FRANCE))
     assert [block.text for block in whole.content if block.type == "text"] == [FRANCE_ANSWER]
