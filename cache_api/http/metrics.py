@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from itertools import accumulate
 
 from django.http import HttpResponse
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -25,10 +24,8 @@ BOUNDS_SECONDS = (*(str(bound / 1000) for bound in LATENCY_BOUNDS_MS), "+Inf")
 def metrics(visit: Visit) -> HttpResponse:
     place, now = visit.place, datetime.now(UTC)
     metered = catalogue.guarded(lambda: selectors.metered(place.tenant_id, place.project_id, now))
-    registry = CollectorRegistry()
-    registry.register(_Project(metered))
     encode, content_type = choose_encoder(visit.http.META.get("HTTP_ACCEPT", ""))
-    return HttpResponse(encode(registry), content_type=content_type)
+    return HttpResponse(encode(_Project(metered)), content_type=content_type)
 
 
 @dataclass(frozen=True, slots=True)
