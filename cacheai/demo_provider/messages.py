@@ -24,6 +24,7 @@ __all__ = ["answer", "count", "question_text"]
 
 ROLES = ("user", "assistant")
 ENDINGS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
+COUNTED_LAST = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
 SIGNATURE = "ZGVtby1zaWduYXR1cmU="
 BROKEN = Event({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, name="error")
 
@@ -81,7 +82,18 @@ def _question(body: Json) -> Question:
         one_call=chosen.get("disable_parallel_tool_use") is True,
         answers_a_tool=isinstance(last, list)
         and any(isinstance(block, dict) and block.get("type") == "tool_result" for block in last),
+        schema=_schema(body.get("output_config")),
     )
+
+
+def _schema(output_config: object) -> Json | None:
+    form = output_config.get("format") if isinstance(output_config, dict) else None
+    if form is None:
+        return None
+    schema = form.get("schema") if isinstance(form, dict) and form.get("type") == "json_schema" else None
+    if not isinstance(schema, dict):
+        raise Refusal(400, "output_config.format.schema: Field required", param="output_config.format")
+    return schema
 
 
 def _prompt_tokens(body: Json, messages: list[Json]) -> int:
@@ -132,7 +144,7 @@ def _events(message: Json, composed: Answer) -> Iterator[Event]:
             yield _event("content_block_delta", {"index": index, "delta": delta}, piece=True)
         yield _event("content_block_stop", {"index": index})
     ending = {"stop_reason": message["stop_reason"], "stop_sequence": message["stop_sequence"]}
-    spent = {"usage": {"output_tokens": usage["output_tokens"]}} if usage else {}
+    spent = {"usage": {name: usage[name] for name in COUNTED_LAST}} if usage else {}
     yield _event("message_delta", {"delta": ending} | spent, closing=True)
     yield _event("message_stop", {})
 

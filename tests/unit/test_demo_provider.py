@@ -17,6 +17,7 @@ from typing import Any
 
 import anthropic
 import openai
+import pydantic
 import pytest
 
 from cacheai.demo_provider import DemoProvider
@@ -348,6 +349,14 @@ def test_messages_use_tools_and_think(claude: anthropic.Anthropic) -> None:
     assert call.type == "tool_use"
     assert call.input == WEATHER_ARGUMENTS
     assert message.stop_reason == "tool_use"
+
+
+def test_messages_answer_in_a_form_that_was_asked_for(claude: anthropic.Anthropic) -> None:
+    class Weather(pydantic.BaseModel):
+        city: str
+
+    answer = claude.messages.parse(model="claude-x", max_tokens=99, messages=user(ASKS_WEATHER), output_format=Weather)
+    assert answer.parsed_output == Weather(city=WEATHER_ARGUMENTS["city"])
 
 
 def test_messages_leave_cached_tokens_out_of_input_tokens(demo: DemoProvider, claude: anthropic.Anthropic) -> None:
