@@ -134,7 +134,10 @@ def usage_as_sent(usage: Usage) -> dict[str, Any]:
     """Counted tokens in the provider's words."""
     return {
         "input_tokens": usage.in_total,
-        "input_tokens_details": {"cached_tokens": usage.in_cached},
+        "input_tokens_details": {
+            "cached_tokens": usage.in_cached,
+            "cache_write_tokens": usage.in_write_5m + usage.in_write_1h,
+        },
         "output_tokens": usage.out_total,
         "output_tokens_details": {"reasoning_tokens": usage.out_reasoning},
         "total_tokens": usage.total,
@@ -180,7 +183,8 @@ class ResponseStreamTape:
     def end(self, *, complete: bool) -> None:
         rest = self._events.rest
         if self._ended or _object(sse.payload(rest)):  # else half an event, which nobody can read
-            self.closing += self._pass(rest)
+            last = self._pass(rest)  # which may add to what closes
+            self.closing += last
         self.heard = self._hear()
         # A stream of which we did not read all may have ended well.
         if not self._ended and not (complete and self._unread):

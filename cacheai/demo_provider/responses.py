@@ -111,7 +111,7 @@ def _usage(question: Question, composed: Answer, behaviour: Behaviour) -> Json:
     chat = openai_usage(question.prompt_tokens, [composed], behaviour)
     return {
         "input_tokens": chat["prompt_tokens"],
-        "input_tokens_details": {"cached_tokens": behaviour.cached_tokens},
+        "input_tokens_details": {"cached_tokens": behaviour.cached_tokens, "cache_write_tokens": 0},
         "output_tokens": chat["completion_tokens"],
         "output_tokens_details": {"reasoning_tokens": composed.reasoning_tokens},
         "total_tokens": chat["total_tokens"],
