@@ -22,7 +22,7 @@ from cache_api.domain.admission import bypass_reason, fuzzy, may_store
 from cache_api.domain.entry import NewEntry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
-from cache_api.domain.usage import Usage, estimated_usage, usage_of_openai
+from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.http.questions import request_of
 from cache_api.http.visits import Visit, unavailable
 from cache_api.ports import CacheUnavailable
@@ -173,8 +173,9 @@ def _answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str
     if len(given) != 1:
         raise Refused(400, "invalid_request", "Field required: answer, or response with a whole body", "answer")
     value = fields[given[0]]
-    counted = usage_of_openai(fields.get("usage"))
-    if isinstance(value, dict) and (heard := dialect_at(request.endpoint).read_answer(value)).recognised:
+    dialect = dialect_at(request.endpoint)
+    counted = dialect.read_answer({"usage": fields.get("usage")}).usage
+    if isinstance(value, dict) and (heard := dialect.read_answer(value)).recognised:
         if heard.answer is None:
             message = f"{given[0]} must be one finished answer, neither refused nor empty"
             raise Refused(400, "invalid_request", message, given[0])
