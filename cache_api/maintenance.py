@@ -108,6 +108,7 @@ def expire(now: datetime) -> int:
     removed = 0
     while count := _delete(_EXPIRED, now):
         removed += count
+    removed += _delete("DELETE FROM blocklist_entry WHERE expires_at < %(now)s", now)
     return removed + _delete("DELETE FROM pending_miss WHERE expires_at < %(now)s", now)
 
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
+from cache_api.domain.blocklist import Match
 from cache_api.domain.call import Call
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
-from cache_api.domain.request import Request
+from cache_api.domain.request import Caller, Request
 
 
 class CacheError(Exception):
@@ -87,6 +88,25 @@ class Store(Protocol):
         """Of the `limit` nearest those that reach the cosine `at_least`, and the nearest in any case."""
 
     def put(self, entry: NewEntry) -> UUID: ...
+
+
+class ManyStore(Protocol):
+    def find_many(self, caller: Caller, fingerprints: Sequence[bytes]) -> dict[bytes, Entry]:
+        """The entries under these Fingerprints, expired or not. Raises CacheUnavailable."""
+
+    def put_many(self, entries: Sequence[NewEntry]) -> None:
+        """Store them all, each in the place of one with the same Fingerprint. Raises CacheUnavailable."""
+
+
+class Blocklist(Protocol):
+    def match(self, caller: Caller, text: str, vector: bytes | None) -> Match | None:
+        """The live listed question that is the text, or else the nearest from the floor up. Raises CacheUnavailable.
+
+        Without a vector only the very text is found.
+        """
+
+    def count(self, caller: Caller, match: Match) -> None:
+        """One more call met it. Never raises."""
 
 
 class Embedder(Protocol):

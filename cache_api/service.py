@@ -1,16 +1,19 @@
 """What happens to a call, from the question to the row in the ledger?
 
-    decide ──► Hit     replay the entry
-           ├─► Miss    ask the provider once for all who ask the same, relay, store
-           └─► Bypass  ask the provider, relay
+    decide ──► Blocked      say so
+           ├─► Hit          replay the entry
+           ├─► Synthesized  ask a small model what the entries near the question come to, relay, store
+           ├─► Miss         ask the provider once for all who ask the same, relay, store
+           └─► Bypass       ask the provider, relay
 
 The cache never breaks a call: CacheUnavailable is caught here and nowhere else.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -20,27 +23,34 @@ from uuid import UUID
 
 from cache_api.dialects import Answering
 from cache_api.dialects.errors import Refused
+from cache_api.dialects.held_back import held_back
+from cache_api.dialects.synthesis import asking_small_model, may_be_synthesized
 from cache_api.dialects.tape import Tape
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store, ttl_seconds
+from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, text_of
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.decision import (
+    Blocked,
     Bypass,
     Decision,
     Hit,
     Miss,
     Reason,
+    Synthesized,
     decide,
     freshness_refusal,
     threshold_of,
 )
-from cache_api.domain.entry import Entry, NewEntry
+from cache_api.domain.entry import SYNTHESIZED, Candidate, Entry, NewEntry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
 from cache_api.domain.signals import Signals, signals_of
+from cache_api.domain.synthesis import floor_of, prompt_of, sources
 from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.ports import (
     Arriving,
+    Blocklist,
     CacheUnavailable,
     Embedder,
     Flights,
@@ -93,6 +103,7 @@ class Looked:
     decision: Decision | None = None  # None: not decided yet
     refused: Reason | None = None  # why the same question's own entry may not be served
     vector: bytes | None = None
+    sources: Sequence[Candidate] = ()  # what a small model may answer from
     matchable: bool = False
     stale: Entry | None = None  # past its end, yet better than a provider's error
     storable: bool = False
@@ -108,6 +119,7 @@ class CacheService:
         self,
         *,
         store: Store,
+        blocklist: Blocklist,
         embedder: Embedder,
         flights: Flights,
         ledger: Ledger,
@@ -117,6 +129,7 @@ class CacheService:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.store = store
+        self.blocklist = blocklist
         self.embedder = embedder
         self.flights = flights
         self.ledger = ledger
@@ -129,8 +142,12 @@ class CacheService:
         self, request: Request, policy: Policy, dialect: Answering, send: Callable[[Request, bytes], Arriving]
     ) -> Reply:
         """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
-        call = _CallInProgress(request, policy, dialect, new_id(self.now()), Stopwatch())
-        looked = self._look_for_same(request, policy, call.watch)
+        call = _CallInProgress(request, request, policy, dialect, new_id(self.now()), Stopwatch())
+        looked = Looked()
+        self._look_in_blocklist(request, policy, call.watch, looked, counted=True)
+        if isinstance(looked.decision, Blocked):
+            return self._block(call, looked.decision)
+        self._look_for_same(request, policy, call.watch, looked)
         if isinstance(looked.decision, Hit):
             return self._replay(call, looked.decision)
 
@@ -149,34 +166,69 @@ class CacheService:
             if (bought := call.depart()) is not None:
                 call.land(bought)
                 return self._replay(call, bought)
+            if (reply := self._synthesize(call, looked, send)) is not None:
+                return reply
             return self._ask(call, looked, looked.decision or Bypass(Reason.CACHE_UNAVAILABLE), send)
         except BaseException:
             call.land(None)
             raise
 
+    def over(self, store: Store) -> "CacheService":
+        """The same service over another store."""
+        other = copy(self)
+        other.store = store
+        return other
+
     def look_up(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
         """What would be served, without asking anybody else."""
-        looked = self._look_for_same(request, policy, watch)
+        looked = Looked()
+        self._look_in_blocklist(request, policy, watch, looked, counted=False)
+        self._look_for_same(request, policy, watch, looked)
         self._look_for_similar(request, policy, watch, looked)
         return looked
 
     # -- look-up: the cheapest question first; a broken part of ours is a bypass, never an error
 
-    def _look_for_same(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
-        if reason := bypass_reason(request, policy):
-            return Looked(Bypass(reason))
+    def _look_in_blocklist(
+        self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked, *, counted: bool
+    ) -> None:
+        """What is broken of ours blocks nobody; without a vector the very text still does."""
+        if policy.blocklist == "off" or not request.fingerprint or not (text := text_of(request.parsed)):
+            return
+        try:
+            if len(text) <= TEXT_MAX_CHARACTERS:
+                with suppress(CacheUnavailable):
+                    looked.vector = self._timed_embed(text, EMBED_DEADLINE_SECONDS, watch)
+            match = self.blocklist.match(request.caller, text, looked.vector)
+        except CacheUnavailable as error:
+            log.warning("blocklist_unavailable", extra={"reason": error.reason})
+            return
+        except Exception:
+            log.exception("blocklist_failed")
+            return
+        if match is not None:
+            if counted:
+                self.blocklist.count(request.caller, match)
+            looked.decision = blocked(match, policy)
 
-        looked = Looked(storable=may_store(request), matchable=fuzzy(request, policy))
+    def _look_for_same(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> None:
+        """Decide by Fingerprint, unless it is decided already."""
+        if looked.decision is not None:
+            return
+        if reason := bypass_reason(request, policy):
+            looked.decision = Bypass(reason)
+            return
+
+        looked.storable, looked.matchable = may_store(request), fuzzy(request, policy)
         if request.controls.refresh:
             looked.refused = Reason.REFRESH
-            return looked
+            return
         with self._bypassing(looked):
             if entry := self._timed_exact(request, watch):
                 looked.refused = freshness_refusal(request, entry, self.now())
                 if looked.refused is None:
                     looked.decision = Hit(entry, Reason.EXACT)
                 looked.stale = entry
-        return looked
 
     def _look_for_similar(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> None:
         """Decide by similarity, unless it is decided already."""
@@ -188,16 +240,20 @@ class CacheService:
 
         with self._bypassing(looked):
             left = CACHE_BUDGET_SECONDS - (perf_counter() - watch.started)
-            looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
+            if looked.vector is None:
+                looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
             if looked.refused is not None:
                 looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
                 return
             began = perf_counter()
-            candidates = self.store.search(
-                request, looked.vector, limit=CANDIDATES, at_least=threshold_of(request, policy)
-            )
+            at_least = threshold_of(request, policy)
+            if policy.synthesis != "off":
+                at_least = min(at_least, floor_of(request, policy))
+            candidates = self.store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least)
             watch.lookup += milliseconds_since(began)
             looked.decision = decide(request, candidates, policy, self.now())
+            if policy.synthesis != "off":
+                looked.sources = sources(request, candidates, policy, self.now())
 
     @contextmanager
     def _bypassing(self, looked: Looked) -> Iterator[None]:
@@ -223,19 +279,68 @@ class CacheService:
         finally:
             watch.embed += milliseconds_since(began)
 
-    # -- the two ways to answer
+    # -- the ways to answer
 
     def _replay(self, call: "_CallInProgress", hit: Hit) -> Reply:
+        entry = hit.entry
+        # What a small model answered would not have cost what the one that was asked takes.
+        model = str(entry.answer.get("model")) if entry.synthesized else entry.model
+        record = partial(
+            self._record, call, hit, entry.usage, 200, provider=entry.provider, model=model, entry_id=entry.id
+        )
+        return self._tell(call, hit, entry.answer, record)
+
+    def _block(self, call: "_CallInProgress", decision: Blocked) -> Reply:
+        request, policy, dialect = call.request, call.policy, call.dialect
+        record = partial(self._record, call, decision, Usage(), provider=request.target.provider, model="")
+        if policy.blocklist == "skip" and dialect.SPEAKS != "E":  # no vector says that it was held back
+            answer = dialect.answer_of_text(policy.blocklist_text, request.parsed.model)
+            answer["usage"] = dialect.usage_as_sent(Usage())
+            return self._tell(call, decision, held_back(answer), partial(record, 200))
+
+        message = f"Blocked (similarity {decision.similarity:.4f}): {decision.why}"
+        refused = Refused(403, "blocked", message, extra=(("blocklist_id", decision.blocklist_id),))
+        signals = signals_of(request, decision, call.id, self.now())
+        record(403)
+        return Reply(403, signals, dialect.error(refused, signals.request_id), timings=call.watch.timings())
+
+    def _tell(
+        self, call: "_CallInProgress", decision: Decision, answer: Mapping[str, Any], record: Callable[[], None]
+    ) -> Reply:
+        """An answer that is here already, in the form asked for."""
         now = self.now()
-        signals = signals_of(call.request, hit, call.id, now)
-        body = call.dialect.replay(call.request, hit.entry.answer, signals.body(), now)
-        record = partial(self._record, call, hit, hit.entry.usage, 200, model=hit.entry.model, entry_id=hit.entry.id)
+        signals = signals_of(call.request, decision, call.id, now)
+        body = call.dialect.replay(call.request, answer, signals.body(), now)
         if isinstance(body, bytes):
             record()
             reply = Reply(200, signals, body)
             reply.timings = call.watch.timings()
             return reply
         return Reply(200, signals, _recorded_before_last(body, record))
+
+    def _synthesize(
+        self, call: "_CallInProgress", looked: Looked, send: Callable[[Request, bytes], Arriving]
+    ) -> Reply | None:
+        """Ask the small model. None: there is nothing to answer from, or it failed before the caller heard anything."""
+        request, dialect, used = call.request, call.dialect, looked.sources
+        # What cannot be stored would be synthesized time and again.
+        if not used or request.small_model is None or not looked.storable or not may_be_synthesized(request):
+            return None
+
+        answered = ((one.entry.question or "", dialect.answer_text(one.entry.answer)) for one in used)
+        prompt = prompt_of(request.question or "", answered)
+        small = replace(call, sent=asking_small_model(request, request.small_model, prompt))
+        decision = Synthesized(used[0].similarity, floor_of(request, call.policy))
+        began = perf_counter()
+        try:
+            arriving = send(small.sent, dialect.upstream_body(small.sent))
+            if arriving.status < 300:
+                return self._pass_on(small, looked, decision, arriving, began)
+            arriving.close()
+            log.warning("synthesis_failed", extra={"status": arriving.status})
+        except UpstreamError as error:
+            log.warning("synthesis_failed", extra={"reason": error.code})
+        return None
 
     def _ask(
         self,
@@ -244,22 +349,28 @@ class CacheService:
         decision: Decision,
         send: Callable[[Request, bytes], Arriving],
     ) -> Reply:
-        request, policy, dialect = call.request, call.policy, call.dialect
+        request, policy = call.request, call.policy
         began = perf_counter()
         try:
-            arriving = send(request, dialect.upstream_body(request))
+            arriving = send(request, call.dialect.upstream_body(request))
         except UpstreamError:
             if (hit := self._stale_hit(policy, looked)) is not None:
                 call.land(None)
                 return self._replay(call, hit)
             raise
-        call.watch.first_byte = milliseconds_since(call.watch.started)
         if arriving.status >= 500 and (hit := self._stale_hit(policy, looked)) is not None:
             arriving.close()
             call.land(None)
             return self._replay(call, hit)
+        return self._pass_on(call, looked, decision, arriving, began)
 
-        signals = signals_of(request, decision, call.id, self.now())
+    def _pass_on(
+        self, call: "_CallInProgress", looked: Looked, decision: Decision, arriving: Arriving, began: float
+    ) -> Reply:
+        """Hand on what arrives, whole or as a stream. Raises UpstreamUnreachable if a whole body breaks off."""
+        request, dialect = call.request, call.dialect
+        call.watch.first_byte = milliseconds_since(call.watch.started)
+        signals = signals_of(call.sent, decision, call.id, self.now())
         streamed = "text/event-stream" in arriving.headers.get("content-type", "")
         tape = dialect.tape(request, status=arriving.status, streamed=streamed, signals=signals.body())
         settle = partial(self._settle, call, looked, decision, tape, arriving, began)
@@ -325,9 +436,10 @@ class CacheService:
         call.watch.upstream = milliseconds_since(began)
         heard = tape.heard
         stored: NewEntry | None = None
-        usage = heard.usage or estimated_usage(list(call.request.parsed.prompt_texts), heard.text)
+        usage = heard.usage or estimated_usage(list(call.sent.parsed.prompt_texts), heard.text)
         if heard.answer is not None and arriving.status < 300 and looked.storable:
-            stored = self._remember(call, looked, heard.answer, usage)
+            source = SYNTHESIZED if isinstance(decision, Synthesized) else "proxied"
+            stored = self._remember(call, looked, heard.answer, usage, source=source)
         call.stored = stored is not None
         call.land(Hit(stored.as_entry(), Reason.COALESCED) if stored else None)
         if arriving.status >= 400:
@@ -339,15 +451,16 @@ class CacheService:
                 decision,
                 usage,
                 arriving.status,
-                model=heard.model or call.request.target.model,
+                provider=call.sent.target.provider,
+                model=heard.model or call.sent.target.model,
                 entry_id=stored.id if stored else None,
                 service_tier=heard.service_tier,
             )
 
     def _remember(
-        self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage
+        self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage, *, source: str
     ) -> NewEntry | None:
-        request, now = call.request, self.now()
+        request, now = replace(call.request, target=call.sent.target), self.now()
         served = answer.get("model")
         names = (served if isinstance(served, str) else "", request.target.model)
         entry = new_entry(
@@ -356,11 +469,12 @@ class CacheService:
             answer,
             now=now,
             usage=usage,
-            vector=looked.vector,
+            vector=looked.vector if looked.matchable else None,
             embedder=self.embedder.version,
             matchable=looked.matchable and not call.dialect.has_tool_calls(answer),
             cost_usd=self.cost_of(request.caller, request.target.provider, names, usage),
             latency_ms=call.watch.upstream,
+            source=source,
         )
         try:
             self.store.put(entry)
@@ -379,8 +493,9 @@ class CacheService:
         usage: Usage,
         status: int,
         *,
+        provider: str,
         model: str,
-        entry_id: UUID | None,
+        entry_id: UUID | None = None,
         service_tier: str = "",
     ) -> None:
         request = call.request
@@ -391,7 +506,7 @@ class CacheService:
                 project_id=request.caller.project_id,
                 key_id=request.caller.key_id,
                 dialect=call.dialect.NAME,
-                provider=request.target.provider,
+                provider=provider,
                 model_asked=request.parsed.model,
                 model_served=model,
                 stream=request.parsed.stream,
@@ -413,6 +528,7 @@ class CacheService:
 @dataclass(slots=True)
 class _CallInProgress:
     request: Request
+    sent: Request  # what the provider is asked: the request itself, or a small model's
     policy: Policy
     dialect: Answering
     id: UUID

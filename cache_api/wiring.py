@@ -10,6 +10,7 @@ from django.conf import settings
 from redis import Redis
 
 from cache_api.adapters.addresses import Allowed
+from cache_api.adapters.blocklist import PostgresBlocklist
 from cache_api.adapters.breaker import Breaker
 from cache_api.adapters.drains import Drains
 from cache_api.adapters.embedding_queue import QueueEmbedder
@@ -35,6 +36,7 @@ class Parts:
     service: CacheService
     ledger: PostgresLedger
     store: PostgresStore
+    blocklist: PostgresBlocklist
     embedder: QueueEmbedder
     upstream: UrllibUpstream
     policies: Policies
@@ -55,12 +57,14 @@ def parts() -> Parts:
 @cache
 def _parts() -> Parts:
     embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
+    blocklist = PostgresBlocklist(breaker=Breaker(), embedder_version=lambda: embedder.version)
     store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version)
     redis = redis_client()
     ledger, error_counts = PostgresLedger(), ErrorCounts()
     ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(
         store=store,
+        blocklist=blocklist,
         embedder=embedder,
         flights=SharedFlights(redis=redis, breaker=Breaker(), find_exact=store.find_exact),
         ledger=ledger,
@@ -73,7 +77,7 @@ def _parts() -> Parts:
         denied=tuple(settings.DENY_NETS),
         waiting_max=settings.WEB_THREADS - THREADS_KEPT_FREE,
     )
-    return Parts(service, ledger, store, embedder, upstream, Policies(), error_counts)
+    return Parts(service, ledger, store, blocklist, embedder, upstream, Policies(), error_counts)
 
 
 def redis_client() -> Redis:

@@ -5,10 +5,11 @@ from array import array
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
+from cache_api.domain.blocklist import FLOOR, Match
 from cache_api.domain.call import Call
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
-from cache_api.domain.request import Request
+from cache_api.domain.request import Caller, Request
 from cache_api.ports import Arriving, CacheUnavailable, Flight, UpstreamError
 
 DIMENSIONS = 384
@@ -72,6 +73,28 @@ class MemoryStore:
             raise CacheUnavailable
         if name in self.broken:
             raise KeyError(name)
+
+
+class ListedTexts:
+    """A blocklist of very texts, and of whatever vector is near one of theirs."""
+
+    def __init__(self) -> None:
+        self.listed: list[tuple[str, bytes]] = []
+        self.counted: list[int] = []
+        self.broken: Exception | None = None
+
+    def match(self, caller: Caller, text: str, vector: bytes | None) -> Match | None:
+        if self.broken is not None:
+            raise self.broken
+        near = [
+            (1.0 if text == listed else cosine(vector, its) if vector else 0.0, number, listed)
+            for number, (listed, its) in enumerate(self.listed, 1)
+        ]
+        similarity, number, listed = max(near, default=(0.0, 0, ""))
+        return Match(number, listed, "not for us", "general", 1, similarity, 0) if similarity >= FLOOR else None
+
+    def count(self, caller: Caller, match: Match) -> None:
+        self.counted.append(match.id)
 
 
 class LoneFlights:

@@ -1,5 +1,6 @@
 """Where does this call go, and with whose credential?"""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -21,6 +22,8 @@ NAMES = {
     "M": "/v1/messages",
     "E": "/v1/embeddings",
 }
+
+log = logging.getLogger(__name__)
 
 
 def known_providers() -> Mapping[str, Provider]:
@@ -68,6 +71,28 @@ def target_of(
     return _with_credential(
         access, controls, policy, provider, upstream_model, speaks, spare_credential, allowed, credential_needed
     )
+
+
+def small_model_of(access: Access | None, policy: Policy, asked: Target, speaks: str) -> Target | None:
+    """Who answers from stored answers: at the provider that was asked, with its credential, or at one of the Tenant's.
+
+    None: it cannot be asked, and nobody is.
+    """
+    if policy.synthesis_provider in {"", asked.provider}:
+        return replace(asked, model=policy.synthesis_model)
+    try:
+        return target_of(
+            access,
+            Controls(provider=policy.synthesis_provider),
+            policy,
+            model=policy.synthesis_model,
+            speaks=speaks,
+            spare_credential="",
+            allowed=(),
+        )
+    except Refused as refused:
+        log.warning("no_small_model", extra={"reason": refused.code})
+        return None
 
 
 def _with_credential(

@@ -31,17 +31,7 @@ class Answering(Protocol):
 
     def has_tool_calls(self, answer: Mapping[str, Any]) -> bool: ...
 
-
-class Dialect(Answering, Protocol):
-    """A module of a model endpoint; `spoken` lists them."""
-
     def error(self, refused: Refused, request_id: str = "") -> bytes: ...
-
-    def parse(self, body: Mapping[str, Any], model: str = "") -> Parsed:
-        """What is asked. `model` is asked instead of the body's. Raises Refused."""
-
-    def read_answer(self, body: Mapping[str, Any]) -> Heard:
-        """What a whole body says, and whether it may be stored."""
 
     def answer_text(self, answer: Mapping[str, Any]) -> str:
         """The text of a stored answer, for people."""
@@ -51,3 +41,13 @@ class Dialect(Answering, Protocol):
 
     def usage_as_sent(self, usage: Any) -> dict[str, Any]:
         """Counted tokens in the provider's words."""
+
+
+class Dialect(Answering, Protocol):
+    """A module of a model endpoint; `spoken` lists them."""
+
+    def parse(self, body: Mapping[str, Any], model: str = "") -> Parsed:
+        """What is asked. `model` is asked instead of the body's. Raises Refused."""
+
+    def read_answer(self, body: Mapping[str, Any]) -> Heard:
+        """What a whole body says, and whether it may be stored."""

@@ -10,12 +10,36 @@ from typing import Any
 
 from cache_api.dialects.bare_question import chat_body
 from cache_api.dialects.errors import Refused, vectorcache_error
-from cache_api.dialects.openai_chat import ENDPOINT, SPEAKS, has_tool_calls, replay, tape, upstream_body
+from cache_api.dialects.openai_chat import (
+    ENDPOINT,
+    SPEAKS,
+    answer_of_text,
+    answer_text,
+    has_tool_calls,
+    replay,
+    tape,
+    upstream_body,
+    usage_as_sent,
+)
 from cache_api.domain.call import Timings
 from cache_api.domain.signals import Signals
 from cache_api.domain.usage import Usage
 
-__all__ = ["ENDPOINT", "SPEAKS", "has_tool_calls", "replay", "tape", "upstream_body"]
+__all__ = [
+    "ENDPOINT",
+    "NAME",
+    "SPEAKS",
+    "answer_of_text",
+    "answer_text",
+    "error",
+    "has_tool_calls",
+    "replay",
+    "tape",
+    "upstream_body",
+    "usage_as_sent",
+]
+
+Status = Literal["success", "error", "skipped"]  # nothing is pending or running once the answer is here
 
 NAME = "vectorcache"
 DEFAULT_THRESHOLD = 0.85

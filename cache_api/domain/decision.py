@@ -16,6 +16,7 @@ class Reason(StrEnum):
 
     EXACT = "exact"
     SIMILAR = "similar"
+    SYNTHESIZED = "synthesized"
     COALESCED = "coalesced"
     STALE_ON_ERROR = "stale_on_error"
 
@@ -42,6 +43,8 @@ class Reason(StrEnum):
     VOLATILE = "volatile"
     CACHE_UNAVAILABLE = "cache_unavailable"
     DEADLINE = "deadline"
+
+    BLOCKLIST = "blocklist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,31 @@ class Bypass:
     threshold = None
 
 
-Decision = Hit | Miss | Bypass
+@dataclass(frozen=True, slots=True)
+class Synthesized:
+    """Stored answers were near enough for a small model to answer from, not to be served."""
+
+    similarity: float  # of the nearest that was used
+    threshold: float
+    reason = Reason.SYNTHESIZED
+    name = "hit"
+    layer = "synthesized"
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The question is on the project's blocklist."""
+
+    blocklist_id: int
+    why: str
+    similarity: float
+    threshold: float
+    reason = Reason.BLOCKLIST
+    name = "blocked"
+    layer = ""
+
+
+Decision = Hit | Synthesized | Miss | Bypass | Blocked
 
 
 @dataclass(frozen=True, slots=True)

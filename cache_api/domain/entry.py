@@ -9,6 +9,8 @@ from uuid import UUID
 
 from cache_api.domain.usage import Usage
 
+SYNTHESIZED = "synthesized"  # the source of an entry that was made of others
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -26,6 +28,7 @@ class Entry:
     created_at: datetime
     expires_at: datetime | None
     matchable: bool = True
+    synthesized: bool = False  # made of other entries
 
     def age_seconds(self, now: datetime) -> int:
         return max(0, int((now - self.created_at).total_seconds()))
@@ -81,6 +84,7 @@ class NewEntry:
             created_at=self.created_at,
             expires_at=self.expires_at,
             matchable=self.matchable,
+            synthesized=self.source == SYNTHESIZED,
         )
 
 

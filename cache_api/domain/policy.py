@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
+from cache_api.domain.provider import providers
+
 DAY_SECONDS = 86_400
+TEXT_MAX_CHARACTERS = 10_000
+NAME_MAX_CHARACTERS = 256
 
 # Cosine of plain MiniLM vectors under which nothing is served; see the README for what it buys.
 DEFAULT_SIMILARITY_FLOOR = 0.90
+DEFAULT_SYNTHESIS_FLOOR = 0.80  # under it the stored answers are about something else
 
 
 class BadPolicy(ValueError):
@@ -16,7 +21,13 @@ class BadPolicy(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A project's rules. Refuses bad values when built."""
+    """A project's rules. Refuses bad values when built.
+
+    Synthesis: where stored questions are near the asked one, but none near enough to be served, `synthesis_model` may
+    answer it from their answers. `auto` hands it those alone that every guard lets pass: nothing but a few points of
+    cosine keeps them from being served. `always` hands it also those that a guard refused, whose numbers, names or
+    negations are others than what was asked: cheaper more often, and more often wrong.
+    """
 
     mode: Literal["on", "exact", "off"] = "on"
     similarity_floor: float = DEFAULT_SIMILARITY_FLOOR
@@ -27,6 +38,12 @@ class Policy:
     stale_on_error_seconds: int = 0  # how long past its end an entry may stand in for a failing provider
     end_users: Literal["optional", "separate"] = "optional"
     allow_base_url: bool = True  # a URL from a header, with the caller's own credential
+    blocklist: Literal["refuse", "skip", "observe", "off"] = "refuse"  # what becomes of a question that is on it
+    blocklist_text: str = ""  # what `skip` answers
+    synthesis: Literal["off", "auto", "always"] = "off"
+    synthesis_model: str = ""
+    synthesis_provider: str = ""  # empty: the one that was asked
+    synthesis_floor: float = DEFAULT_SYNTHESIS_FLOOR
 
     def __post_init__(self) -> None:
         _one_of("mode", self.mode, "on", "exact", "off")
@@ -37,6 +54,15 @@ class Policy:
         _within("ttl_seconds", self.ttl_seconds, 1, 3650 * DAY_SECONDS)
         _within("volatile_ttl_seconds", self.volatile_ttl_seconds, 0, DAY_SECONDS)
         _within("stale_on_error_seconds", self.stale_on_error_seconds, 0, 30 * DAY_SECONDS)
+        _one_of("blocklist", self.blocklist, "refuse", "skip", "observe", "off")
+        _text("blocklist_text", self.blocklist_text, TEXT_MAX_CHARACTERS)
+        _one_of("synthesis", self.synthesis, "off", "auto", "always")
+        _text("synthesis_model", self.synthesis_model, NAME_MAX_CHARACTERS)
+        if self.synthesis_provider:
+            _one_of("synthesis_provider", self.synthesis_provider, *sorted(providers()))
+        _within("synthesis_floor", self.synthesis_floor, 0, 1)
+        if self.synthesis != "off" and not self.synthesis_model:
+            raise BadPolicy(f"synthesis={self.synthesis} needs synthesis_model, the name of a small model")
 
     @classmethod
     def build(cls, settings: Mapping[str, Any]) -> Self:
@@ -50,6 +76,11 @@ class Policy:
 def _one_of(name: str, value: str, *allowed: str) -> None:
     if value not in allowed:
         raise BadPolicy(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def _text(name: str, value: str, longest: int) -> None:
+    if not isinstance(value, str) or len(value) > longest or "\x00" in value:
+        raise BadPolicy(f"{name} must be a text of at most {longest} characters, without NUL")
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:

@@ -93,6 +93,7 @@ class Request:
     raw: bytes = field(repr=False, default=b"")
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry: bool = False
+    small_model: Target | None = None  # who may answer from stored answers that are near
 
     @property
     def question(self) -> str | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from cache_api.domain.decision import Bypass, Decision, Hit
+from cache_api.domain.decision import Blocked, Bypass, Decision, Hit
 from cache_api.domain.request import Request
 
 
@@ -55,7 +55,7 @@ def signals_of(request: Request, decision: Decision, call_id: UUID, now: datetim
     if entry is not None:
         cache_key: str | None = entry.cache_key
     else:
-        cache_key = None if isinstance(decision, Bypass) else request.cache_key
+        cache_key = None if isinstance(decision, Bypass | Blocked) else request.cache_key
     left = entry.ttl_seconds(now) if entry else None
     return Signals(
         decision=decision.name,

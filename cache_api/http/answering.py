@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 
 from cache_api import wiring
 from cache_api.adapters import pending
-from cache_api.adapters.targets import target_of
+from cache_api.adapters.targets import small_model_of, target_of
 from cache_api.dialects.errors import Refused, Shape, anthropic_error, openai_error
 from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
@@ -143,6 +143,7 @@ def build_request(
         raw=raw,
         headers=who.headers,
         retry=who.headers.get("x-stainless-retry-count", "0") not in {"0", ""},
+        small_model=None if policy.synthesis == "off" else small_model_of(who.access, policy, target, dialect.SPEAKS),
     )
     return request, policy
 
@@ -191,7 +192,7 @@ def _headers_of(reply: Reply, shape: Shape) -> dict[str, str]:
     if reply.status == 429:
         headers["X-CacheAI-Limited-By"] = "provider"
     headers |= signal_headers(reply.signals, stored=reply.stored)
-    if reply.signals.decision == "hit":
+    if reply.signals.decision in {"hit", "blocked"}:
         headers[_request_id_header(shape)] = reply.signals.request_id
     return headers
 

@@ -21,16 +21,16 @@ _FORWARDED = {
 
 def signal_headers(signals: Signals, *, stored: bool) -> dict[str, str]:
     """The decision, in our words and in those of RFC 9211 and other systems."""
-    hit = signals.decision == "hit"
     synthesized = signals.layer == "synthesized"
+    served = signals.decision == "hit" and not synthesized
     headers = {
         "X-CacheAI-Decision": signals.decision,
         "X-CacheAI-Reason": signals.reason,
         "X-CacheAI-Request-Id": signals.request_id,
         "Cache-Status": cache_status(signals, stored=stored),
-        "X-Cacheback-Hit": _word(hit and not synthesized),
+        "X-Cacheback-Hit": _word(served),
         "X-Cacheback-Synthesized": _word(synthesized),
-        "X-Cache-Hit": _word(hit),
+        "X-Cache-Hit": _word(served),
     }
     optional = {
         "X-CacheAI-Layer": signals.layer,
@@ -42,19 +42,19 @@ def signal_headers(signals: Signals, *, stored: bool) -> dict[str, str]:
         "X-CacheAI-Saved-USD": signals.saved_usd,
     }
     headers.update({name: str(value) for name, value in optional.items() if value is not None})
-    if hit and signals.cache_key:
+    if served and signals.cache_key:
         headers["x-litellm-cache-key"] = signals.cache_key
     return headers
 
 
 def cache_status(signals: Signals, *, stored: bool) -> str:
     parts = ["CacheAI"]
-    if signals.decision == "hit":
+    if signals.decision == "hit" and signals.layer != "synthesized":
         parts.append("hit")
         if signals.ttl_seconds is not None:
             parts.append(f"ttl={signals.ttl_seconds}")
-    else:
-        default = "miss" if signals.decision == "miss" else "bypass"
+    elif signals.decision != "blocked":  # nothing was asked for
+        default = "bypass" if signals.decision == "bypass" else "miss"
         parts.append(f"fwd={_FORWARDED.get(signals.reason, default)}")
         if stored:
             parts.append("stored")

@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from cache_api.http import pricing
+from cache_api.http.blocklist import blocked, blocklisted, checked, reported, unblocked
 from cache_api.http.changing import put_under
 from cache_api.http.entries import judged, listed, purged, removed, shown, store
 from cache_api.http.lookup import lookup
@@ -25,6 +26,10 @@ urlpatterns = [
     path(
         "v1/pricing",
         resource(
+    path("v1/cache/blocklist", resource(GET=("cache:read", blocklisted), POST=("cache:write", blocked))),
+    path("v1/cache/blocklist/check", resource(POST=("cache:read", checked))),
+    re_path(r"^v1/cache/blocklist/(?P<number>\d{1,9})\Z", resource(DELETE=("cache:purge", unblocked))),
+    re_path(r"^v1/cache/blocklist/(?P<number>\d{1,9})/false-positive\Z", resource(POST=("cache:purge", reported))),
             GET=("stats:read", pricing.listed),
             PUT=("keys:manage", pricing.put),
             DELETE=("keys:manage", pricing.removed),

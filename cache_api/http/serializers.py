@@ -147,6 +147,29 @@ def validated(serializer: type[serializers.Serializer[Any]], data: Any) -> dict[
 
 
 def age_of(values: dict[str, Any]) -> timedelta | None:
+class CheckSerializer(serializers.Serializer[Any]):
+    project_id = serializers.CharField(required=False)
+    query = TextField(max_length=32_000)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "query" not in attrs:
+            raise serializers.ValidationError({"query": ["This field is required."]}, code="required")
+        return attrs
+
+
+class BlockedSerializer(CheckSerializer):
+    reason = TextField(max_length=2_000, allow_blank=True, default="")
+    category = NameField(default="general")
+    severity = serializers.IntegerField(min_value=1, max_value=5, default=1)
+    metadata = serializers.DictField(default=dict)
+
+
+class BlocklistSerializer(serializers.Serializer[Any]):
+    project_id = serializers.CharField(required=False)
+    category = NameField()
+    limit = serializers.IntegerField(min_value=1, max_value=LIST_MAX, default=LIST_DEFAULT)
+
+
     """The longer of both spellings."""
     hours = [values[name] * each for name, each in (("older_than_hours", 1), ("older_than_days", 24)) if name in values]
     return timedelta(hours=max(hours)) if hours else None

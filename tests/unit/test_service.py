@@ -15,11 +15,12 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Request
 from cache_api.ports import Arriving, UpstreamUnreachable
 from cache_api.service import CacheService, Reply
-from tests.fakes import FixedEmbedder, ListLedger, LoneFlights, MemoryStore, ScriptedProvider
+from tests.fakes import FixedEmbedder, ListedTexts, ListLedger, LoneFlights, MemoryStore, ScriptedProvider
 from tests.unit.builders import KEY, NOW, PROJECT, TENANT, entry_of, request_of
 
 QUESTION = "How do I reset my password?"
 REWORDED = "How can I reset my password?"
+NOTHING_LISTED = Policy(blocklist="off")  # as a project's rules come where its blocklist is empty
 BODY: dict[str, Any] = {
     "id": "c-1",
     "object": "chat.completion",
@@ -51,6 +52,7 @@ class World:
 
     def __init__(self, *script: Any, near: Any = None) -> None:
         self.store, self.flights, self.ledger = MemoryStore(), LoneFlights(), ListLedger()
+        self.blocklist = ListedTexts()
         self.embedder = FixedEmbedder(near or {REWORDED: (QUESTION, 0.97)})
         self.provider = ScriptedProvider(*script)
         self.now = NOW
@@ -58,6 +60,7 @@ class World:
         self.drained: list[Callable[[], None]] = []
         self.service = CacheService(
             store=self.store,
+            blocklist=self.blocklist,
             embedder=self.embedder,  # type: ignore[arg-type]
             flights=self.flights,
             ledger=self.ledger,
@@ -68,7 +71,7 @@ class World:
         )
 
     def ask(self, request: Request, policy: Policy | None = None) -> Reply:
-        return self.service.answer(request, policy or Policy(), openai_chat, self.provider.send)
+        return self.service.answer(request, policy or NOTHING_LISTED, openai_chat, self.provider.send)
 
     def _drain(self, read_on: Callable[[], None]) -> bool:
         self.drained.append(read_on)
