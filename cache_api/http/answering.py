@@ -63,6 +63,8 @@ def answer(http: WSGIRequest, dialect: Any) -> HttpResponseBase:
         return refusal(refused, dialect.error, rate)
     except UpstreamError as error:
         return refusal(as_refused(error), dialect.error, rate)
+    except RecursionError:
+        return refusal(Refused(400, "invalid_request", "The body is nested too deeply."), dialect.error, rate)
 
 
 def identify(http: WSGIRequest, *, scope: str = "", own_credential_suffices: bool = False) -> Identity:
