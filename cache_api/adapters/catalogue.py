@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Func, IntegerField, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from pgvector import HalfVector
 from pgvector.django import CosineDistance
@@ -39,6 +39,8 @@ _COLUMN_OF: Mapping[Order, str] = {
     "-hits": "-hits",
     "-saved": "-saved_usd",
 }
+
+_STORED_BYTES = Func("body", function="pg_column_size", output_field=IntegerField())
 
 log = logging.getLogger(__name__)
 
@@ -171,14 +173,12 @@ def purge(place: Place, filters: Filters, *, now: datetime, dry_run: bool) -> tu
     found = _entries(place, filters, now).filter(created_at__lte=now)
     with _reading(place):
         matched = found.count()
-    deleted = 0
-    while not dry_run:
-        with _reading(place):
-            ids = list(found.values_list("id", flat=True)[:DELETED_AT_A_TIME])
-            deleted += _of(place).filter(id__in=ids).delete()[0]
-        if len(ids) < DELETED_AT_A_TIME:
-            break
-    return matched, deleted
+    return matched, 0 if dry_run else _delete_all(place, found)[0]
+
+
+def clear(place: Place, filters: Filters, *, now: datetime) -> tuple[int, int]:
+    """How many are gone, and the bytes they took. Entries stored later than `now` stay."""
+    return _delete_all(place, _entries(place, filters, now).filter(created_at__lte=now))
 
 
 def counts(place: Place, *, now: datetime) -> Counts:
@@ -214,6 +214,19 @@ def guarded(read: Callable[[], T]) -> T:
     """What a selector reads. Raises DatabaseUnavailable."""
     with _guard():
         return read()
+
+
+def _delete_all(place: Place, found: QuerySet[Entry]) -> tuple[int, int]:
+    """How many went, and the bytes of their bodies as stored."""
+    deleted = size = 0
+    while True:
+        with _reading(place):
+            ids = list(found.values_list("id", flat=True)[:DELETED_AT_A_TIME])
+            going = _of(place).filter(id__in=ids)
+            size += going.aggregate(size=Coalesce(Sum(_STORED_BYTES), 0))["size"]
+            deleted += going.delete()[0]
+        if len(ids) < DELETED_AT_A_TIME:
+            return deleted, size
 
 
 @contextmanager

@@ -4,9 +4,10 @@ Inside it is a chat call and shares its entries; only what goes in and what come
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from cache_api.dialects.bare_question import chat_body
 from cache_api.dialects.errors import Refused, vectorcache_error
@@ -61,21 +62,21 @@ _OWN = frozenset(
         "stream",
     }
 )
-_KNOWN = _OWN | {"max_tokens"}
+_KNOWN = _OWN | {"max_tokens", "expired_only", "older_than_hours"}
+_ICONS = {"exact": "🎯", "embed": "🧭", "search": "🔍", "decide": "⚖️", "llm": "🤖", "store": "💾"}
 _HUMP = re.compile(r"(?<=[a-z])[A-Z]")
 
 error = vectorcache_error
 
 
 def fields_of(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The known fields in snake_case, others as they came."""
+    """The known fields in snake_case, others as they came. Of two spellings snake_case counts, unless it is null."""
     fields: dict[str, Any] = {}
     for name, value in body.items():
         snake = _HUMP.sub(lambda hump: "_" + hump[0].lower(), name)
-        if name in _KNOWN or snake not in _KNOWN:
-            fields[name] = value
-        elif snake not in body:
-            fields[snake] = value
+        known = snake if snake in _KNOWN else name
+        if fields.get(known) is None or (known == name and value is not None):
+            fields[known] = value
     return fields
 
 
@@ -138,6 +139,44 @@ def debug(signals: Signals, timings: Timings, *, entries: int) -> dict[str, Any]
         "total_time_ms": timings.total,
         "matched_cache_entry_id": signals.cache_key if signals.decision == "hit" else None,
         "cache_entry_count": entries,
+    }
+
+
+def trial(
+    answered: Mapping[str, Any], similar: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]] | None
+) -> dict[str, Any]:
+    """What `answer` gave, in the words of a test; without steps if nobody wants to see them."""
+    body = {
+        "cache_hit": answered["cache_hit"],
+        "similarity_score": answered["similarity_score"],
+        "response_time": answered["response_time_ms"],
+        "cost_saved": answered["cost_saved"],
+        "cost_spent": answered["estimated_cost"],
+        "response": answered["response"],
+        "cache_entry_id": answered["cache_entry_id"],
+        "similar_entries": similar,
+        "cacheai": answered["cacheai"],
+    }
+    if steps is not None:
+        body["workflow_steps"] = steps
+    if "unpriced" in answered:
+        body["unpriced"] = True
+    return body
+
+
+def step(number: int, name: str, status: Status, *, seconds: float, details: str) -> dict[str, Any]:
+    """One of a trial's steps; how long it took is in milliseconds."""
+    duration = round(seconds * 1000, 3)
+    icon = _ICONS[name]
+    return {"id": number, "name": name, "status": status, "duration": duration, "details": details, "icon": icon}
+
+
+def similar_entry(cache_key: str, question: str | None, similarity: float, created_at: datetime) -> dict[str, Any]:
+    return {
+        "id": cache_key,
+        "original_query": question or "",
+        "similarity": round(similarity, 4),
+        "created_at": created_at,
     }
 
 

@@ -100,15 +100,36 @@ class PurgeSerializer(FilterSerializer):
     dry_run = serializers.BooleanField(default=False)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        # A selector that is misspelt would remove what it was meant to spare.
-        if isinstance(data, dict) and (unknown := sorted(data.keys() - self.fields.keys())):
-            raise serializers.ValidationError({unknown[0]: ["There is no such selector."]})
+        _refuse_unknown(self, data)
         values: dict[str, Any] = super().to_internal_value(data)
         return values
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not any(value for name, value in attrs.items() if name not in {"dry_run", "project_id"}):
             raise serializers.ValidationError("Say which entries: a filter, keys, expired, an age, or all.")
+        return attrs
+
+
+class ClearSerializer(serializers.Serializer[Any]):
+    """In Vectorcache's words; nothing said is everything."""
+
+    project_id = serializers.CharField(required=False)
+    expired_only = serializers.BooleanField(default=False)
+    older_than_hours = serializers.FloatField(required=False, min_value=0, max_value=AGE_MAX_HOURS)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        _refuse_unknown(self, data)
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
+
+
+class SimilarSerializer(serializers.Serializer[Any]):
+    query = TextField(max_length=32_000, allow_blank=True)
+    limit = serializers.IntegerField(min_value=1, max_value=LIST_MAX, default=10)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs.get("query"):
+            raise serializers.ValidationError({"query": ["This field is required."]}, code="required")
         return attrs
 
 
@@ -126,27 +147,6 @@ class FeedbackSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class TimesSerializer(serializers.Serializer[Any]):
-    project_id = serializers.CharField(required=False)
-    since = serializers.DateTimeField(required=False)
-    until = serializers.DateTimeField(required=False)
-
-
-def validated(serializer: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-    """The values, or Refused with one sentence about the first that is wrong."""
-    checked = serializer(data=data)
-    if checked.is_valid():
-        return dict(checked.validated_data)
-
-    path, detail = _first(checked.errors)
-    param = ".".join(path) or None
-    if detail.code == "required":
-        raise Refused(400, "invalid_request", f"Field required: {param}", param)
-    code = INVALID_CONTROL if detail.code in {INVALID_CONTROL, "null_characters_not_allowed"} else "invalid_request"
-    raise Refused(400, code, f"{param}: {detail}" if param else str(detail), param)
-
-
-def age_of(values: dict[str, Any]) -> timedelta | None:
 class CheckSerializer(serializers.Serializer[Any]):
     project_id = serializers.CharField(required=False)
     query = TextField(max_length=32_000)
@@ -170,6 +170,27 @@ class BlocklistSerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=LIST_MAX, default=LIST_DEFAULT)
 
 
+class TimesSerializer(serializers.Serializer[Any]):
+    project_id = serializers.CharField(required=False)
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+
+
+def validated(serializer: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
+    """The values, or Refused with one sentence about the first that is wrong."""
+    checked = serializer(data=data)
+    if checked.is_valid():
+        return dict(checked.validated_data)
+
+    path, detail = _first(checked.errors)
+    param = ".".join(path) or None
+    if detail.code == "required":
+        raise Refused(400, "invalid_request", f"Field required: {param}", param)
+    code = INVALID_CONTROL if detail.code in {INVALID_CONTROL, "null_characters_not_allowed"} else "invalid_request"
+    raise Refused(400, code, f"{param}: {detail}" if param else str(detail), param)
+
+
+def age_of(values: dict[str, Any]) -> timedelta | None:
     """The longer of both spellings."""
     hours = [values[name] * each for name, each in (("older_than_hours", 1), ("older_than_days", 24)) if name in values]
     return timedelta(hours=max(hours)) if hours else None
@@ -190,6 +211,12 @@ def read_cursor(cursor: str, order: str) -> tuple[Any, UUID]:
     except (ValueError, TypeError, AttributeError, binascii.Error, serializers.ValidationError, DjangoValidationError):
         pass
     raise Refused(400, "invalid_request", "cursor: take next_cursor of a page in the same order", "cursor")
+
+
+def _refuse_unknown(serializer: serializers.Serializer[Any], data: Any) -> None:
+    """A selector that is misspelt would remove what it was meant to spare."""
+    if isinstance(data, dict) and (unknown := sorted(data.keys() - serializer.fields.keys())):
+        raise serializers.ValidationError({unknown[0]: ["There is no such selector."]})
 
 
 def _first(errors: Any) -> tuple[list[str], Any]:
