@@ -15,7 +15,7 @@ FRANCE_TOO = "Which city is the capital of France?"
 PARIS = "The capital of France is Paris. (demo answer)"
 VERSION = {"anthropic_version": "2023-06-01"}
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
-DEEP = b'{"model":"m","messages":[' + b'{"role":"user","content":[' * 300 + b"]}" * 300 + b"]}"
+DEEP = b'{"model":"demo-small","messages":[' + b'{"role":"user","content":[' * 300 + b"]}" * 300 + b"]}"
 STATION = {
     "name": "find_station",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
