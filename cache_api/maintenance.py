@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from cache_api.adapters import blocklist
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
 from cache_api.adapters.store import COLUMN, vector_literal
 from cache_api.ports import CacheUnavailable
@@ -41,6 +42,14 @@ _UNEMBEDDED = _WAITING.format(which="vector IS NULL")
 # Two ranges, which an index can find; "not this one" would read the whole table.
 _OUTDATED = _WAITING.format(which="(embedder < %(version)s OR embedder > %(version)s) AND vector IS NOT NULL")
 _FILL = "UPDATE entry SET vector = %s::halfvec, embedder = %s WHERE tenant_id = %s AND id = %s"
+_LISTED_UNEMBEDDED = """
+SELECT tenant_id, project_id, id, digest, body FROM blocklist_entry
+WHERE embedder <> %(version)s AND expires_at > %(now)s
+"""
+_FILL_LISTED = (
+    "UPDATE blocklist_entry SET vector = %s::halfvec, embedder = %s "
+    "WHERE tenant_id = %s AND project_id = %s AND id = %s"
+)
 _SET_ASIDE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 _UNMATCHABLE = "UPDATE entry SET matchable = false WHERE tenant_id = %s AND id = %s"
 
@@ -52,12 +61,13 @@ class Embedder(Protocol):
 
 
 def fill_vectors(embedder: Embedder, now: datetime) -> int:
-    """Embed the entries that were stored without a vector, or by another embedder; how many."""
+    """Embed what was stored or listed without a vector, or by another embedder; how many."""
     ends = time.monotonic() + FILL_SECONDS
     filled = 0
     try:
         if not embedder.version:
             embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)
+        filled += _fill_blocklist(embedder, now)
         for which in (_UNEMBEDDED, _OUTDATED):
             while time.monotonic() < ends and (waiting := _waiting(which, now, embedder.version)):
                 filled += _fill(embedder, waiting)
@@ -96,6 +106,21 @@ def _fill(embedder: Embedder, waiting: Sequence[tuple[UUID, UUID, bytes]]) -> in
         rows = zip(some, vectors, strict=True)
         _write(_FILL, [(vector_literal(vector), embedder.version, *key) for key, vector in rows])
     return len(keys)
+
+
+def _fill_blocklist(embedder: Embedder, now: datetime) -> int:
+    """One at a time: there are few, and what blocks is worth more than what saves. Raises CacheUnavailable."""
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(_LISTED_UNEMBEDDED, {"now": now, "version": embedder.version})
+        waiting = cursor.fetchall()
+    for tenant_id, project_id, number, digest, body in waiting:
+        try:
+            query = blocklist.opened(tenant_id, digest, bytes(body))["query"]
+        except vault.VaultUnavailable as error:
+            raise CacheUnavailable(error.reason) from error
+        (vector,) = embedder.embed_many([query], EMBED_SECONDS)
+        _write(_FILL_LISTED, [(vector_literal(vector), embedder.version, tenant_id, project_id, number)])
+    return len(waiting)
 
 
 def _write(sql: str, rows: Sequence[tuple[Any, ...]]) -> None:

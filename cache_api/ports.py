@@ -9,7 +9,7 @@ CacheError
     └── Saturated          too many calls wait for providers already
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -99,10 +99,10 @@ class ManyStore(Protocol):
 
 
 class Blocklist(Protocol):
-    def match(self, caller: Caller, text: str, vector: bytes | None) -> Match | None:
-        """The live listed question that is the text, or else the nearest from the floor up. Raises CacheUnavailable.
+    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
+        """The live listed question that is one of the texts, or else the nearest to the vector, from the floor up.
 
-        Without a vector only the very text is found.
+        The vector is the first text's. Raises CacheUnavailable.
         """
 
     def count(self, caller: Caller, match: Match) -> None:

@@ -27,7 +27,7 @@ from cache_api.dialects.held_back import held_back
 from cache_api.dialects.synthesis import asking_small_model, may_be_synthesized
 from cache_api.dialects.tape import Tape
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store, ttl_seconds
-from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, text_of
+from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, texts_of
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.decision import (
     Blocked,
@@ -193,13 +193,13 @@ class CacheService:
         self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked, *, counted: bool
     ) -> None:
         """What is broken of ours blocks nobody; without a vector the very text still does."""
-        if policy.blocklist == "off" or not request.fingerprint or not (text := text_of(request.parsed)):
+        if policy.blocklist == "off" or not request.fingerprint or not (texts := texts_of(request.parsed)):
             return
         try:
-            if len(text) <= TEXT_MAX_CHARACTERS:
+            if len(texts[0]) <= TEXT_MAX_CHARACTERS:
                 with suppress(CacheUnavailable):
-                    looked.vector = self._timed_embed(text, EMBED_DEADLINE_SECONDS, watch)
-            match = self.blocklist.match(request.caller, text, looked.vector)
+                    looked.vector = self._timed_embed(texts[0], EMBED_DEADLINE_SECONDS, watch)
+            match = self.blocklist.match(request.caller, texts, looked.vector)
         except CacheUnavailable as error:
             log.warning("blocklist_unavailable", extra={"reason": error.reason})
             return

@@ -83,11 +83,11 @@ class ListedTexts:
         self.counted: list[int] = []
         self.broken: Exception | None = None
 
-    def match(self, caller: Caller, text: str, vector: bytes | None) -> Match | None:
+    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
         if self.broken is not None:
             raise self.broken
         near = [
-            (1.0 if text == listed else cosine(vector, its) if vector else 0.0, number, listed)
+            (1.0 if listed in texts else cosine(vector, its) if vector else 0.0, number, listed)
             for number, (listed, its) in enumerate(self.listed, 1)
         ]
         similarity, number, listed = max(near, default=(0.0, 0, ""))

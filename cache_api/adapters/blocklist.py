@@ -4,7 +4,7 @@ A question is found by its keyed digest, or by its vector among all of the proje
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ COLUMN = "blocklist_entry.body"
 
 _OWN = "tenant_id = %s AND project_id = %s"
 _LIVE = f"blocklist_entry WHERE {_OWN} AND expires_at > now()"
-_LIKENESS = "CASE WHEN digest = %s THEN 1 WHEN embedder = %s THEN 1 - (vector <=> %s::halfvec) END"
+_LIKENESS = "CASE WHEN digest = ANY(%s) THEN 1 WHEN embedder = %s THEN 1 - (vector <=> %s::halfvec) END"
 _NEAREST = (
     f"SELECT {_LIKENESS} AS likeness, id, digest, body, category, severity, hit_count FROM {_LIVE} "  # noqa: S608
     "ORDER BY likeness DESC NULLS LAST LIMIT 1"
@@ -95,19 +95,22 @@ class PostgresBlocklist:
 
     # -- on a model call's path
 
-    def match(self, caller: Caller, text: str, vector: bytes | None) -> Match | None:
-        """The live question that is the text, or else the nearest from the floor up. Raises CacheUnavailable."""
+    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
+        """The live listed question that is one of the texts, or else the nearest to the vector, from the floor up.
+
+        The vector is the first text's. Raises CacheUnavailable.
+        """
         place = (caller.tenant_id, caller.project_id)
         with self._breaker.watch():
             try:
-                sought = self._sought(caller.tenant_id, text, vector)
+                sought = self._sought(caller.tenant_id, texts, vector)
                 rows = isolation.read(caller.tenant_id, _NEAREST, (*sought, *place), deadline_seconds=MATCH_SECONDS)
             except isolation.DatabaseUnavailable as error:
                 raise CacheUnavailable(error.reason) from error
         if not rows or rows[0][0] is None or rows[0][0] < FLOOR:
             return None
         likeness, number, digest, body, category, severity, hit_count = rows[0]
-        said = _opened(caller.tenant_id, bytes(digest), bytes(body))
+        said = opened(caller.tenant_id, bytes(digest), bytes(body))
         return Match(number, said["query"], said["reason"], category, severity, float(likeness), hit_count)
 
     def count(self, caller: Caller, match: Match) -> None:
@@ -123,12 +126,13 @@ class PostgresBlocklist:
     def add(self, place: Place, question: NewQuestion, vector: bytes | None) -> tuple[int, bool]:
         """The number, and whether it is new: of what means the same there is one. Raises Full."""
         own = (place.tenant_id, place.project_id)
-        sought = self._sought(place.tenant_id, question.query, vector)
-        digest = sought[0]
+        sought = self._sought(place.tenant_id, [question.query], vector)
+        _, embedder, literal = sought
+        digest = digest_of(vault.digest_key(place.tenant_id), question.query)
         said = {"query": question.query, "reason": question.reason, "metadata": question.metadata}
         body = vault.seal(place.tenant_id, orjson.dumps(said), column=COLUMN, row_id=_row_id(digest))
-        columns = (body, question.category, question.severity, place.key_id, question.kept)
-        values = (*own, *own, *own, *sought, *columns, *own, *own, ENTRIES_MAX, *own, *sought, SAME)
+        columns = (digest, embedder, literal, body, question.category, question.severity, place.key_id, question.kept)
+        values = (*own, *own, *own, *columns, *own, *own, ENTRIES_MAX, *own, *sought, SAME)
         if rows := isolation.write(place.tenant_id, _ADD, values, deadline_seconds=ADD_SECONDS):
             return rows[0][0], True
 
@@ -137,9 +141,12 @@ class PostgresBlocklist:
             raise Full(f"The blocklist holds {ENTRIES_MAX} questions: remove some first.")
         return nearest[0][1], False
 
-    def _sought(self, tenant_id: UUID, text: str, vector: bytes | None) -> tuple[bytes, str, str | None]:
-        digest = digest_of(vault.digest_key(tenant_id), text)
-        return (digest, "", None) if vector is None else (digest, self._embedder_version(), vector_literal(vector))
+    def _sought(
+        self, tenant_id: UUID, texts: Sequence[str], vector: bytes | None
+    ) -> tuple[list[bytes], str, str | None]:
+        key = vault.digest_key(tenant_id)
+        digests = [digest_of(key, text) for text in texts]
+        return (digests, "", None) if vector is None else (digests, self._embedder_version(), vector_literal(vector))
 
 
 def listed(place: Place, *, category: str | None, limit: int) -> list[Listed]:
@@ -183,7 +190,7 @@ def _read(place: Place, read: Callable[[], T]) -> T:
 
 
 def _listed(tenant_id: UUID, row: BlocklistEntry) -> Listed:
-    said = _opened(tenant_id, bytes(row.digest), bytes(row.body))
+    said = opened(tenant_id, bytes(row.digest), bytes(row.body))
     return Listed(
         id=row.id,
         query=said["query"],
@@ -198,7 +205,7 @@ def _listed(tenant_id: UUID, row: BlocklistEntry) -> Listed:
     )
 
 
-def _opened(tenant_id: UUID, digest: bytes, body: bytes) -> dict[str, Any]:
+def opened(tenant_id: UUID, digest: bytes, body: bytes) -> dict[str, Any]:
     """What cannot be read any more goes on blocking."""
     try:
         said = vault.unseal(tenant_id, body, column=COLUMN, row_id=_row_id(digest))

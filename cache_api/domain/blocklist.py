@@ -29,9 +29,10 @@ class Match:
     hit_count: int
 
 
-def text_of(parsed: Parsed) -> str:
-    """What a listed question is compared with; "" if nothing was said. An image beside it hides nothing."""
-    return parsed.question if parsed.question is not None else "\n\n".join(parsed.texts)
+def texts_of(parsed: Parsed) -> tuple[str, ...]:
+    """What the listed questions are compared with: all that was asked, and its parts. An image beside hides nothing."""
+    whole = parsed.question if parsed.question is not None else "\n\n".join(parsed.texts)
+    return tuple(dict.fromkeys(text for text in (whole, *parsed.texts) if text.strip()))
 
 
 def digest_of(key: bytes, text: str) -> bytes:

@@ -13,6 +13,7 @@ from cache_api.adapters.blocklist import Full, NewQuestion
 from cache_api.dialects.errors import Refused
 from cache_api.domain.blocklist import FALSE_POSITIVES_MAX, KEPT
 from cache_api.http.answering import caller_of
+from cache_api.http.putting import hint_vectors
 from cache_api.http.questions import controls_in
 from cache_api.http.serializers import BlockedSerializer, BlocklistSerializer, CheckSerializer, validated
 from cache_api.http.visits import Visit, answer
@@ -42,6 +43,7 @@ def blocked(visit: Visit) -> HttpResponse:
         vector = parts.embedder.embed(question.query, EMBED_SECONDS)
     except CacheUnavailable:  # its very text is blocked at once, what is near as soon as it has a vector
         vector = None
+        hint_vectors()
     try:
         number, created = parts.blocklist.add(visit.place, question, vector)
     except Full as error:
@@ -55,7 +57,7 @@ def checked(visit: Visit) -> HttpResponse:
     visit.same_project(values.get("project_id"))
     parts = wiring.parts()
     vector = parts.embedder.embed(values["query"], EMBED_SECONDS)  # nobody is told "no" who cannot be told for sure
-    match = parts.blocklist.match(caller_of(visit.access), values["query"], vector)
+    match = parts.blocklist.match(caller_of(visit.access), [values["query"]], vector)
     return answer({"match": None if match is None else {**asdict(match), "similarity": round(match.similarity, 4)}})
 
 

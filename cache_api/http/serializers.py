@@ -152,7 +152,7 @@ class CheckSerializer(serializers.Serializer[Any]):
     query = TextField(max_length=32_000)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "query" not in attrs:
+        if not attrs.get("query", "").strip():
             raise serializers.ValidationError({"query": ["This field is required."]}, code="required")
         return attrs
 

@@ -108,6 +108,7 @@ def _service(
     whole = wiring._parts()
     whole.service.embedder = embedder
     whole.store._embedder_version = lambda: embedder.version
+    whole.blocklist._embedder_version = lambda: embedder.version
     parts = replace(whole, embedder=embedder)
     monkeypatch.setattr(wiring, "_parts", lambda: parts)
     yield

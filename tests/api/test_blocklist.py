@@ -100,6 +100,17 @@ def test_an_image_beside_it_or_a_strange_number_hides_nothing(api: Api) -> None:
     assert api("POST", "/v1/chat/completions", raw=raw).status == 403
 
 
+def test_a_list_of_texts_to_embed_must_hold_none(api: Api, demo: DemoProvider, rules: Rules) -> None:
+    block(api)
+    asked = {"model": "demo-embedding", "input": [FAR, LISTED]}
+
+    assert api.post("/v1/embeddings", asked).status == 403
+    rules(blocklist="skip")  # no vector says that it was held back
+    assert api.post("/v1/embeddings", asked).status == 403
+    assert api.post("/v1/embeddings", {**asked, "input": [FAR, "Else?"]}).status == 200
+    assert len(demo.calls()) == 1
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_stream_that_is_refused_is_a_plain_error(api: Api, stream: bool) -> None:
     block(api)
@@ -186,13 +197,22 @@ def test_without_the_embedder_the_very_text_is_still_blocked(api: Api, embedder:
     assert api.post("/v1/cache/blocklist/check", {"query": REWORDED}).status == 503
 
 
-def test_what_is_listed_without_the_embedder_is_found_by_its_text(api: Api, embedder: FixedEmbedder) -> None:
+def test_what_is_listed_without_the_embedder_is_found_by_its_text_until_it_has_a_vector(
+    api: Api, embedder: FixedEmbedder
+) -> None:
+    from django.utils import timezone
+
+    from cache_api import maintenance
+
     embedder.down = True
     assert block(api)["created"]
     assert not block(api)["created"]
     embedder.down = False
 
     assert api.chat(LISTED).status == 403
+    assert api.chat(REWORDED).status == 200
+    assert [maintenance.fill_vectors(embedder, timezone.now()) for _ in range(2)] == [1, 0]
+    assert api.chat(REWORDED).status == 403
 
 
 def test_a_project_without_a_list_embeds_nothing_for_an_exact_hit(api: Api, embedder: FixedEmbedder) -> None:
@@ -306,6 +326,7 @@ def test_what_ran_out_blocks_no_more_and_may_be_listed_again(api: Api, cast: Cas
     [
         ({}, "query"),
         ({"query": ""}, "query"),
+        ({"query": " \n"}, "query"),
         ({"query": 7}, "query"),
         ({"query": "a", "severity": 6}, "severity"),
         ({"query": "a", "severity": 0}, "severity"),
