@@ -61,8 +61,12 @@ def context_of(scoped: Any) -> str | None:
     """The system prompt of what a call's Scope was made of, as one text."""
     if not isinstance(scoped, Mapping):
         return None
-    told = [message for message in scoped.get("messages") or () if message.get("role") in {"system", "developer"}]
-    told.append({"content": scoped.get("system")})  # some protocols have it beside the messages
+    # Some protocols have it beside the turns.
+    told: list[Mapping[str, Any]] = [{"content": scoped.get(name)} for name in ("system", "instructions")]
+    turns = scoped.get("messages") or scoped.get("input")
+    for turn in turns if isinstance(turns, list) else ():
+        if isinstance(turn, Mapping) and turn.get("role") in {"system", "developer"}:
+            told.append(turn)
     texts = [text for message in told for text in _texts(message.get("content"))]
     return "\n\n".join(texts) or None
 

@@ -51,14 +51,14 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     texts, fuzzy, placeheld = _last_text(items[-1]) if items else ([], False, None)
     rest = {name: value for name, value in body.items() if name not in _OUT_OF_CONTEXT}
     rest["model"] = model
-    rest["input"] = [*map(_canonical_item, items[:-1]), placeheld]
+    rest["input"] = [*map(_canonical_item, items[:-1]), *([placeheld] if items else ())]
     return Parsed(
         model=model,
         body=body,
         context=rest,
         question="\n\n".join(texts) if fuzzy else None,
         texts=tuple(texts),
-        prompt_texts=(_string(body.get("instructions")), *map(_all_text, items)),
+        prompt_texts=tuple(text for text in (_string(body.get("instructions")), *map(_all_text, items)) if text),
         stream=body.get("stream") is True,
         tools=bool(tools),
         temperature=temperature if isinstance(temperature, int | float) else None,

@@ -94,7 +94,7 @@ def replay_events(answer: Json, members: bytes) -> Iterator[bytes]:
         out.append(say("response.output_item.done", output_index=index, item=item))
     yield b"".join(out)
 
-    yield sse.with_members(say("response.completed", response=answer), members)
+    yield sse.with_members(say(f"response.{answer['status']}", response=answer), members)
 
 
 class _Numbered:

@@ -67,6 +67,8 @@ def test_without_any_model_the_caller_is_told() -> None:
 def test_the_context_of_a_call_is_its_system_messages() -> None:
     messages = [system("A"), USER, {"role": "developer", "content": "B"}, {"role": "user", "content": [None]}]
     assert context_of({"messages": messages}) == "A\n\nB"
+    assert context_of({"instructions": "A", "input": messages[2:]}) == "A\n\nB"
+    assert context_of({"input": ["a text"]}) is None
     assert context_of({"messages": [USER]}) is None
     assert context_of(None) is None
 

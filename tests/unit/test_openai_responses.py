@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from cache_api.dialects import openai_responses
 from cache_api.dialects.errors import Refused
+from cache_api.dialects.held_back import held_back
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.request import Controls, Request
 from cache_api.domain.scope import fingerprint_of, scope_of
@@ -690,6 +691,17 @@ def test_an_answer_put_in_by_hand_gets_an_id() -> None:
     body = json.loads(openai_responses.replay(asking(), answer, SIGNALS, NOW))  # type: ignore[arg-type]
 
     assert body["id"].startswith("resp_")
+
+
+@pytest.mark.parametrize("words", ["", "Ask a person."])
+def test_an_answer_that_was_held_back_ends_as_incomplete(words: str) -> None:
+    answer = held_back(openai_responses.answer_of_text(words, "m-1"))
+    *_, done, last = events_of(replayed(answer))
+
+    assert (done["type"], last["type"]) == ("response.output_item.done", "response.incomplete")
+    assert last["response"]["incomplete_details"] == {"reason": "content_filter"}
+    assert last["cacheai"] == {"decision": "miss"}
+    TYPED["response.incomplete"].model_validate(last)
 
 
 def test_a_replayed_stream_tells_item_by_item_and_numbers_each_event() -> None:
