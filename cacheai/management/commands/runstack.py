@@ -54,14 +54,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+        parser.add_argument("--reload", action="store_true", help="start web workers anew when code changes")
 
-    def handle(self, *_: Any, host: str, port: int, **__: Any) -> None:
+    def handle(self, *_: Any, host: str, port: int, reload: bool, **__: Any) -> None:
         home = settings.HOME
         try:
             with StopRequest() as stop, Supervisor(home, say=self._say, stop=stop) as supervisor:
                 (home / "ready.json").unlink(missing_ok=True)  # A killed supervisor's.
                 try:
-                    self._run(supervisor, home, host, port)
+                    self._run(supervisor, home, host, port, reload=reload)
                 finally:
                     (home / "ready.json").unlink(missing_ok=True)
                 self._say("Stopping.")
@@ -72,7 +73,7 @@ class Command(BaseCommand):
                 raise
             raise CommandError(f"The disk of {home} is full: make room and start again.") from None
 
-    def _run(self, supervisor: Supervisor, home: Path, host: str, port: int) -> None:
+    def _run(self, supervisor: Supervisor, home: Path, host: str, port: int, *, reload: bool) -> None:
         port = free_port(host, port)
         root = f"http://{_dialled(host)}:{port}"
         demo_port = _demo_port()
@@ -80,7 +81,7 @@ class Command(BaseCommand):
         self._say(f"Starting CacheAI on {root} (data and logs: {home})")
 
         environment = {**os.environ, "CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
-        processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port)
+        processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port, reload=reload)
         if not supervisor.start(processes, environment=environment, folder=settings.BASE_DIR):
             return
 
@@ -96,7 +97,7 @@ class Command(BaseCommand):
             self.stdout.flush()
 
 
-def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
+def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> list[Process]:
     data = data_processes(home)
     has_data = frozenset(process.name for process in data)
     has_tables = has_data | {"migrate"}
@@ -126,7 +127,9 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int) -> list[Process]:
         worker("accounting", "prefork", 1, after=is_safe),
         worker("default", "prefork", 1, after=is_safe),
         Process("beat", (python, "-m", "celery", *beat), has_tables),
-        Process("web", _gunicorn(bind), is_safe, ready=partial(web_ready, root, monotonic() + MODEL_SECONDS)),
+        Process(
+            "web", _gunicorn(bind, reload=reload), is_safe, ready=partial(web_ready, root, monotonic() + MODEL_SECONDS)
+        ),
     ]
 
 
@@ -197,11 +200,11 @@ def _demo_port() -> int:
         return free_port("127.0.0.1", 0)
 
 
-def _gunicorn(bind: str) -> tuple[str, ...]:
+def _gunicorn(bind: str, *, reload: bool) -> tuple[str, ...]:
     threads = ("-k", "gthread", f"--workers={settings.WEB_WORKERS}", f"--threads={settings.WEB_THREADS}")
     times = ("--timeout=60", f"--graceful-timeout={GRACEFUL_SECONDS}", "--keep-alive=75")
     # The control socket's default path would be one for all stacks of this user.
-    more = (*threads, *times, "--no-control-socket")
+    more = (*threads, *times, "--no-control-socket", *(("--reload",) if reload else ()))
     return (sys.executable, "-m", "gunicorn", "cacheai.wsgi", f"--bind={bind}", *more)
 
 

@@ -1,0 +1,69 @@
+"""What does the `cacheai` command do, and how does it end?
+
+Over HTTP alone, as any caller. Exit: 0 done or declined, 1 an error, 2 not understood, 3 a miss under
+`--fail-on-miss`, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from openai import APIConnectionError, APIStatusError
+
+from .._client import Client
+from .._errors import CacheAIError
+from .arguments import read
+from .terminal import Failed, Misused, Terminal
+
+ERROR: Final = 1
+MISUSED: Final = 2
+INTERRUPTED: Final = 130
+
+
+def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = Client) -> int:
+    line = sys.argv[1:] if line is None else line
+    terminal = Terminal(as_json="--json" in line)
+    try:
+        args = read(line)
+        if args.is_local:
+            code: int = args.run(args, terminal, connect)
+        else:
+            with connect(api_key=args.api_key, base_url=args.base_url) as client:
+                code = args.run(client, args, terminal)
+        sys.stdout.flush()
+        return code
+    except Misused as error:
+        return _failed(terminal, str(error), "usage", MISUSED)
+    except Failed as error:
+        return _failed(terminal, str(error), error.code, ERROR)
+    except APIStatusError as error:
+        return _failed(terminal, *_told(error), ERROR)
+    except APIConnectionError as error:
+        where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
+        message = f"No answer from {where}: {error.__cause__ or error}. `cacheai doctor` looks for the reason."
+        return _failed(terminal, message, "unreachable", ERROR)
+    except CacheAIError as error:
+        message = str(error).replace("give api_key", "give --api-key")
+        return _failed(terminal, message, "client", ERROR)
+    except BrokenPipeError:
+        # Whoever read our output has enough of it. Without this, the interpreter would complain while it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except OSError as error:
+        return _failed(terminal, f"{error.filename}: {error.strerror}" if error.filename else str(error), "file", ERROR)
+    except KeyboardInterrupt:
+        return _failed(terminal, "Interrupted.", "interrupted", INTERRUPTED)
+    except SystemExit as asked:  # --help, --version
+        return int(asked.code or 0)
+
+
+def _told(error: APIStatusError) -> tuple[str, str]:
+    """The server's own sentence and word for what is wrong."""
+    body = error.body if isinstance(error.body, Mapping) else {}
+    return str(body.get("message") or error.message), str(body.get("code") or error.status_code)
+
+
+def _failed(terminal: Terminal, message: str, code: str, exit_code: int) -> int:
+    terminal.fail(message, code)
+    return exit_code

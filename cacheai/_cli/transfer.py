@@ -1,0 +1,167 @@
+"""How do entries leave for a file, and come back from one?"""
+
+import itertools
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import IO, Any, Final
+
+import httpx2
+from openai import Stream
+
+from .._client import Client
+from .._errors import CacheAIError
+from .entries import ask, filters_of, whole_file
+from .terminal import Failed, Misused, Progress, Terminal
+
+FORMATS: Final = ("jsonl", "json")
+STANDARD: Final = "-"
+# What is sent at once: one request's worth of work for some seconds, so that there is something to show.
+BATCH_LINES: Final = 2_000
+BATCH_BYTES: Final = 8 * 1024 * 1024
+ERRORS_SHOWN: Final = 20
+
+
+def export(client: Client, args: Namespace, terminal: Terminal) -> int:
+    to_stdout = args.file == STANDARD
+    if to_stdout and terminal.as_json and args.format == "jsonl":
+        raise Misused("--json means one document on the standard output: give -f json, or a FILE.")
+    form = "json" if to_stdout and terminal.as_json else _format(args)
+    total = _total(client, args)
+    with (
+        Progress("Exporting", total) as progress,
+        nullcontext(sys.stdout.buffer) if to_stdout else whole_file(args.file) as file,
+        _exported(client, args) as chunks,
+    ):
+        lines = itertools.islice(_lines_in(chunks), args.limit)
+        count = _write(lines, file, form, progress)
+        file.flush()
+    if to_stdout:
+        terminal.say(f"{count:,} exported.")
+    else:
+        terminal.show({"file": args.file, "format": form, "exported": count}, [f"{count:,} exported to {args.file}."])
+    return 0
+
+
+def _total(client: Client, args: Namespace) -> int | None:
+    """How many fit; unknown to a key that may not purge, which is who else is told a count."""
+    filters = filters_of(args) or {"all": True}
+    try:
+        matched = ask(client, "POST", "/cache/purge", **filters, dry_run=True)["matched"]
+    except CacheAIError:
+        return None
+    return min(matched, args.limit or matched)
+
+
+@contextmanager
+def _exported(client: Client, args: Namespace) -> Iterator[Iterator[bytes]]:
+    """The server's bytes as they come. Raises Failed if they break off."""
+    query = {**filters_of(args), "format": "jsonl"}
+    answer = client.get("/cache/export", cast_to=object, options={"params": query}, stream=True, stream_cls=Stream[Any])
+    try:
+        yield answer.response.iter_bytes()
+    except httpx2.TransportError as error:
+        raise Failed(f"The export broke off ({error}): nothing was written. Try again.", "broken") from error
+    finally:
+        answer.close()
+
+
+def _lines_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+    if rest:
+        yield rest
+
+
+def _write(lines: Iterable[bytes], file: IO[bytes], form: str, progress: Progress) -> int:
+    """How many."""
+    before, after = (b"", b"\n") if form == "jsonl" else (b",\n", b"")
+    count = 0
+    if form == "json":
+        file.write(b"[\n")
+    for line in lines:
+        file.write((before if count else b"") + line + after)
+        count += 1
+        progress.reach(count)
+    if form == "json":
+        file.write(b"\n]\n")
+    return count
+
+
+def load(client: Client, args: Namespace, terminal: Terminal) -> int:
+    done, rejected = 0, 0
+    errors: list[dict[str, Any]] = []
+    with _opened(args.file) as file, Progress("Importing", _count(args)) as progress:
+        lines = _lines_of_array(file, args.file) if _format(args) == "json" else _filled(file)
+        for batch in _batches(lines):
+            job = client.cache.load([line for _, line in batch], namespace=args.namespace, tags=args.tag, ttl=args.ttl)
+            if job.status == "failed":
+                raise Failed(f"The server gave up after {done:,} lines: run it again.", "failed")
+            done += len(batch)
+            rejected += job.rejected
+            errors += [{"line": batch[one.line - 1][0], "reason": one.reason} for one in job.errors]
+            progress.reach(done)
+    document = {"total": done, "stored": done - rejected, "rejected": rejected, "errors": errors}
+    terminal.show(document, [f"{done - rejected:,} stored, {rejected:,} rejected."])
+    for error in errors[:ERRORS_SHOWN]:
+        terminal.say(f"line {error['line']}: {error['reason']}")
+    if rejected > ERRORS_SHOWN:
+        terminal.say(f"{rejected - ERRORS_SHOWN:,} more: --json names those the server told.")
+    return 1 if rejected else 0
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[IO[bytes]]:
+    if name == STANDARD:
+        yield sys.stdin.buffer
+        return
+    with Path(name).open("rb") as file:
+        yield file
+
+
+def _count(args: Namespace) -> int | None:
+    """Unknown of what can be read once only, or is no list of lines."""
+    if _format(args) == "json" or not Path(args.file).is_file():
+        return None
+    with Path(args.file).open("rb") as file:
+        return sum(1 for _ in _filled(file))
+
+
+def _filled(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines with something in them, each with its number."""
+    return ((number, line) for number, line in enumerate(file, 1) if line.strip())
+
+
+def _lines_of_array(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    """Raises Failed."""
+    try:
+        rows = json.load(file)
+    except ValueError as error:
+        raise Failed(f"{name} is no JSON: {error}", "format") from error
+    if isinstance(rows, dict):
+        rows = rows.get("data")
+    if not isinstance(rows, list):
+        raise Failed(f"{name} holds no array of entries.", "format")
+    return ((number, json.dumps(row).encode()) for number, row in enumerate(rows, 1))
+
+
+def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    batch: list[tuple[int, bytes]] = []
+    size = 0
+    for number, line in lines:
+        if batch and (len(batch) == BATCH_LINES or size + len(line) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((number, line))
+        size += len(line)
+    if batch:
+        yield batch
+
+
+def _format(args: Namespace) -> str:
+    return args.format or ("json" if args.file.endswith(".json") else "jsonl")
