@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-import anthropic
 import openai
 import pytest
 
@@ -306,30 +305,3 @@ def test_openai_s_client_gets_its_typed_error_for_a_wrong_key(stack: Any, stream
     ):
         client.chat.completions.create(model=MODEL, messages=asked(question()), stream=stream)
     assert refused.value.code == "invalid_api_key"
-
-
-def test_anthropic_s_client_gets_a_typed_error_that_says_why(stack: Any) -> None:
-    host = stack.base_url.removesuffix("/v1")
-    with (
-        anthropic.Anthropic(base_url=host, api_key=stack.api_key, max_retries=0) as client,
-        pytest.raises(anthropic.BadRequestError) as refused,
-    ):
-        client.messages.create(model=MODEL, max_tokens=50, messages=asked(question()))
-
-    body: Any = refused.value.body
-    assert body["type"] == "error"
-    assert body["error"]["type"] == "invalid_request_error"
-    assert "/v1/messages" in body["error"]["message"]
-    assert body["request_id"]
-
-
-def test_anthropic_s_client_gets_its_typed_error_for_a_wrong_key(stack: Any) -> None:
-    host = stack.base_url.removesuffix("/v1")
-    with (
-        anthropic.Anthropic(base_url=host, api_key="ca-wrong", max_retries=0) as client,
-        pytest.raises(anthropic.AuthenticationError) as refused,
-    ):
-        client.messages.create(model=MODEL, max_tokens=50, messages=asked(question()))
-
-    body: Any = refused.value.body
-    assert body["error"]["type"] == "authentication_error"
