@@ -68,6 +68,14 @@ class MemoryStore:
         self.entries[entry.fingerprint] = entry
         return entry.id
 
+    def find_many(self, caller: Caller, fingerprints: Sequence[bytes]) -> dict[bytes, Entry]:
+        self._fail("find_many")
+        return {key: self.entries[key].as_entry() for key in fingerprints if key in self.entries}
+
+    def put_many(self, entries: Sequence[NewEntry]) -> None:
+        self._fail("put_many")
+        self.entries.update({entry.fingerprint: entry for entry in entries})
+
     def _fail(self, name: str) -> None:
         if name in self.down:
             raise CacheUnavailable

@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cache_api.dialects import Dialect, anthropic_messages, openai_chat, openai_completions, openai_responses
+from cache_api.dialects import (
+    Dialect,
+    anthropic_messages,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 from cache_api.dialects.errors import Refused
 
 DIALECTS: tuple[Dialect, ...] = (openai_chat, openai_completions, openai_responses, anthropic_messages)
 
-_BY_ENDPOINT: Mapping[str, Dialect] = {dialect.ENDPOINT: dialect for dialect in DIALECTS}
+# A list of texts to be embedded is many questions, so its view is not that of the others.
+_BY_ENDPOINT: Mapping[str, Dialect] = {dialect.ENDPOINT: dialect for dialect in (*DIALECTS, openai_embeddings)}
 
 
 def dialect_at(endpoint: Any) -> Dialect:

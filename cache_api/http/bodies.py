@@ -49,16 +49,16 @@ def _too_large() -> Refused:
     return Refused(413, "request_too_large", f"The body is larger than {settings.BODY_LIMIT_BYTES // 2**20} MiB.")
 
 
-def read_json(http: WSGIRequest) -> Body:
+def read_json(http: WSGIRequest, *, seek_all_duplicates: bool = False) -> Body:
     """An object, or Refused."""
     raw = read_raw(http)
-    value, unparsed = parse(raw)
+    value, unparsed = parse(raw, seek_all_duplicates=seek_all_duplicates)
     if not isinstance(value, dict):
         raise Refused(400, "invalid_request", "The body must be a JSON object.")
     return Body(raw, value, unparsed)
 
 
-def parse(raw: bytes) -> tuple[Any, bool]:
+def parse(raw: bytes, *, seek_all_duplicates: bool = False) -> tuple[Any, bool]:
     """The value, and whether only a lenient parser could read it. Raises Refused."""
     try:
         value, unparsed = orjson.loads(raw), False
@@ -69,7 +69,7 @@ def parse(raw: bytes) -> tuple[Any, bool]:
             raise Refused(400, "invalid_request", "Invalid JSON format") from None
     if raw.count(b"[") + raw.count(b"{") > WRITABLE_DEPTH and not _writable(value):
         unparsed = True
-    if len(raw) <= DUPLICATES_SOUGHT_BYTES and not unparsed:
+    if (seek_all_duplicates or len(raw) <= DUPLICATES_SOUGHT_BYTES) and not unparsed:
         _refuse_repeated_keys(raw)
     return value, unparsed
 

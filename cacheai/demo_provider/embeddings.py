@@ -13,6 +13,7 @@ from cacheai.demo_provider.refusals import Refusal
 from cacheai.demo_provider.reply import UNKNOWN_FIELD, Json, Plain, Reply, Stamp
 
 DIMENSIONS = 16
+INPUTS_MAX = 2048
 MODELS = ("demo-small", "demo-large", "demo-embed", "demo-slow")
 MODELS_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -27,7 +28,10 @@ def answer(body: Json, behaviour: Behaviour, stamp: Stamp) -> Reply:
     if not inputs:
         raise Refusal(400, "Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
     dimensions = checked_count(body, "dimensions", most=4096) or DIMENSIONS
-    packed = body.get("encoding_format") == "base64"
+    encoding = body.get("encoding_format") or "float"
+    if encoding not in ("float", "base64"):
+        raise Refusal(400, "Invalid 'encoding_format'.", param="encoding_format", code="invalid_value")
+    packed = encoding == "base64"
     texts = [text if isinstance(text, str) else " ".join(map(str, text)) for text in inputs]
     data = [
         {"object": "embedding", "index": index, "embedding": _packed(vector) if packed else vector}
@@ -55,17 +59,20 @@ def model(name: str, *, anthropic: bool) -> Json:
 
 
 def _inputs(body: Json) -> list[str | list[int]]:
-    """One text, several, or the same as tokens."""
+    """One text, several, or the same as tokens; none of them empty, and not both kinds at once."""
     asked = body.get("input")
-    if isinstance(asked, str):
-        return [asked]
-    if not isinstance(asked, list) or not asked:
+    if asked is None:
         return []
-    if all(isinstance(token, int) for token in asked):
-        return [asked]
-    if not all(isinstance(one, str | list) and one for one in asked):
+    inputs = [asked] if isinstance(asked, str) or _is_tokens(asked) else asked
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= INPUTS_MAX:
         raise Refusal(400, "Invalid 'input'.", param="input", code="invalid_value")
-    return asked
+    if not all(isinstance(text, str) and text for text in inputs) and not all(map(_is_tokens, inputs)):
+        raise Refusal(400, "Invalid 'input'.", param="input", code="invalid_value")
+    return inputs
+
+
+def _is_tokens(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(token) is int for token in value)
 
 
 def _vector(text: str, dimensions: int) -> list[float]:

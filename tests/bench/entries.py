@@ -15,8 +15,7 @@ import numpy as np
 import psycopg
 from django.conf import settings
 
-from cache_api.adapters.store import _PUT as PUT
-from cache_api.adapters.store import put_statement
+from cache_api.adapters.store import _PUT, _REPLACING, _ROW, put_statement
 from cache_api.domain.entry import NewEntry
 from cache_api.domain.usage import Usage
 from tenants import services
@@ -25,6 +24,7 @@ from tenants.services import Limits
 # The limits are there to be kept, and are not what is measured.
 LIMITS = Limits(plan="bench", rpm=100_000_000, requests_included=100_000_000, entries_max=10_000_000)
 BATCH = 500
+PUT = _PUT + _ROW + _REPLACING
 COLUMNS = PUT.count("%s")
 INDEX = "entry_vector"
 BUILD_MEMORY = "512MB"
@@ -67,7 +67,7 @@ def fill(team: Team, wanted: int, *, progress: Callable[[int], None], say: Calla
             cursor = connection.cursor()
             for batch in _batches(like, vectors, wanted - there):
                 # The insert alone, prepared: a new entry has no tags of an older one to forget.
-                cursor.executemany(PUT, [put_statement(entry)[1][:COLUMNS] for entry in batch])
+                cursor.executemany(PUT, [put_statement([entry])[1][:COLUMNS] for entry in batch])
                 made += len(batch)
                 progress(there + made)
         finally:

@@ -382,6 +382,12 @@ def test_embeddings_are_the_same_each_time_and_in_each_encoding(client: openai.O
     assert len(client.embeddings.create(model="m", input="x", dimensions=64).data[0].embedding) == 64
 
 
+@pytest.mark.parametrize("asked", ["", [], ["a", ""], ["a", [1]], [[]], [True], 3, ["a"] * 2049])
+def test_embeddings_refuse_what_the_real_one_refuses(demo: DemoProvider, asked: Any) -> None:
+    refused = send(demo, {"model": "demo-embed", "input": asked}, path="/v1/embeddings")
+    assert (refused.status, refused.json["error"]["param"]) == (400, "input")
+
+
 def test_models_are_listed_for_both_protocols(client: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     names = [model.id for model in client.models.list()]
     assert names == [model.id for model in claude.models.list()]
