@@ -25,6 +25,11 @@ class Signals:
     provider: str
     request_id: str
 
+    @property
+    def served(self) -> bool:
+        """From the cache: nobody was asked. A synthesized answer is a hit, but was bought."""
+        return self.decision == "hit" and self.layer != "synthesized"
+
     def body(self) -> dict[str, Any]:
         """The members that are put into an answer's body."""
         return {
@@ -41,7 +46,7 @@ class Signals:
                 "provider": self.provider,
                 "request_id": self.request_id,
             },
-            "cacheback_hit": self.decision == "hit" and self.layer != "synthesized",
+            "cacheback_hit": self.served,
             "cacheback_synthesized": self.layer == "synthesized",
         }
 

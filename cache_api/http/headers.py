@@ -21,16 +21,14 @@ _FORWARDED = {
 
 def signal_headers(signals: Signals, *, stored: bool) -> dict[str, str]:
     """The decision, in our words and in those of RFC 9211 and other systems."""
-    synthesized = signals.layer == "synthesized"
-    served = signals.decision == "hit" and not synthesized
     headers = {
         "X-CacheAI-Decision": signals.decision,
         "X-CacheAI-Reason": signals.reason,
         "X-CacheAI-Request-Id": signals.request_id,
         "Cache-Status": cache_status(signals, stored=stored),
-        "X-Cacheback-Hit": _word(served),
-        "X-Cacheback-Synthesized": _word(synthesized),
-        "X-Cache-Hit": _word(served),
+        "X-Cacheback-Hit": _word(signals.served),
+        "X-Cacheback-Synthesized": _word(signals.layer == "synthesized"),
+        "X-Cache-Hit": _word(signals.served),
     }
     optional = {
         "X-CacheAI-Layer": signals.layer,
@@ -42,14 +40,14 @@ def signal_headers(signals: Signals, *, stored: bool) -> dict[str, str]:
         "X-CacheAI-Saved-USD": signals.saved_usd,
     }
     headers.update({name: str(value) for name, value in optional.items() if value is not None})
-    if served and signals.cache_key:
+    if signals.served and signals.cache_key:
         headers["x-litellm-cache-key"] = signals.cache_key
     return headers
 
 
 def cache_status(signals: Signals, *, stored: bool) -> str:
     parts = ["CacheAI"]
-    if signals.decision == "hit" and signals.layer != "synthesized":
+    if signals.served:
         parts.append("hit")
         if signals.ttl_seconds is not None:
             parts.append(f"ttl={signals.ttl_seconds}")
