@@ -25,7 +25,7 @@ ENDPOINT = "messages"
 SPEAKS = "M"
 
 # Complete by the model's own choice or by the caller's; a refusal, a paused turn and a full window are not.
-STORED_STOPS = frozenset({"end_turn", "stop_sequence", "tool_use"})
+STORED_STOPS = ("end_turn", "stop_sequence", "tool_use")  # a tuple, as what stands in a body may not be hashable
 
 # Where the provider's prompt cache may begin changes what is billed, not what is answered.
 _CACHE_CONTROL = "cache_control"
@@ -33,8 +33,8 @@ _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", _CACHE_CONTROL}
 
 # Tools without a type are the caller's own, and these run at the caller's too; all others run at the provider's.
 _CALLERS_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_", "browser_")
-_HELD_BLOCKS = frozenset({"text", "thinking", "redacted_thinking", "tool_use", "search_result"})
-_HELD_SOURCES = frozenset({"base64", "text", "content"})
+_HELD_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use", "search_result")
+_HELD_SOURCES = ("base64", "text", "content")
 
 _TURNING = re.compile(rb'"type"\s*:\s*"(?:message_(?:start|delta|stop)|error)"')
 _BEYOND_64_BITS = 2.0**63

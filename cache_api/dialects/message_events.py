@@ -10,7 +10,7 @@ from cache_api.dialects.joining import CannotJoin
 
 Event = Mapping[str, Any]
 
-_SILENT = frozenset({"content_block_stop", "message_stop", "ping"})  # they end or keep alive, and add nothing
+_SILENT = ("content_block_stop", "message_stop", "ping")  # they end or keep alive, and add nothing
 _TOLD_LAST = ("stop_details", "container")  # by `message_delta`, where there are any
 _COUNTED_LAST = (
     "input_tokens",

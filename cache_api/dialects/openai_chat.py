@@ -21,11 +21,12 @@ NAME = "openai_chat"
 ENDPOINT = "chat/completions"
 SPEAKS = "C"
 
-STORED_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
+# Tuples, as what stands in a body may not be hashable.
+STORED_FINISHES = ("stop", "tool_calls", "function_call")
 
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 
-_HELD_PARTS = frozenset({"text", "image_url", "file", "refusal"})
+_HELD_PARTS = ("text", "image_url", "file", "refusal")
 
 error = openai_error
 

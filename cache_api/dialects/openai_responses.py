@@ -23,14 +23,15 @@ SPEAKS = "R"
 
 # With any of these the call goes on from, or leaves behind, what only the provider holds.
 _STATE = ("previous_response_id", "conversation", "background", "prompt")
+# Tuples, as a type that is no string may not be hashable.
 # All other tools run at the provider, or act on a machine: no Scope holds what they find there.
-_CALLERS_TOOLS = frozenset({"function", "custom", "namespace"})
-_TOOL_CALLS = frozenset({"function_call", "custom_tool_call"})
+_CALLERS_TOOLS = ("function", "custom", "namespace")
+_TOOL_CALLS = ("function_call", "custom_tool_call")
 # All other items stand for work done at the provider, or for an item kept there.
-_HELD_ITEMS = _TOOL_CALLS | {"message", "function_call_output", "custom_tool_call_output", "reasoning"}
-_HELD_PARTS = frozenset({"input_text", "output_text", "refusal", "input_image", "input_file"})
+_HELD_ITEMS = (*_TOOL_CALLS, "message", "function_call_output", "custom_tool_call_output", "reasoning")
+_HELD_PARTS = ("input_text", "output_text", "refusal", "input_image", "input_file")
 # Answers of other items hold what a provider looked up or made at that moment.
-_STORED_ITEMS = _TOOL_CALLS | {"message", "reasoning"}
+_STORED_ITEMS = (*_TOOL_CALLS, "message", "reasoning")
 
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"input"}
 # Of the call, not of the answer, yet repeated in it; the tier is what was bought.
@@ -206,7 +207,7 @@ class ResponseStreamTape:
         self._joining.take(said)
         if isinstance(number := said.get("sequence_number"), int):
             self._next_number = number + 1
-        kind = said.get("type")
+        kind = str(said.get("type"))
         if kind not in ENDS and kind != "error":
             return event
         self._ended = True
@@ -259,7 +260,7 @@ def _fit_to_store(body: Mapping[str, Any]) -> bool:
 
 
 def _whole(item: Mapping[str, Any]) -> bool:
-    if item.get("status") not in {None, "completed"}:
+    if item.get("status") not in (None, "completed"):
         return False
     match item["type"]:
         case "message":
@@ -272,10 +273,10 @@ def _whole(item: Mapping[str, Any]) -> bool:
 
 
 def _texts_alone(parts: Any, kind: str) -> bool:
-    return _all_of(parts, frozenset({kind})) and all(isinstance(part.get("text"), str) for part in parts or ())
+    return _all_of(parts, (kind,)) and all(isinstance(part.get("text"), str) for part in parts or ())
 
 
-def _all_of(values: Any, kinds: frozenset[str]) -> bool:
+def _all_of(values: Any, kinds: tuple[str, ...]) -> bool:
     """Whether this is a list of objects of these types; none is a list too."""
     if values is None:
         return True

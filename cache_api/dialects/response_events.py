@@ -48,7 +48,7 @@ class Joining:
         self._characters = 0
 
     def take(self, event: Json) -> None:
-        kind = event.get("type")
+        kind = str(event.get("type"))
         place = _index(event, "output_index")
         if kind in _GROWS and isinstance(delta := event.get("delta"), str):
             self._characters += len(delta)
@@ -122,32 +122,41 @@ def _item_begun(item: Json) -> Json:
 
 def _filling(say: _Numbered, item: Json, where: Json) -> Iterator[bytes]:
     """What is said between an item's beginning and its end."""
-    if item["type"] == "function_call":
-        named = {"name": item.get("name")}
-        yield from _grown(say, "response.function_call_arguments", where, "arguments", item["arguments"], done=named)
-    elif item["type"] == "custom_tool_call":
-        yield from _grown(say, "response.custom_tool_call_input", where, "input", item["input"])
-    for index, part in enumerate(item.get("summary") or ()):
-        here = {**where, "summary_index": index}
-        yield say("response.reasoning_summary_part.added", **here, part={**part, "text": ""})
-        yield from _grown(say, "response.reasoning_summary_text", here, "text", part["text"])
-        yield say("response.reasoning_summary_part.done", **here, part=part)
+    match item["type"]:
+        case "function_call":
+            named = {"name": item.get("name")}
+            yield from _grown(
+                say, "response.function_call_arguments", where, "arguments", item["arguments"], done=named
+            )
+            return
+        case "custom_tool_call":
+            yield from _grown(say, "response.custom_tool_call_input", where, "input", item["input"])
+            return
+        case "reasoning":
+            for index, part in enumerate(item.get("summary") or ()):
+                yield from _summary(say, part, {**where, "summary_index": index})
     for index, part in enumerate(item.get("content") or ()):
         yield from _part(say, part, {**where, "content_index": index})
 
 
+def _summary(say: _Numbered, part: Json, where: Json) -> Iterator[bytes]:
+    yield say("response.reasoning_summary_part.added", **where, part={**part, "text": ""})
+    yield from _grown(say, "response.reasoning_summary_text", where, "text", part["text"])
+    yield say("response.reasoning_summary_part.done", **where, part=part)
+
+
 def _part(say: _Numbered, part: Json, where: Json) -> Iterator[bytes]:
-    lists: Json = {name: [] for name in ("annotations", "logprobs") if isinstance(part.get(name), list)}
-    yield say("response.content_part.added", **where, part={**part, "text": "", **lists})
+    lists = {name: part[name] for name in ("annotations", "logprobs") if isinstance(part.get(name), list)}
+    yield say("response.content_part.added", **where, part={**part, "text": "", **{name: [] for name in lists}})
     if part["type"] == "reasoning_text":
         yield from _grown(say, "response.reasoning_text", where, "text", part["text"])
-    elif logprobs := part.get("logprobs"):  # they belong to tokens we no longer see
+    elif logprobs := lists.get("logprobs"):  # they belong to tokens we no longer see
         yield say("response.output_text.delta", **where, delta=part["text"], logprobs=logprobs)
         yield say("response.output_text.done", **where, text=part["text"], logprobs=logprobs)
     else:
         plain: Json = {"logprobs": []}
         yield from _grown(say, "response.output_text", where, "text", part["text"], each=plain, done=plain)
-    for index, annotation in enumerate(part.get("annotations") or ()):
+    for index, annotation in enumerate(lists.get("annotations", ())):
         added = {**where, "annotation_index": index, "annotation": annotation}
         yield say("response.output_text.annotation.added", **added)
     yield say("response.content_part.done", **where, part=part)

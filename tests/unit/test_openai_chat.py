@@ -132,6 +132,7 @@ def test_only_a_user_asks(role: str) -> None:
         ({"type": "file", "file": {"file_id": "f-1"}}, True),
         ({"type": "file", "file": {"file_data": "data:,x"}}, False),
         ("a bare string", True),
+        ({"type": ["text"]}, True),
     ],
 )
 def test_a_part_whose_bytes_are_elsewhere_is_not_cached(part: Any, out_of_hand: bool) -> None:

@@ -361,6 +361,7 @@ def test_an_image_counts_by_its_bytes_and_is_not_carried_along() -> None:
         ({"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"}, False),
         ({"type": "input_audio", "input_audio": {"data": "AA", "format": "mp3"}}, True),
         ("a bare string", True),
+        ({"type": ["input_text"]}, True),
     ],
 )
 def test_a_part_whose_bytes_are_elsewhere_is_not_cached(part: Any, out_of_hand: bool) -> None:
@@ -405,6 +406,8 @@ FUNCTION = {"type": "function", "name": "f", "parameters": {}, "strict": True}
             )
         ),
         ({"tools": "none of these"}, True),
+        ({"tools": [{"type": ["function"]}]}, True),
+        ({"input": [{"type": ["message"], "role": "user"}]}, True),
         ({"input": [{"type": "item_reference", "id": "msg_1"}, user("x")]}, True),
         ({"input": [{"id": "msg_1"}, user("x")]}, True),
         ({"input": [{"type": "mcp_approval_response", "approve": True}]}, True),
@@ -547,6 +550,12 @@ def test_a_providers_own_ending_is_relayed_alone_and_nothing_is_stored(failure: 
     assert not tape.heard.broken
 
 
+def test_an_event_of_no_known_kind_is_relayed() -> None:
+    raw = b'data: {"type":[]}\n\n' + stream(SPOKEN[:-1])
+
+    assert run(tape_of(), [raw]).startswith(raw)
+
+
 def test_half_a_character_is_relayed_and_not_stored() -> None:
     raw = b'data: {"type":"response.output_text.delta","delta":"\xc3"}\n\n' + stream(SPOKEN)
     tape = tape_of()
@@ -634,6 +643,7 @@ def test_items_that_grow_side_by_side_are_told_apart() -> None:
         ({"output": [{"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "SELECT 1"}]}, True),
         ({"output": [{"type": "web_search_call", "id": "ws_1", "status": "completed"}, message("x")]}, False),
         ({"output": [{"type": "reasoning", "id": "rs_1", "summary": [None]}, message("x")]}, False),
+        ({"output": [{**message("x"), "type": ["message"]}]}, False),
     ],
 )
 def test_only_a_complete_answer_is_stored(change: dict[str, Any], stored: bool) -> None:
