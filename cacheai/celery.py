@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
 
@@ -44,6 +45,9 @@ def _configure(app: Celery) -> None:
         task_track_started=False,
         worker_hijack_root_logger=False,
         task_default_queue="default",
+        # A text is worth no vector once its caller stopped waiting: a dying worker may lose it, and acknowledgements
+        # would be two trips to Redis for each task.
+        task_queues=[Queue("embed", no_ack=True), Queue("accounting"), Queue("default")],
         task_routes={
             "cache_api.embed": {"queue": "embed"},
             "cache_api.accounting.*": {"queue": "accounting"},

@@ -12,13 +12,16 @@ os.environ.setdefault("CACHEAI_PROCESS", "web")
 
 import django
 from django.conf import settings
+from django.core.handlers.exception import response_for_exception
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 django.setup(set_prefix=False)
 
 from cache_api import wiring
 from cache_api.http import operation
+from cache_api.http.urls import MODEL_VIEWS
 from tenants import selfcheck
 from tenants.isolation import DatabaseUnavailable
 
@@ -41,6 +44,16 @@ class DataPlaneHandler(WSGIHandler):
             super().load_middleware(is_async)
         finally:
             settings.MIDDLEWARE = people
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        """A model endpoint's view is found by its path alone: Django's own way there costs a tenth of an exact hit."""
+        view = MODEL_VIEWS.get(request.path_info)
+        if view is None:
+            return super().get_response(request)
+        try:
+            return view(request)
+        except Exception as error:  # noqa: BLE001 (answered as Django's own handler would)
+            return response_for_exception(request, error)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         response = self.get_response(self.request_class(environ))

@@ -5,11 +5,12 @@ cannot pass it; alias `owner` migrates and works across tenants, through `as_own
 """
 
 import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import Error as DjangoDatabaseError
@@ -29,6 +30,11 @@ OWNER = "owner"
 # What psycopg raises when the database is gone, restarting, overloaded or read-only; all else is a fault of ours.
 BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, DjangoDatabaseError)
 
+Exchange = Callable[[psycopg.Connection[Any]], pq.abc.PGresult]
+
+_BINARY = [pq.Format.BINARY] * 16
+# What each connection has prepared.
+_prepared: WeakKeyDictionary[psycopg.Connection[Any], set[str]] = WeakKeyDictionary()
 _alias: ContextVar[str] = ContextVar("alias", default=APP)
 
 
@@ -98,6 +104,36 @@ def write(tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds:
     return _ask(f"SET LOCAL app.tenant_id = %s; {sql}", (str(tenant_id), *params), deadline_seconds)
 
 
+def call(
+    tenant_id: UUID, name: str, values: Sequence[UUID | bytes | str | int], *, deadline_seconds: float
+) -> list[tuple[Any, ...]]:
+    """Ask one of the functions that `tenant_function` made: sent as bytes, planned once and not with each call.
+
+    An int is an `integer` there, bytes are whatever the argument's type makes of its binary form.
+    """
+    return _on_connection(lambda connection: call_on(connection, name, (tenant_id, *values)), deadline_seconds)
+
+
+def call_on(
+    connection: psycopg.Connection[Any], name: str, values: Sequence[UUID | bytes | str | int]
+) -> pq.abc.PGresult:
+    """`call` on a connection of one's own, without a guard; also for functions that see more than one tenant."""
+    line, prepared = connection.pgconn, name.encode()
+    known = _prepared.setdefault(connection, set())
+    if name not in known:
+        places = ", ".join(f"${place}" for place in range(1, len(values) + 1))
+        made = line.prepare(prepared, f"SELECT * FROM {name}({places})".encode())  # noqa: S608 (names of ours)
+        if made.status != pq.ExecStatus.COMMAND_OK:
+            return made
+        known.add(name)
+    binary = [_binary(value) for value in values]
+    result = line.exec_prepared(prepared, binary, _BINARY[: len(binary)], pq.Format.BINARY)
+    if result.status != pq.ExecStatus.TUPLES_OK:  # A function that was replaced since would fail for ever.
+        known.discard(name)
+        line.exec_(f"DEALLOCATE {name}".encode())
+    return result
+
+
 def read_before_tenant(sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:
     """Ask one of the functions that must work before a tenant is known. Plain tables show no row here."""
     return _ask(sql, params, deadline_seconds)
@@ -146,6 +182,22 @@ def function(name_and_types: str, definition: str) -> RunSQL:
     )
 
 
+def tenant_function(name_and_types: str, returns: str, body: str, *, plan: str = "force_generic_plan") -> RunSQL:
+    """A function that sees the rows of the tenant it is asked for, its first argument `tenant uuid`, and no others.
+
+    For `call`. Its statements are planned once a connection, for whatever values come, since planning the read of one
+    row takes twice as long as reading it.
+    """
+    return function(
+        name_and_types,
+        f"""RETURNS {returns} LANGUAGE plpgsql SET plan_cache_mode = {plan} AS $$
+        BEGIN
+          PERFORM set_config('app.tenant_id', tenant::text, true);
+          {body}
+        END $$""",
+    )
+
+
 def same_tenant(table: str, columns: str, target: str, target_columns: str, *, on_delete: str = "CASCADE") -> RunSQL:
     """A foreign key that holds the tenant: one on the id alone would accept another tenant's row."""
     name = f"{table}_{columns.replace(', ', '_')}_fk"
@@ -170,9 +222,17 @@ def _transaction(setting: str) -> Iterator[None]:
 
 
 def _ask(message: str, params: Sequence[Any], deadline_seconds: float) -> list[tuple[Any, ...]]:
+    def exchange(connection: psycopg.Connection[Any]) -> pq.abc.PGresult:
+        values = Transformer(connection)
+        return connection.pgconn.exec_(message.encode() % tuple(values.as_literal(param) for param in params))
+
+    return _on_connection(exchange, deadline_seconds)
+
+
+def _on_connection(exchange: Exchange, deadline_seconds: float) -> list[tuple[Any, ...]]:
     pool: Any = getattr(connections[APP], "pool", None)
     if pool is None:
-        return _ask_django(message, params, deadline_seconds)
+        return _on_django(exchange, deadline_seconds)
 
     if pool.closed:
         pool.open()
@@ -185,7 +245,7 @@ def _ask(message: str, params: Sequence[Any], deadline_seconds: float) -> list[t
     except BROKEN as error:
         raise DatabaseUnavailable("cache_unavailable") from error
     try:
-        return _send(connection, message, params, deadline_seconds)
+        return _send(connection, exchange, deadline_seconds)
     finally:
         pool.putconn(connection)  # A broken one is thrown away there.
 
@@ -197,7 +257,7 @@ def _is_dead(connection: psycopg.Connection[Any]) -> bool:
     return bool(line.poll(0))
 
 
-def _ask_django(message: str, params: Sequence[Any], deadline_seconds: float) -> list[tuple[Any, ...]]:
+def _on_django(exchange: Exchange, deadline_seconds: float) -> list[tuple[Any, ...]]:
     """In a process without a pool Django keeps one connection a thread, until its task or command ends."""
     django = connections[APP]
     if django.in_atomic_block:
@@ -208,28 +268,25 @@ def _ask_django(message: str, params: Sequence[Any], deadline_seconds: float) ->
     except BROKEN as error:
         raise DatabaseUnavailable("cache_unavailable") from error
     try:
-        return _send(django.connection, message, params, deadline_seconds)
+        return _send(django.connection, exchange, deadline_seconds)
     except DatabaseUnavailable:
         django.close()
         raise
 
 
-def _send(
-    connection: psycopg.Connection[Any], message: str, params: Sequence[Any], deadline_seconds: float
-) -> list[tuple[Any, ...]]:
+def _send(connection: psycopg.Connection[Any], exchange: Exchange, deadline_seconds: float) -> list[tuple[Any, ...]]:
     """Straight to libpq, which answers with the last statement's result: a cursor costs a quarter more."""
-    values = Transformer(connection)
-    query = message.encode() % tuple(values.as_literal(param) for param in params)
     guarded = watchdog.enter(connection, deadline_seconds)
     try:
         try:
-            result = connection.pgconn.exec_(query)
+            result = exchange(connection)
         finally:
             watchdog.leave(guarded)
         if result.status == pq.ExecStatus.COMMAND_OK:
             return []
         if result.status != pq.ExecStatus.TUPLES_OK:
             raise _failure(connection, result, overdue=guarded.overdue)
+        values = Transformer(connection)
         values.set_pgresult(result)
         return values.load_rows(0, result.ntuples, tuple)
     except BROKEN as error:
@@ -237,6 +294,14 @@ def _send(
     finally:
         if guarded.overdue:  # Its socket is shut, even if the answer was read just before.
             connection.close()
+
+
+def _binary(value: UUID | bytes | str | int) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, UUID):
+        return value.bytes
+    return value.encode() if isinstance(value, str) else value.to_bytes(4, "big", signed=True)
 
 
 def _failure(connection: psycopg.Connection[Any], result: pq.abc.PGresult, *, overdue: bool) -> Exception:

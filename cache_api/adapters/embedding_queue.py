@@ -9,7 +9,6 @@ call), its consumer must not be shared by threads, and it keeps an object for ea
 import base64
 import json
 import logging
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -40,8 +39,6 @@ BACKGROUND_BATCH = 4  # What a live call may find before it: some 15 ms of work 
 # A hanging Redis is given up after this time. Less would give up a busy machine as well; a dead Redis refuses
 # at once, and the caller's own deadline holds whatever happens here.
 SEND_SECONDS = 0.1
-LISTEN_SECONDS = 0.15  # One blocking pop; a longer wait takes several.
-REDIS_TICK_SECONDS = 0.1  # So much later Redis may end a blocking pop: it looks ten times a second.
 
 Seal = Callable[[bytes], bytes]
 
@@ -90,7 +87,7 @@ def _first(client: object, **_: object) -> object:
 
 
 class QueueEmbedder:
-    """The Embedder port. One thread per process makes the trips; it alone holds the broker's connection."""
+    """The Embedder port. One trip at a time in a process, over one connection to the broker and one for replies."""
 
     def __init__(
         self,
@@ -108,14 +105,15 @@ class QueueEmbedder:
         self._breaker = breaker
         self._now = now
         self._gatherer: Gatherer[_Question, bytes] = Gatherer(self._trip, max_batch=BATCH, now=now)
-        self._producer: object = None
-        self._producer_pid = 0
-        self._replies = redis.Redis.from_url(
+        self._producer: Any = None
+        self._pid = 0
+        self._redis = redis.Redis.from_url(
             redis_url,
             socket_connect_timeout=SEND_SECONDS,
-            socket_timeout=LISTEN_SECONDS + REDIS_TICK_SECONDS + SEND_SECONDS,
+            socket_timeout=SEND_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
+        self._replies: Any = None
 
     def embed(self, text: str, deadline_seconds: float) -> bytes:
         """Unit vector as little-endian float32. Raises CacheUnavailable."""
@@ -155,7 +153,7 @@ class QueueEmbedder:
         return reply.vectors
 
     def _send(self, texts: list[str], reply_id: str, due: float) -> None:
-        if self._producer is None or self._producer_pid != os.getpid():
+        if self._producer is None or self._pid != os.getpid():
             connection = self._app.connection_for_write(
                 transport_options={
                     "socket_timeout": SEND_SECONDS,
@@ -164,27 +162,44 @@ class QueueEmbedder:
                 }
             )
             channel = connection.default_channel
-            # The transport makes a client for each message; this thread is alone with the channel and keeps one.
+            # The transport makes a client for each message; trips are alone with the channel and keep one.
             channel._create_client = partial(_first, channel._create_client())
             self._producer = self._app.amqp.Producer(channel, auto_declare=False)
-            self._producer_pid = os.getpid()
-        self._app.send_task(
+            self._replies = self._redis.connection_pool.make_connection()
+            self._pid = os.getpid()
+        # What send_task does beside this, signals and routing that nobody asked for, takes longer than all of this.
+        message = self._app.amqp.create_task_message(
+            uuid4().hex,
             TASK,
-            args=(sealed_texts(texts, self._seal), reply_id),
-            queue=QUEUE,
+            (sealed_texts(texts, self._seal), reply_id),
+            {},
             expires=max(0.0, due - self._now()),
             ignore_result=True,
-            retry=False,
-            producer=self._producer,
             argsrepr="",  # a picture of the arguments for logs, which there is none of
             kwargsrepr="",
         )
+        self._producer.publish(
+            message.body,
+            headers=message.headers,
+            exchange="",
+            routing_key=QUEUE,
+            serializer="json",
+            retry=False,
+            **message.properties,
+        )
 
     def _listen(self, reply_id: str, due: float) -> bytes:
-        while (left := due - self._now()) > 0:
-            wait_ms = math.ceil(min(left, LISTEN_SECONDS) * 1000)  # Never 0, which would mean for ever.
-            popped: Any = self._replies.blpop(REPLY_PREFIX + reply_id, wait_ms / 1000)
-            if popped:
-                raw: bytes = popped[1]
-                return raw
-        raise CacheUnavailable("deadline")
+        if (left := due - self._now()) <= 0:
+            raise CacheUnavailable("deadline")
+
+        replies = self._replies
+        # Redis ends a blocking pop when it next looks, up to a tenth of a second late: nobody waits for that.
+        replies.send_command("BLPOP", REPLY_PREFIX + reply_id, max(left, 0.001))
+        if not replies.can_read(left):
+            replies.disconnect()  # What comes now would be taken for the next trip's answer.
+            raise CacheUnavailable("deadline")
+        popped: Any = replies.read_response()
+        if not popped:
+            raise CacheUnavailable("deadline")
+        raw: bytes = popped[1]
+        return raw

@@ -1,6 +1,6 @@
 """How does a call get its one row, whatever is broken?
 
-    record ──► queue ──► writer: one commit for all that waits ──► Postgres
+    record ──► gathered: one commit for all that wait ──► Postgres
                             │ late or refused
                             ▼
                           spool ──► keeper, each second ──► Postgres
@@ -8,13 +8,12 @@
                             ▼
                           log event `ledger_spill`, read back by `manage.py ledger_import`
 
-The writer takes what is queued and no more, so that a call alone commits at once and a crowd shares its commits. A row
-may arrive twice, by the queue and by the spool: its key is made of the call's id, and the table takes it once.
+A call alone commits at once, and a crowd shares its commits. A row may arrive twice, by both ways: its key is made of
+the call's id, and the table takes it once.
 """
 
 import logging
 import os
-import queue
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -25,11 +24,13 @@ import psycopg
 from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
+from cache_api.adapters.gathering import Gatherer, Overdue
 from cache_api.adapters.spool import Spool
 from cache_api.domain.call import Call
-from tenants import watchdog
+from tenants import isolation, watchdog
 
 RECORD_SECONDS = 0.1  # How long an answer waits for its row before the row goes to disk instead.
 WRITE_SECONDS = 0.08  # Less, so that the writer can still spool, in one go, what it could not commit.
@@ -38,7 +39,7 @@ KEEPER_SECONDS = 1.0
 ROWS_PER_COMMIT = 64
 TEXT_MAX = 256  # A model's name comes from the caller and is part of an index, whose rows have 2,700 bytes.
 
-PUT = "SELECT count(*) FROM ledger_put(%s)"
+PUT = "ledger_put"  # Takes jsonb, of which the binary form is a 1 and the text.
 
 _REFUSED = (psycopg.DataError, psycopg.IntegrityError)
 
@@ -49,20 +50,8 @@ class LedgerDown(Exception):
     """Postgres did not take the rows, or not in time."""
 
 
-class _Waiting:
-    """A row on its way, and the lock its call waits for."""
-
-    __slots__ = ("given_up", "row", "settled")
-
-    def __init__(self, row: bytes) -> None:
-        self.row = row
-        self.settled = threading.Lock()
-        self.settled.acquire()
-        self.given_up = False
-
-
 class PostgresLedger:
-    """The Ledger port: one writer and one keeper thread per process, started by the first call."""
+    """The Ledger port: calls commit for one another; one keeper thread per process looks after the connection."""
 
     def __init__(
         self,
@@ -74,99 +63,74 @@ class PostgresLedger:
         self._conninfo = conninfo or app_conninfo()
         self._spool = Spool(spool_folder or spool_of_home())
         self._hint = hint or hint_pricing
+        self._commits: Gatherer[bytes, None] = Gatherer(self._write, max_batch=ROWS_PER_COMMIT)
         self._reset()
         _ledgers.add(self)
 
     def _reset(self) -> None:
         self._starting = threading.Lock()
-        self._threads: list[threading.Thread] = []
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._connection: psycopg.Connection | None = None
+        self._keeper: threading.Thread | None = None
+        self._connection: psycopg.Connection | None = None  # Set by the keeper, taken away by who finds it broken.
+        self._tried = threading.Event()
         self._closing = threading.Event()
-        self._down = False  # Postgres is: the writer spools until the keeper got through.
-        self._stuck = False  # The writer is, as while it connects: each call spools for itself.
         self._committed = False
 
     @property
     def is_down(self) -> bool:
         """Rows go to the spool."""
-        return self._down
+        return self._connection is None
 
     def record(self, call: Call) -> None:
         """Return when the row is committed or spooled. Never raises."""
-        waiting = _Waiting(row_of(call))
-        if not self._threads:
+        if self._keeper is None:
             self.start()
-        if not self._stuck:
-            self._queue.put(waiting)
-            if waiting.settled.acquire(timeout=RECORD_SECONDS):
-                return
-            waiting.given_up = True
-            self._stuck = True
-        self._keep([waiting.row])
+        row = row_of(call)
+        try:
+            self._commits.submit(row, RECORD_SECONDS)
+        except Overdue:
+            self._keep([row])
 
     def start(self) -> None:
-        """Begin to replay what an earlier process left, before the first call comes."""
+        """Connect, and begin to replay what an earlier process left, before the first call comes."""
         with self._starting:
-            if self._threads:
-                return
-            self._closing.clear()
-            for name, run in (("ledger-writer", self._write), ("ledger-keeper", self._look_after)):
-                thread = threading.Thread(target=run, name=name, daemon=True)
-                thread.start()
-                self._threads.append(thread)
+            if self._keeper is None:
+                self._closing.clear()
+                keeper = threading.Thread(target=self._look_after, name="ledger-keeper", daemon=True)
+                keeper.start()
+                self._keeper = keeper
 
     def close(self) -> None:
-        """Finish what is queued."""
+        """Finish what is under way."""
         self._closing.set()
-        self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        self._threads = []
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._tried.clear()
         self._spool.close()
 
-    # -- Writer
+    # -- Writing
 
-    def _write(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch = [first, *self._also_waiting()]
-            if not self._commit(_wanted(batch)):
-                self._keep(_wanted(batch))
-            self._stuck = False
-            for waiting in batch:
-                waiting.settled.release()
-
-    def _also_waiting(self) -> list[_Waiting]:
-        found: list[_Waiting] = []
-        while len(found) < ROWS_PER_COMMIT - 1:
-            try:
-                waiting = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if waiting is None:  # The end; it must be met again, alone.
-                self._queue.put(None)
-                break
-            found.append(waiting)
-        return found
+    def _write(self, rows: list[bytes]) -> list[None]:
+        if not self._commit(rows):
+            self._keep(rows)
+        return [None] * len(rows)
 
     def _commit(self, rows: list[bytes]) -> bool:
-        if not rows:
-            return True
-        if self._down:
+        if not self._tried.is_set():  # The first call waits for the connection, but not long.
+            self._tried.wait(RECORD_SECONDS)
+            self._tried.set()
+        connection = self._connection
+        if connection is None:
             return False  # The keeper finds out when it is worth asking again.
         try:
-            if self._connection is None:
-                self._connection = connect(self._conninfo)
-            put_rows(self._connection, rows, WRITE_SECONDS)
+            put_rows(connection, rows, WRITE_SECONDS)
         except LedgerDown as error:
-            self._down = True
+            self._connection = None
+            connection.close()
             log.warning("ledger_down", extra={"reason": str(error.__cause__)})
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
             return False
         self._committed = True
         return True
@@ -185,15 +149,16 @@ class PostgresLedger:
 
     def _look_after(self) -> None:
         while not self._closing.is_set():
-            if self._down or not self._spool.is_empty or self._spool.files_of_others():
+            if self._connection is None or not self._spool.is_empty or self._spool.files_of_others():
                 self._recover()
+            self._tried.set()
             if self._committed:
                 self._committed = False
                 self._hint()
             self._closing.wait(KEEPER_SECONDS)
 
     def _recover(self) -> None:
-        """Replay; where that works, Postgres is worth asking again."""
+        """Connect and replay; where that works, Postgres is worth asking again."""
         try:
             connection = connect(self._conninfo)
         except LedgerDown:
@@ -202,25 +167,21 @@ class PostgresLedger:
             put_rows(connection, [])
             if self._spool.replay(lambda rows: put_rows(connection, rows)):
                 self._committed = True
+            if self._connection is None:
+                self._connection = connection
+                log.info("ledger_up")
         except LedgerDown:
             return
         except OSError as error:
             log.warning("spool_unreadable", extra={"reason": str(error)})
-            return
         finally:
-            connection.close()
-        if self._down:
-            self._down = False
-            log.info("ledger_up")
+            if self._connection is not connection:
+                connection.close()
 
     def _forget(self) -> None:
         """In a forked child: threads, connection and file are the parent's."""
         self._spool.forget()
         self._reset()
-
-
-def _wanted(batch: list[_Waiting]) -> list[bytes]:
-    return [waiting.row for waiting in batch if not waiting.given_up]
 
 
 def hint_pricing() -> None:
@@ -318,12 +279,14 @@ def _put_alone(connection: psycopg.Connection, row: bytes, deadline_seconds: flo
 def _put(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: float) -> int:
     try:
         with watchdog.guard(connection, deadline_seconds):
-            taken = connection.execute(PUT, (f"[{b','.join(rows).decode()}]",), prepare=True).fetchone()
+            result = isolation.call_on(connection, PUT, [b"\x01[" + b",".join(rows) + b"]"])
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise psycopg.errors.error_from_result(result)
     except _REFUSED:
         raise
     except psycopg.Error as error:
         raise LedgerDown from error
-    return int(taken[0]) if taken else 0
+    return result.ntuples
 
 
 def _plain(text: str) -> str:

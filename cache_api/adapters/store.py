@@ -1,6 +1,7 @@
 """Which stored answers are there for a Request? The exact read, the only vector query, and the write."""
 
 import logging
+import struct
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -21,28 +22,8 @@ READ_MANY_SECONDS = 0.25  # a list of 2,048 vectors is some 16 MB
 WRITE_SECONDS = 0.1
 WRITTEN_AT_ONCE = 64  # of many entries, in one message: so each stays well within its deadline
 COLUMN = "entry.body"
+BYTEA = 17  # the type's number in every PostgreSQL
 
-# Times as seconds: the driver's own loader costs more than the rest of the row.
-_COLUMNS = (
-    "id, body, encode(fingerprint, 'hex'), caller_key, provider, model, usage, cost_usd, latency_ms, "
-    "extract(epoch FROM created_at)::float8, extract(epoch FROM expires_at)::float8, matchable"
-)
-_EXACT = (
-    f"SELECT {_COLUMNS} FROM entry "  # noqa: S608 (constants only)
-    "WHERE tenant_id = %s AND project_id = %s AND fingerprint = %s AND NOT quarantined"
-)
-_EXACT_MANY = _EXACT.replace("fingerprint = %s", "fingerprint = ANY(%s)")
-_NEAR = (
-    f"SELECT {_COLUMNS}, "  # noqa: S608
-    "EXISTS (SELECT FROM feedback WHERE feedback.tenant_id = entry.tenant_id AND verdict = 'wrong' "
-    "AND feedback.project_id = entry.project_id AND cached = entry.fingerprint AND asked = %s), "
-    "vector <=> %s::halfvec AS distance FROM entry "
-    "WHERE tenant_id = %s AND project_id = %s AND scope = %s AND embedder = %s AND matchable "
-    "AND NOT quarantined AND vector IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) "
-    "ORDER BY distance LIMIT %s"
-)
-# A shared index with a tenant filter silently returns too few rows unless the scan goes on.
-_ITERATIVE = "SET LOCAL hnsw.iterative_scan = relaxed_order; "
 _QUARANTINE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 
 _WRITTEN = [
@@ -100,7 +81,7 @@ class PostgresStore:
     def find_exact(self, request: Request) -> Entry | None:
         """The entry under the Request's Fingerprint, expired or not. Raises CacheUnavailable."""
         caller = request.caller
-        rows = self._read(caller.tenant_id, _EXACT, (caller.tenant_id, caller.project_id, request.fingerprint))
+        rows = self._call(caller.tenant_id, "entry_exact", (caller.project_id, binary_array([request.fingerprint])))
         return self._entry(caller.tenant_id, rows[0]) if rows else None
 
     def search(self, request: Request, vector: bytes, *, limit: int, at_least: float = -1.0) -> list[Candidate]:
@@ -111,15 +92,14 @@ class PostgresStore:
         """
         caller = request.caller
         values = (
-            request.fingerprint,
-            vector_literal(vector),
-            caller.tenant_id,
             caller.project_id,
             request.scope,
             self._embedder_version(),
+            request.fingerprint,
+            binary_vector(vector),
             limit,
         )
-        rows = self._read(caller.tenant_id, _NEAR, values, settings=_ITERATIVE)
+        rows = self._call(caller.tenant_id, "entry_near", values)
         near_enough = [row for place, row in enumerate(rows) if not place or 1 - row[-1] >= at_least]
         found = ((self._entry(caller.tenant_id, row[:-2]), 1 - row[-1], row[-2]) for row in near_enough)
         return [Candidate(entry, near, wrong) for entry, near, wrong in found if entry is not None]
@@ -131,8 +111,8 @@ class PostgresStore:
 
     def find_many(self, caller: Caller, fingerprints: Sequence[bytes]) -> dict[bytes, Entry]:
         """The entries under these Fingerprints, expired or not. Raises CacheUnavailable."""
-        values = (caller.tenant_id, caller.project_id, list(fingerprints))
-        rows = self._read(caller.tenant_id, _EXACT_MANY, values, deadline_seconds=READ_MANY_SECONDS)
+        values = (caller.project_id, binary_array(fingerprints))
+        rows = self._call(caller.tenant_id, "entry_exact", values, deadline_seconds=READ_MANY_SECONDS)
         entries = ((bytes.fromhex(row[2]), self._entry(caller.tenant_id, row)) for row in rows)
         return {fingerprint: entry for fingerprint, entry in entries if entry is not None}
 
@@ -141,18 +121,12 @@ class PostgresStore:
         for start in range(0, len(entries), WRITTEN_AT_ONCE):
             self._write(entries[start].tenant_id, *put_statement(entries[start : start + WRITTEN_AT_ONCE]))
 
-    def _read(
-        self,
-        tenant_id: UUID,
-        sql: str,
-        values: Sequence[Any],
-        *,
-        settings: str = "",
-        deadline_seconds: float = READ_SECONDS,
+    def _call(
+        self, tenant_id: UUID, function: str, values: Sequence[Any], *, deadline_seconds: float = READ_SECONDS
     ) -> list[tuple[Any, ...]]:
         with self._breaker.watch():
             try:
-                return isolation.read(tenant_id, sql, values, deadline_seconds=deadline_seconds, settings=settings)
+                return isolation.call(tenant_id, function, values, deadline_seconds=deadline_seconds)
             except isolation.DatabaseUnavailable as error:
                 raise CacheUnavailable(error.reason) from error
 
@@ -181,7 +155,7 @@ class PostgresStore:
 def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
     """Raises vault.Corrupt or vault.VaultUnavailable."""
     (entry_id, body, fingerprint, caller_key, provider, model, usage, cost, latency, created, expires, matchable) = row
-    text = orjson.loads(vault.unseal(tenant_id, bytes(body), column=COLUMN, row_id=entry_id))
+    text = orjson.loads(vault.unseal(tenant_id, body, column=COLUMN, row_id=entry_id))
     return Entry(
         id=entry_id,
         cache_key=caller_key or fingerprint,
@@ -189,7 +163,7 @@ def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
         answer=text["answer"],
         provider=provider,
         model=model,
-        usage=Usage(**orjson.loads(usage)),  # Django leaves jsonb as text
+        usage=Usage(**orjson.loads(usage)),
         cost_usd=cost,
         latency_ms=latency,
         created_at=datetime.fromtimestamp(created, UTC),
@@ -254,3 +228,15 @@ def _row_of(entry: NewEntry) -> list[Any]:
 def vector_literal(vector: bytes) -> str:
     """pgvector's text form of little-endian float32 bytes; halfvec keeps 11 bits, so five digits lose nothing."""
     return "[" + ",".join([f"{number:.5g}" for number in array("f", vector)]) + "]"
+
+
+def binary_vector(vector: bytes) -> bytes:
+    """pgvector's wire form of a halfvec: dimensions and a zero as 16 bits each, then 16-bit floats, all big-endian."""
+    numbers = array("f", vector)
+    return struct.pack(f">HH{len(numbers)}e", len(numbers), 0, *numbers)
+
+
+def binary_array(items: Sequence[bytes]) -> bytes:
+    """PostgreSQL's wire form of a bytea[]: dimensions, no nulls, the type, size, lower bound; then each with its length."""
+    head = struct.pack(">iiIii", 1, 0, BYTEA, len(items), 1)
+    return head + b"".join([part for item in items for part in (len(item).to_bytes(4, "big"), item)])

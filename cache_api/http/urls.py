@@ -8,8 +8,13 @@ from cache_api.http.embeddings import embeddings
 from cache_api.http.metrics import metrics
 from cache_api.http.visits import resource
 
+# By path, for the shortest way there.
+MODEL_VIEWS = {
+    f"/{prefix}{dialect.ENDPOINT}": models.model_endpoint(dialect) for dialect in DIALECTS for prefix in ("v1/", "")
+}
+
 MODEL_ENDPOINTS = [
-    *(re_path(rf"^(?:v1/)?{dialect.ENDPOINT}$", models.model_endpoint(dialect)) for dialect in DIALECTS),
+    *(path(where.removeprefix("/"), view) for where, view in MODEL_VIEWS.items()),
     re_path(r"^(?:v1/)?embeddings$", embeddings),
     re_path(r"^(?:v1/)?models$", models.model_list),
     re_path(r"^(?:v1/)?models/(?P<model>.+)$", models.model_list),

@@ -117,9 +117,34 @@ def test_who_waits_too_long_goes_and_is_left_out_of_the_next_trip() -> None:
     assert trips.batches == [["a"], ["b"]]
 
 
-def test_a_hanging_trip_holds_a_caller_no_longer_than_its_own_time() -> None:
+def test_who_joins_a_hanging_trip_waits_no_longer_than_its_own_time() -> None:
     trips = Trips()
     gatherer = Gatherer(trips)
-    with pytest.raises(Overdue):
-        gatherer.submit("a", 0.01)
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(gatherer.submit, "a", LONG_SECONDS)
+        trips.arrived.acquire()
+        with pytest.raises(Overdue):
+            gatherer.submit("b", 0.01)
+        trips.gate.release()
+        assert first.result() == "A"
     trips.gate.release()
+    assert gatherer.submit("c", LONG_SECONDS) == "C"
+
+
+def test_a_crowd_that_comes_and_gives_up_at_all_times_loses_no_answer() -> None:
+    gatherer = Gatherer[int, int](lambda items: [-item for item in items], max_batch=3)
+
+    def ask(start: int) -> list[bool]:
+        told = []
+        for item in range(start, start + 500):
+            try:
+                told.append(gatherer.submit(item, 0.0 if item % 7 == 0 else LONG_SECONDS) == -item)
+            except Overdue:
+                told.append(item % 7 == 0)
+        return told
+
+    with ThreadPoolExecutor(8) as callers:
+        answers = [right for told in callers.map(ask, range(0, 80_000, 10_000)) for right in told]
+
+    assert all(answers)
+    assert len(answers) == 4_000

@@ -201,7 +201,8 @@ def _demo_port() -> int:
 
 
 def _gunicorn(bind: str, *, reload: bool) -> tuple[str, ...]:
-    threads = ("-k", "gthread", f"--workers={settings.WEB_WORKERS}", f"--threads={settings.WEB_THREADS}")
+    workers = ("--worker-class=cacheai.worker.LingeringWorker", f"--workers={settings.WEB_WORKERS}")
+    threads = (*workers, f"--threads={settings.WEB_THREADS}")
     times = ("--timeout=60", f"--graceful-timeout={GRACEFUL_SECONDS}", "--keep-alive=75")
     # The control socket's default path would be one for all stacks of this user.
     more = (*threads, *times, "--no-control-socket", *(("--reload",) if reload else ()))
