@@ -237,6 +237,6 @@ def binary_vector(vector: bytes) -> bytes:
 
 
 def binary_array(items: Sequence[bytes]) -> bytes:
-    """PostgreSQL's wire form of a bytea[]: dimensions, no nulls, the type, size, lower bound; then each with its length."""
+    """PostgreSQL's wire form of a bytea[]: dimensions, no nulls, type, size, lower bound; then each with its length."""
     head = struct.pack(">iiIii", 1, 0, BYTEA, len(items), 1)
     return head + b"".join([part for item in items for part in (len(item).to_bytes(4, "big"), item)])
