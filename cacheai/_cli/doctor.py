@@ -65,6 +65,8 @@ def _findings(args: Namespace, connect: Callable[..., Client]) -> Iterator[Findi
             yield _unready(client, error)
             return
         yield server
+        if server.status == BAD:
+            return
         yield _clock(ready)
         if given.status == BAD:
             return

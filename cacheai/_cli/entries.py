@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from .._asking import given
+from .._cache import CACHE_KEY
 from .._client import Client
 from .._errors import CacheError
 from .terminal import Misused, Progress, Terminal, pairs, plain, table
@@ -79,7 +80,9 @@ def _page(client: Client, args: Namespace, limit: int, **place: Any) -> dict[str
 
 
 def show(client: Client, args: Namespace, terminal: Terminal) -> int:
-    entry = client.cache.get(args.key).to_dict(mode="json")
+    if not CACHE_KEY.fullmatch(args.key):
+        raise Misused("A cache key is 1 to 128 letters, digits and _.:-")
+    entry = ask(client, "GET", f"/cache/{args.key}")
     if args.output is None:
         terminal.show(entry, _entry_lines(entry))
         return 0
