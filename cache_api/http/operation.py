@@ -71,14 +71,17 @@ def health(http: WSGIRequest) -> HttpResponse:
     """Without a key nothing of any tenant; one that may read statistics adds its project's figures."""
     cache: dict[str, object] = {"enabled": True, "embedder": wiring.parts().embedder.version or None}
     limits: Mapping[str, str] = {}
+    synthesis = "off"
     if "HTTP_AUTHORIZATION" in http.META or "HTTP_X_API_KEY" in http.META:
         try:
             who = identify(http)
         except Refused as refused:
             return refusal(refused, shape_of(http.path), {})
         limits = who.rate
-        if who.access is not None and "stats:read" in who.access.scopes:
-            cache.update(_figures(who.access))
+        if who.access is not None:
+            synthesis = _synthesis(who.access)
+            if "stats:read" in who.access.scopes:
+                cache.update(_figures(who.access))
     return _answer(
         {
             "status": "ok",
@@ -86,7 +89,7 @@ def health(http: WSGIRequest) -> HttpResponse:
             "version": _version(),
             "cache": cache,
             "cache_backend": "postgresql",
-            "synthesis": "off",
+            "synthesis": synthesis,
         },
         headers=limits,
     )
@@ -160,6 +163,13 @@ def _figures(access: Access) -> dict[str, int]:
     except isolation.DatabaseUnavailable:
         return {}  # `/readyz` says so
     return {"entries": counted.entries, "live": counted.live, "hits": counted.hits}
+
+
+def _synthesis(access: Access) -> str:
+    try:
+        return wiring.parts().policies.of(access.tenant_id, access.project_id).synthesis
+    except CacheUnavailable:
+        return "off"  # as it is while nobody knows the rules
 
 
 class _Migrated(Probe):
