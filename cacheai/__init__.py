@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._client import AsyncClient, Client
     from ._config import __version__
+    from ._decorators import cached_call, wrap_openai
     from ._errors import (
         APIError,
         AuthenticationError,
@@ -22,12 +23,19 @@ if TYPE_CHECKING:
         TimeoutError,
         ValidationError,
     )
+    from ._llm_cache import LLMCache
     from ._types import (
+        BlockedQuestion,
+        BlocklistAnswer,
+        BlocklistMatch,
         Candidate,
         DeleteAnswer,
         Entry,
         EntryList,
+        FalsePositiveAnswer,
         FeedbackAnswer,
+        Job,
+        JobError,
         LookupAnswer,
         ProviderStats,
         PurgeAnswer,
@@ -44,6 +52,9 @@ __all__ = [
     "APIError",
     "AsyncClient",
     "AuthenticationError",
+    "BlockedQuestion",
+    "BlocklistAnswer",
+    "BlocklistMatch",
     "CacheAIError",
     "CacheError",
     "Candidate",
@@ -53,7 +64,11 @@ __all__ = [
     "DeleteAnswer",
     "Entry",
     "EntryList",
+    "FalsePositiveAnswer",
     "FeedbackAnswer",
+    "Job",
+    "JobError",
+    "LLMCache",
     "LookupAnswer",
     "NotFoundError",
     "PermissionDeniedError",
@@ -70,6 +85,8 @@ __all__ = [
     "UpdateAnswer",
     "ValidationError",
     "__version__",
+    "cached_call",
+    "wrap_openai",
 ]
 
 
@@ -82,7 +99,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    for home in ("._errors", "._config", "._types", "._client"):
+    for home in ("._errors", "._config", "._types", "._client", "._llm_cache", "._decorators"):
         module = vars(import_module(home, __name__))
         for member in module.keys() & set(__all__):
             globals()[member] = module[member]

@@ -4,22 +4,23 @@ Each function below writes one request down; the two classes at the end send it.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterable, Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import wraps
-from inspect import Parameter, signature
-from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, get_args
+from functools import cached_property
+from typing import Any, Final, Literal
 
-from openai import AsyncOpenAI, OpenAI, RequestOptions
+from openai import AsyncOpenAI, OpenAI
 
-from ._errors import CacheError, ValidationError
+from ._asking import Ask, given, instant, listed, seconds, sent, sent_async
+from ._blocklist import AsyncBlocklist, Blocklist
+from ._errors import ValidationError
+from ._transfer import Line, Source, load, load_async, load_headers, sent_lines, sent_lines_async
 from ._types import (
-    Answer,
     DeleteAnswer,
     Entry,
     EntryList,
     FeedbackAnswer,
+    Job,
     LookupAnswer,
     PurgeAnswer,
     PutAnswer,
@@ -32,32 +33,9 @@ from ._types import (
 # `.` and `..` would fit too, but a proxy on the way would fold them into the path.
 CACHE_KEY: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 
-A = TypeVar("A", bound=Answer)
-P = ParamSpec("P")
+JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+
 Messages = Iterable[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Ask(Generic[A]):
-    """One request, not sent yet, and the type of its answer."""
-
-    method: Literal["get", "post", "put", "delete"]
-    path: str
-    answer: type[A]
-    body: Mapping[str, Any] | None = None
-    query: Mapping[str, Any] = field(default_factory=dict)
-
-    def options(self) -> RequestOptions:
-        options: RequestOptions = {"params": self.query}
-        if self.body is not None:
-            options["extra_json"] = self.body
-        return options
-
-    def read(self, answer: object) -> A:
-        # Anything but JSON comes through as text: a web page, where `base_url` is not CacheAI's.
-        if not isinstance(answer, self.answer):
-            raise CacheError(CacheError.__doc__)
-        return answer
 
 
 def _query(
@@ -74,9 +52,9 @@ def _query(
     include_debug: bool | None = None,
 ) -> Ask[QueryAnswer]:
     """Answer a question from the cache, else from the provider. `context` goes along as a system message."""
-    body = _given(
+    body = given(
         prompt=prompt,
-        messages=_listed(messages),
+        messages=listed(messages),
         model=model,
         context=context,
         similarity_threshold=similarity_threshold,
@@ -105,9 +83,9 @@ def _lookup(
     include_answer: bool | None = None,
 ) -> Ask[LookupAnswer]:
     """Ask what the cache would decide, and why. `request` is a whole body, in place of a question."""
-    body = _given(
+    body = given(
         question=question,
-        messages=_listed(messages),
+        messages=listed(messages),
         request=request,
         endpoint=endpoint,
         model=model,
@@ -142,11 +120,11 @@ def _put(
     depends_on: Iterable[str] | None = None,
 ) -> Ask[PutAnswer]:
     """Store an answer: its text as `answer`, or a provider's whole body as `response`."""
-    body = _given(
+    body = given(
         question=question,
         answer=answer,
         response=response,
-        messages=_listed(messages),
+        messages=listed(messages),
         request=request,
         endpoint=endpoint,
         model=model,
@@ -155,17 +133,17 @@ def _put(
         context=context,
         params=params,
         usage=usage,
-        ttl=_seconds(ttl),
-        tags=_listed(tags),
+        ttl=seconds(ttl),
+        tags=listed(tags),
         namespace=namespace,
-        depends_on=_listed(depends_on),
+        depends_on=listed(depends_on),
     )
     return Ask("post", "/cache/entries", PutAnswer, body)
 
 
 def _put_many(entries: Iterable[Mapping[str, Any]]) -> Ask[PutManyAnswer]:
     """Store up to 100 entries, each a mapping of what `put` takes."""
-    return Ask("post", "/cache/entries", PutManyAnswer, {"entries": _listed(entries)})
+    return Ask("post", "/cache/entries", PutManyAnswer, {"entries": listed(entries)})
 
 
 def _get(cache_key: str) -> Ask[Entry]:
@@ -182,7 +160,7 @@ def _update(
     **fields: Any,
 ) -> Ask[UpdateAnswer]:
     """Change an entry, or create one under a key of your own from `value`. Other fields become metadata."""
-    body = _given(output=output, model_id=model_id, converter_type=converter_type) | fields
+    body = given(output=output, model_id=model_id, converter_type=converter_type) | fields
     if not body:
         raise ValidationError("give a field to update: output, model_id, converter_type or another")
     return Ask("put", _path(cache_key), UpdateAnswer, body)
@@ -213,7 +191,7 @@ def _list(
     offset: int | None = None,
 ) -> Ask[EntryList]:
     """Entries that fit every filter given; `q` finds them by meaning."""
-    query = _given(
+    query = given(
         q=q,
         provider=provider,
         model=model,
@@ -223,8 +201,8 @@ def _list(
         depends_on=depends_on,
         source=source,
         status=status,
-        created_after=_instant(created_after),
-        created_before=_instant(created_before),
+        created_after=instant(created_after),
+        created_before=instant(created_before),
         include="answer" if include_answer else None,
         order=order,
         limit=limit,
@@ -243,7 +221,7 @@ def _feedback(
     evict: bool | None = None,
 ) -> Ask[FeedbackAnswer]:
     """Judge a served answer. `wrong` removes it, and what was asked never gets it again."""
-    body = _given(cache_key=cache_key, verdict=verdict, request_id=request_id, question=question, evict=evict)
+    body = given(cache_key=cache_key, verdict=verdict, request_id=request_id, question=question, evict=evict)
     return Ask("post", "/cache/feedback", FeedbackAnswer, body)
 
 
@@ -263,8 +241,8 @@ def _purge(
     dry_run: bool | None = None,
 ) -> Ask[PurgeAnswer]:
     """Remove the entries that fit every filter given; `dry_run` only counts them."""
-    body = _given(
-        keys=_listed(keys),
+    body = given(
+        keys=listed(keys),
         expired=expired,
         older_than_hours=older_than_hours,
         older_than_days=older_than_days,
@@ -282,7 +260,46 @@ def _purge(
 
 def _stats(*, since: datetime | str | None = None, until: datetime | str | None = None) -> Ask[Stats]:
     """What the cache did in a time: hits, misses, dollars saved."""
-    return Ask("get", "/cache/stats", Stats, query=_given(since=_instant(since), until=_instant(until)))
+    return Ask("get", "/cache/stats", Stats, query=given(since=instant(since), until=instant(until)))
+
+
+def _export(
+    *,
+    provider: str | None = None,
+    model: str | None = None,
+    namespace: str | None = None,
+    tag: str | None = None,
+    writer: str | None = None,
+    depends_on: str | None = None,
+    source: str | None = None,
+    status: str | None = None,
+    created_after: datetime | str | None = None,
+    created_before: datetime | str | None = None,
+    limit: int | None = None,
+) -> Ask[Entry]:
+    """Every entry that fits every filter given, with its `request` and `response`; `load` takes them back."""
+    query = given(
+        provider=provider,
+        model=model,
+        namespace=namespace,
+        tag=tag,
+        writer=writer,
+        depends_on=depends_on,
+        source=source,
+        status=status,
+        created_after=instant(created_after),
+        created_before=instant(created_before),
+        limit=limit,
+        format="jsonl",
+    )
+    return Ask("get", "/cache/export", Entry, query=query)
+
+
+def _job(job_id: str) -> Ask[Job]:
+    """How far work is that goes on after its answer, as a long purge does."""
+    if not JOB_ID.fullmatch(job_id):
+        raise ValidationError("this is no id of a job")
+    return Ask("get", f"/cache/jobs/{job_id}", Job)
 
 
 def _path(cache_key: str) -> str:
@@ -291,80 +308,48 @@ def _path(cache_key: str) -> str:
     return f"/cache/{cache_key}"
 
 
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _listed(values: Iterable[Any] | None) -> list[Any] | None:
-    if isinstance(values, str):
-        raise ValidationError("give a list of texts, not one text")
-    return None if values is None else [*values]
-
-
-def _seconds(ttl: int | str | timedelta | None) -> int | str | None:
-    return int(ttl.total_seconds()) if isinstance(ttl, timedelta) else ttl
-
-
-def _instant(moment: datetime | str | None) -> str | None:
-    if not isinstance(moment, datetime):
-        return moment
-    if moment.tzinfo is None:
-        raise ValidationError("a time needs its time zone, as in datetime.now(UTC)")
-    return moment.isoformat()
-
-
-def _sent(ask: Callable[P, Ask[A]]) -> Callable[Concatenate["Cache", P], A]:
-    @wraps(ask)
-    def method(cache: "Cache", /, *args: P.args, **kwargs: P.kwargs) -> A:
-        request = ask(*args, **kwargs)
-        send = getattr(cache._client, request.method)
-        return request.read(send(request.path, cast_to=request.answer, options=request.options()))
-
-    return _as_method(method, ask)
-
-
-def _sent_async(ask: Callable[P, Ask[A]]) -> Callable[Concatenate["AsyncCache", P], Awaitable[A]]:
-    @wraps(ask)
-    async def method(cache: "AsyncCache", /, *args: P.args, **kwargs: P.kwargs) -> A:
-        request = ask(*args, **kwargs)
-        send = getattr(cache._client, request.method)
-        return request.read(await send(request.path, cast_to=request.answer, options=request.options()))
-
-    return _as_method(method, ask)
-
-
-M = TypeVar("M", bound=Callable[..., Any])
-
-
-def _as_method(method: M, ask: Callable[..., Any]) -> M:
-    """Show in `help()` what `ask` takes: after `wraps` alone its first argument would pass for `self`."""
-    shown = signature(ask)
-    self = Parameter("self", Parameter.POSITIONAL_ONLY)
-    method.__name__ = ask.__name__.removeprefix("_")
-    (answer,) = get_args(shown.return_annotation)
-    method.__signature__ = shown.replace(  # type: ignore[attr-defined]
-        parameters=[self, *shown.parameters.values()], return_annotation=answer
-    )
-    return method
-
-
 class Cache:
     """The entries of the key's project."""
 
     def __init__(self, client: OpenAI) -> None:
         self._client = client
 
-    query = _sent(_query)
-    lookup = _sent(_lookup)
-    put = _sent(_put)
-    put_many = _sent(_put_many)
-    get = _sent(_get)
-    update = _sent(_update)
-    delete = _sent(_delete)
-    list = _sent(_list)
-    feedback = _sent(_feedback)
-    purge = _sent(_purge)
-    stats = _sent(_stats)
+    query = sent(_query)
+    lookup = sent(_lookup)
+    put = sent(_put)
+    put_many = sent(_put_many)
+    get = sent(_get)
+    update = sent(_update)
+    delete = sent(_delete)
+    list = sent(_list)
+    feedback = sent(_feedback)
+    purge = sent(_purge)
+    stats = sent(_stats)
+    job = sent(_job)
+    export = sent_lines(_export)
+
+    def load(
+        self,
+        entries: Source,
+        *,
+        namespace: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        ttl: int | str | timedelta | None = None,
+    ) -> Job:
+        """Store entries from a file of JSON lines, its path, or an iterable, and wait until they are in.
+
+        `namespace`, `tags` and `ttl` are for entries that do not bring their own.
+        """
+        return load(self._client, entries, load_headers(namespace, tags, ttl))
+
+    @cached_property
+    def blocklist(self) -> Blocklist:
+        return Blocklist(self._client)
+
+    @property
+    def negative(self) -> Blocklist:
+        """The blocklist under its older name."""
+        return self.blocklist
 
 
 class AsyncCache:
@@ -373,14 +358,39 @@ class AsyncCache:
     def __init__(self, client: AsyncOpenAI) -> None:
         self._client = client
 
-    query = _sent_async(_query)
-    lookup = _sent_async(_lookup)
-    put = _sent_async(_put)
-    put_many = _sent_async(_put_many)
-    get = _sent_async(_get)
-    update = _sent_async(_update)
-    delete = _sent_async(_delete)
-    list = _sent_async(_list)
-    feedback = _sent_async(_feedback)
-    purge = _sent_async(_purge)
-    stats = _sent_async(_stats)
+    query = sent_async(_query)
+    lookup = sent_async(_lookup)
+    put = sent_async(_put)
+    put_many = sent_async(_put_many)
+    get = sent_async(_get)
+    update = sent_async(_update)
+    delete = sent_async(_delete)
+    list = sent_async(_list)
+    feedback = sent_async(_feedback)
+    purge = sent_async(_purge)
+    stats = sent_async(_stats)
+    job = sent_async(_job)
+    export = sent_lines_async(_export)
+
+    async def load(
+        self,
+        entries: Source | AsyncIterable[Line],
+        *,
+        namespace: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        ttl: int | str | timedelta | None = None,
+    ) -> Job:
+        """Store entries from a file of JSON lines, its path, or an iterable, and wait until they are in.
+
+        `namespace`, `tags` and `ttl` are for entries that do not bring their own.
+        """
+        return await load_async(self._client, entries, load_headers(namespace, tags, ttl))
+
+    @cached_property
+    def blocklist(self) -> AsyncBlocklist:
+        return AsyncBlocklist(self._client)
+
+    @property
+    def negative(self) -> AsyncBlocklist:
+        """The blocklist under its older name."""
+        return self.blocklist

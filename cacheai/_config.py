@@ -98,6 +98,11 @@ def switch_or_variable(name: str, given: bool | None, *, default: bool) -> bool:
     raise ConfigurationError(f"CACHEAI_{name.upper()} must be true or false")
 
 
+def is_set(variable: str) -> bool:
+    """Whether a variable of another system is still there, that has no effect any more."""
+    return bool(os.environ.get(variable))
+
+
 def require_header_text(name: str, value: str) -> None:
     """Refuse here, with a name, what the HTTP library would refuse in the middle of a call, with none."""
     if not (value.isascii() and value.isprintable() and value == value.strip()):

@@ -161,6 +161,75 @@ class PurgeAnswer(Answer):
     job_id: str | None = None
 
 
+class JobError(Answer):
+    """A line that was not taken, and why."""
+
+    line: int
+    reason: str
+
+
+class Job(Answer):
+    """Work that goes on after the answer. `status` is queued, running, done or failed."""
+
+    status: str
+    total: int | None = None
+    done: int = 0
+    rejected: int = 0
+    errors: list[JobError] = []
+
+
+class JobAnswer(Answer):
+    job_id: str
+
+
+class BlocklistAnswer(Answer):
+    """`created` is false where the question was blocked already."""
+
+    id: int
+    created: bool
+
+
+class BlockedQuestion(Answer):
+    """A question that is not answered, nor are its rewordings."""
+
+    id: int
+    query: str
+    reason: str | None = None
+    category: str | None = None
+    severity: int | None = None
+    metadata: dict[str, Any] | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    hit_count: int | None = None
+    false_positives: int | None = None
+
+
+class BlocklistMatch(BlockedQuestion):
+    """The blocked question that another one means."""
+
+    similarity: float
+
+
+class BlocklistCheck(Answer):
+    match: BlocklistMatch | None = None
+
+
+class BlocklistPage(Answer):
+    data: list[BlockedQuestion] = []
+
+
+class BlocklistRemoved(Answer):
+    deleted: bool
+
+
+class FalsePositiveAnswer(Answer):
+    """`removed`: enough have said so, and the question is answered again."""
+
+    id: int | None = None
+    false_positives: int | None = None
+    removed: bool | None = None
+
+
 class ProviderStats(Answer):
     count: int | None = None
     total_cost: Decimal | None = None

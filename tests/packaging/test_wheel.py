@@ -113,8 +113,10 @@ def test_the_wheel_holds_the_sdk_and_nothing_of_the_server(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
 
-    sdk = {path.name for path in (ROOT / "cacheai").glob("_*.py")} | {"py.typed"}
-    assert held == {f"cacheai/{name}" for name in sdk}
+    home = ROOT / "cacheai"
+    folders = [path for folder in ("_cli", "integrations") for path in (home / folder).glob("*.py")]
+    sdk = [*home.glob("_*.py"), *folders, home / "py.typed"]
+    assert held == {str(path.relative_to(ROOT)) for path in sdk}
 
 
 def test_the_wheel_needs_openai_alone(wheel: Path) -> None:

@@ -1,0 +1,1 @@
+"""CacheAI inside other frameworks: a module each, which needs that framework installed."""
