@@ -39,8 +39,12 @@ class Events:
 
 def payload(event: bytes) -> bytes:
     """The `data:` lines of an event, joined; empty for a comment."""
-    if event.startswith(b"data: ") and event.endswith(b"\n\n") and event.count(b"\n") == 2:
-        return event[6:-2]
+    if event.endswith(b"\n\n"):  # the usual cases, without a regular expression: one line, or a name before it
+        if event.startswith(b"data: ") and event.count(b"\n") == 2:
+            return event[6:-2]
+        name, _, body = event.partition(b"\ndata: ")
+        if name.startswith(b"event: ") and body and event.count(b"\n") == 3:
+            return body[:-2]
 
     lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
     return b"\n".join(lines)
@@ -48,7 +52,7 @@ def payload(event: bytes) -> bytes:
 
 def spaced(event: bytes) -> bytes:
     """`data:` lines gain the one space that some clients insist on; all else stays."""
-    return event if event.startswith(b"data: ") else _TIGHT.sub(b"data: ", event)
+    return event if event.startswith(b"data: ") or b"\ndata: " in event else _TIGHT.sub(b"data: ", event)
 
 
 def with_members(event: bytes, members: bytes) -> bytes:
