@@ -72,11 +72,12 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def new_key(self, *, scopes: str = "") -> str:
+    def new_key(self, *, scopes: str = "", rpm: int = 0) -> str:
         """The key of a new tenant."""
         made = self.manage("create_tenant", "--name", uuid4().hex, "--email", f"{uuid4().hex}@example.test").split()
         tenant = made[made.index("tenant") + 1]
-        key = self.manage("create_key", "--tenant", tenant, *(("--scopes", scopes) if scopes else ())).split()
+        narrowed = (*(("--scopes", scopes) if scopes else ()), *(("--rpm", str(rpm)) if rpm else ()))
+        key = self.manage("create_key", "--tenant", tenant, *narrowed).split()
         return key[key.index("key") + 1]
 
     def logs(self) -> str:

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import openai
 import pytest
+import requests
 
 from .private_model import ANSWER, API_KEY, private_model
 from .published_clients import run_with
@@ -106,6 +108,120 @@ with client() as one:
     assert told["decisions"] == ["miss", "hit", "hit"]
     assert "Paris" in told["plain"]
     assert told["streams"] == [told["plain"]] * 2
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_a_published_client_reads_every_field_it_knows(stack: Any, version: str) -> None:
+    told = told_by(
+        version,
+        stack,
+        """
+with client() as one:
+    answers = [ask(one), ask(one)]
+    chunks = [list(ask(one, stream=True, temperature=temperature)) for temperature in (0.0, 0.0)]
+told["whole"] = [answer.model_dump(exclude={"choices"}) for answer in answers]
+told["roles"] = [answer.choices[0].message.role for answer in answers]
+told["reasons"] = [answer.choices[0].finish_reason for answer in answers]
+told["chunks"] = [[chunk.model_dump() for chunk in stream] for stream in chunks]
+""",
+    )
+
+    for whole in told["whole"]:
+        assert whole["id"].startswith("chatcmpl-")
+        assert abs(whole["created"] - time.time()) < 600
+        usage = whole["usage"]
+        assert usage["prompt_tokens"] + usage["completion_tokens"] == usage["total_tokens"] > 0
+    assert told["whole"][0]["id"] != told["whole"][1]["id"]
+    assert (told["roles"], told["reasons"]) == (["assistant"] * 2, ["stop"] * 2)
+    for chunks in told["chunks"]:
+        assert all(chunk["choices"] for chunk in chunks)
+        assert len({(chunk["id"], chunk["created"]) for chunk in chunks}) == 1
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_a_published_client_gets_its_typed_error_for_whatever_else_goes_wrong(stack: Any, version: str) -> None:
+    program = """
+try:
+    with client(max_retries=0) as one:
+        ask(one)
+except CacheAIError as error:
+    told["type"], told["status"], told["message"] = type(error).__name__, error.status_code, error.message
+"""
+    narrow = stack.new_key(scopes="cache:read")
+    forbidden = told_by(version, stack, program, {"KEY": narrow})
+    assert (forbidden["type"], forbidden["status"]) == ("PermissionDeniedError", 403)
+    assert "proxy" in forbidden["message"]
+    for status, kind in ((400, "CacheAIError"), (404, "NotFoundError")):
+        stack.control(fail_status=status)
+        told = told_by(version, stack, program)
+        assert (told["type"], told["status"]) == (kind, status)
+        assert told["message"]
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+@pytest.mark.parametrize("status", [429, 500])
+def test_a_published_client_repeats_what_failed_and_is_charged_once(stack: Any, version: str, status: int) -> None:
+    key = stack.new_key()
+    stack.control(reset=True, fail_status=status, fail_times=2)
+    told = told_by(
+        version,
+        stack,
+        """
+with client() as one:
+    told["text"] = ask(one).choices[0].message.content
+""",
+        {"KEY": key},
+    )
+
+    assert "Paris" in told["text"]
+    assert stack.calls_upstream() == 3
+    stats = stack.call("GET", "/cache/stats", headers={"Authorization": f"Bearer {key}"}).json()
+    assert stats["decisions"] == {"hit": 0, "miss": 1, "bypass": 0, "blocked": 0}
+
+
+def test_0_1_0_is_refused_an_address_that_may_not_be_dialled(stack: Any) -> None:
+    with private_model() as model:
+        told = told_by(
+            "0.1.0",
+            stack,
+            """
+try:
+    with client(
+        backend_provider="custom", backend_api_key="k", backend_base_url=os.environ["MODEL_URL"]
+    ) as one:
+        ask(one)
+except CacheAIError as error:
+    told["status"], told["message"] = error.status_code, error.message
+""",
+            {"MODEL_URL": model.base_url},
+        )
+
+    # Not asked to call the model itself, which it does not know how to.
+    assert told["status"] == 400
+    assert told["message"]
+    assert model.asked == []
+
+
+def test_0_2_0_gets_its_typed_error_when_it_changes_too_much_at_once(stack: Any) -> None:
+    told = told_by(
+        "0.2.0",
+        stack,
+        """
+try:
+    with client() as one:
+        for _ in range(4):
+            try:
+                one.cache.update("no-such-key", output="x")
+            except NotFoundError:
+                pass
+except RateLimitError as error:
+    told["status"], told["message"] = error.status_code, error.message
+""",
+        {"KEY": stack.new_key(rpm=1)},
+    )
+
+    assert (told["status"], told["message"]) == (429, "Rate limit exceeded. Please try again later.")
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
@@ -305,3 +421,23 @@ def test_openai_s_client_gets_its_typed_error_for_a_wrong_key(stack: Any, stream
     ):
         client.chat.completions.create(model=MODEL, messages=asked(question()), stream=stream)
     assert refused.value.code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("path", ["", "/v1"])
+def test_a_proxy_s_clients_reach_every_protocol_on_the_root_path_too(stack: Any, path: str) -> None:
+    content = question()
+    with openai.OpenAI(base_url=stack.root + path, api_key=stack.api_key, max_retries=0) as client:
+        chats: list[Any] = [client.chat.completions.create(model=MODEL, messages=asked(content)) for _ in range(2)]
+        texts: list[Any] = [client.completions.create(model=MODEL, prompt=content) for _ in range(2)]
+    message = {"model": MODEL, "max_tokens": 50, "messages": asked(content)}
+    sent = {"headers": {"x-api-key": stack.api_key}, "timeout": 60}
+    messages = [requests.post(f"{stack.root}{path}/messages", json=message, **sent) for _ in range(2)]
+    metrics = requests.get(f"{stack.root}{path}/metrics", **sent)
+
+    for answers in (chats, texts):
+        assert [answer.cacheai["decision"] for answer in answers] == ["miss", "hit"]
+    assert [answer.headers["X-CacheAI-Decision"] for answer in messages] == ["miss", "hit"]
+    assert messages[0].json()["content"] == messages[1].json()["content"]
+    assert metrics.status_code == 200
+    assert "llm_cache_hits_total" in metrics.text
+    assert "cacheai_calls_total" in metrics.text
