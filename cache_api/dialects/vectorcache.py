@@ -111,7 +111,7 @@ def threshold_of(fields: Mapping[str, Any]) -> float:
 
 def answer(text: str, signals: Signals, *, usage: Usage, cost_usd: Decimal | None, milliseconds: int) -> dict[str, Any]:
     """`cost_usd` is what the tokens cost: spent on a miss, saved on a hit. Clients add the numbers up."""
-    hit = served(signals)
+    hit = signals.served
     cost = float(cost_usd or 0)
     body = {
         "cache_hit": hit,
@@ -137,14 +137,9 @@ def debug(signals: Signals, timings: Timings, *, entries: int) -> dict[str, Any]
         "embedding_time_ms": timings.embed,
         "search_time_ms": timings.lookup,
         "total_time_ms": timings.total,
-        "matched_cache_entry_id": signals.cache_key if served(signals) else None,
+        "matched_cache_entry_id": signals.cache_key if signals.served else None,
         "cache_entry_count": entries,
     }
-
-
-def served(signals: Signals) -> bool:
-    """From the cache, for nothing: what a small model made of stored answers had to be bought."""
-    return signals.decision == "hit" and signals.layer != "synthesized"
 
 
 def trial(

@@ -90,7 +90,7 @@ def hear(asked: Asked, reply: Reply) -> Heard:
     request, signals = asked.request, reply.signals
     text = openai_chat.answer_text(told)
     usage = usage_of_openai(told.get("usage")) or estimated_usage(list(request.parsed.prompt_texts), text)
-    if vectorcache.served(signals):
+    if signals.served:
         cost = Decimal(signals.saved_usd) if signals.saved_usd is not None else None
     else:
         names = (openai_chat.read_answer(told).model, request.target.model)

@@ -43,7 +43,9 @@ def test_a_read_sees_its_own_tenant_alone(cast: Cast) -> None:
 def test_the_outsider_sees_nothing_in_any_table(cast: Cast) -> None:
     tables = [row[0] for row in _as(cast.outsider.tenant_id, TENANT_TABLES)]
 
-    assert {"api_key", "project", "member", "data_key", "provider_key"} <= set(tables)
+    assert {"api_key", "project", "member", "data_key", "provider_key", "blocklist_entry", "blocklist_number"} <= set(
+        tables
+    )
     for table in tables:
         counted = f"SELECT count(*) FROM {table} WHERE tenant_id = %s"
         try:
@@ -67,6 +69,29 @@ def test_the_outsider_cannot_put_a_row_into_another_tenant(cast: Cast) -> None:
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         write(cast.outsider.tenant_id, insert, [cast.owner.tenant_id, uuid4()], deadline_seconds=SOON)
+
+
+def test_the_outsider_neither_meets_nor_makes_another_tenants_blocklist(cast: Cast) -> None:
+    number = "INSERT INTO blocklist_number (tenant_id, project_id, last) VALUES (%s, %s, 1)"
+    listed = (
+        "INSERT INTO blocklist_entry (tenant_id, project_id, id, digest, body, category, severity, expires_at) "
+        "VALUES (%s, %s, 1, decode(repeat('00', 32), 'hex'), 'x', 'general', 1, now() + interval '1 day')"
+    )
+    owner = (cast.owner.tenant_id, cast.owner.project_id)
+    for insert in (number, listed):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            write(cast.outsider.tenant_id, insert, owner, deadline_seconds=SOON)
+        write(cast.owner.tenant_id, insert, owner, deadline_seconds=SOON)
+
+    for statement in (
+        "SELECT 1 FROM blocklist_entry WHERE tenant_id = %s",
+        "SELECT 1 FROM blocklist_number WHERE tenant_id = %s",
+        "UPDATE blocklist_entry SET hit_count = 9 WHERE tenant_id = %s RETURNING 1",
+        "UPDATE blocklist_number SET last = 9 WHERE tenant_id = %s RETURNING 1",
+        "DELETE FROM blocklist_entry WHERE tenant_id = %s RETURNING 1",
+    ):
+        assert write(cast.outsider.tenant_id, statement, owner[:1], deadline_seconds=SOON) == []
+    assert _as(cast.owner.tenant_id, "SELECT hit_count FROM blocklist_entry") == [(0,)]
 
 
 def test_a_row_cannot_move_to_another_tenant(cast: Cast) -> None:
