@@ -99,6 +99,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where Python and the command are, with the wheel and what it needs beside them and nothing else."""
+    venv = tmp_path_factory.mktemp("empty") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+    installed = subprocess.run(
+        [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel],
+        capture_output=True,
+        text=True,
+    )
+    assert installed.returncode == 0, installed.stderr
+    return venv / "bin"
+
+
 @pytest.fixture
 def stub_url() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Stub) as server:
@@ -129,24 +143,20 @@ def test_the_wheel_needs_openai_alone(wheel: Path) -> None:
     assert metadata["Version"] == cacheai.__version__
 
 
-def test_the_wheel_works_where_nothing_else_is_installed(wheel: Path, stub_url: str, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    installed = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wheel],
-        capture_output=True,
-        text=True,
-    )
-    assert installed.returncode == 0, installed.stderr
-
+def test_the_wheel_works_where_nothing_else_is_installed(programs: Path, stub_url: str, tmp_path: Path) -> None:
     environment = {"CACHEAI_API_KEY": KEY, "CACHEAI_BASE_URL": stub_url, "NO_PROXY": "127.0.0.1"}
     ran = subprocess.run(
-        [python, "-I", "-c", PROGRAM], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+        [programs / "python", "-I", "-c", PROGRAM],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
 
     told = json.loads(ran.stdout)
-    assert Path(told.pop("home")).is_relative_to(tmp_path)
+    assert Path(told.pop("home")).is_relative_to(programs.parent)
     assert told == {
         "text": "Rayleigh.",
         "decision": "hit",
@@ -156,3 +166,19 @@ def test_the_wheel_works_where_nothing_else_is_installed(wheel: Path, stub_url: 
         "refused": "invalid_api_key",
         "server_packages": [],
     }
+
+
+def test_the_command_works_where_nothing_else_is_installed(programs: Path, stub_url: str, tmp_path: Path) -> None:
+    environment = {"CACHEAI_API_KEY": KEY, "CACHEAI_BASE_URL": stub_url, "NO_PROXY": "127.0.0.1", "PATH": "/usr/bin"}
+
+    def command(*line: str) -> "subprocess.CompletedProcess[str]":
+        whole = [programs / "cacheai", *line]
+        return subprocess.run(whole, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+
+    assert command("--version").stdout == f"cacheai {cacheai.__version__}\n"
+    told = command("stats", "--json")
+    assert (told.returncode, json.loads(told.stdout), told.stderr) == (0, STATS, "")
+    assert command("nothing").returncode == 2
+    served = command("serve")
+    assert served.returncode == 1
+    assert "make run" in served.stderr
