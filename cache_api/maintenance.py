@@ -17,6 +17,7 @@ from tenants import vault
 from tenants.isolation import as_owner
 
 ENTRIES_PER_TRANSACTION = 1_000
+MOVED_AT_A_TIME = 100  # vectors, into an index that takes a millisecond or two for each
 ENTRIES_OPENED_AT_A_TIME = 20  # a body may be a megabyte
 EMBED_SECONDS = 10.0
 FILL_SECONDS = 45.0  # the clock calls again each minute
@@ -38,7 +39,10 @@ SELECT tenant_id, id, body FROM entry
 WHERE {which} AND matchable AND NOT quarantined AND (expires_at IS NULL OR expires_at > %(now)s)
 ORDER BY tenant_id, id LIMIT %(limit)s
 """
-_UNEMBEDDED = _WAITING.format(which="vector IS NULL")
+_UNEMBEDDED = _WAITING.format(
+    which="vector IS NULL AND NOT EXISTS (SELECT FROM waiting_vector AS laid_aside"
+    " WHERE laid_aside.tenant_id = entry.tenant_id AND laid_aside.entry_id = entry.id)"
+)
 # Two ranges, which an index can find; "not this one" would read the whole table.
 _OUTDATED = _WAITING.format(which="(embedder < %(version)s OR embedder > %(version)s) AND vector IS NOT NULL")
 _FILL = "UPDATE entry SET vector = %s::halfvec, embedder = %s WHERE tenant_id = %s AND id = %s"
@@ -50,6 +54,18 @@ _FILL_LISTED = (
     "UPDATE blocklist_entry SET vector = %s::halfvec, embedder = %s "
     "WHERE tenant_id = %s AND project_id = %s AND id = %s"
 )
+# Imported entries brought theirs. Whatever became of an entry meanwhile, its vector waits no longer.
+_MOVE_IN = """
+WITH waiting AS (
+  DELETE FROM waiting_vector WHERE (tenant_id, entry_id) IN (
+    SELECT tenant_id, entry_id FROM waiting_vector LIMIT %s FOR UPDATE SKIP LOCKED)
+  RETURNING *
+), moved AS (
+  UPDATE entry SET vector = waiting.vector, embedder = waiting.embedder FROM waiting
+  WHERE entry.tenant_id = waiting.tenant_id AND entry.id = waiting.entry_id AND entry.vector IS NULL AND entry.matchable
+  RETURNING 1)
+SELECT (SELECT count(*) FROM waiting), (SELECT count(*) FROM moved)
+"""
 _SET_ASIDE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 _UNMATCHABLE = "UPDATE entry SET matchable = false WHERE tenant_id = %s AND id = %s"
 
@@ -63,7 +79,7 @@ class Embedder(Protocol):
 def fill_vectors(embedder: Embedder, now: datetime) -> int:
     """Embed what was stored or listed without a vector, or by another embedder; how many."""
     ends = time.monotonic() + FILL_SECONDS
-    filled = 0
+    filled = _moved_in(ends - EMBED_SECONDS)  # what has to be embedded has its turn, too
     try:
         if not embedder.version:
             embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)
@@ -74,6 +90,19 @@ def fill_vectors(embedder: Embedder, now: datetime) -> int:
     except CacheUnavailable as error:
         log.info("vectors_wait", extra={"reason": error.reason, "filled": filled})
     return filled
+
+
+def _moved_in(ends: float) -> int:
+    """Vectors that were laid aside; how many. A few at a time: each has its place in the index to be found."""
+    total = 0
+    while time.monotonic() < ends:
+        with as_owner() as connection, connection.cursor() as cursor:
+            cursor.execute(_MOVE_IN, [MOVED_AT_A_TIME])
+            taken, moved = cursor.fetchone()
+        if not taken:
+            break
+        total += moved
+    return total
 
 
 def _waiting(which: str, now: datetime, version: str) -> list[tuple[UUID, UUID, bytes]]:

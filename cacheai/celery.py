@@ -58,6 +58,7 @@ def _configure(app: Celery) -> None:
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 60.0},
+            "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0},
         },
     )
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import Count, Func, IntegerField, Q, QuerySet, Sum
+from django.db.models import BinaryField, Count, Func, IntegerField, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from pgvector import HalfVector
 from pgvector.django import CosineDistance
@@ -32,6 +32,8 @@ Order = Literal["-created", "created", "-hits", "-saved"]
 BODIES_AT_A_TIME = 10
 PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
 DELETED_AT_A_TIME = 1_000
+EXPORTED_AT_A_TIME = 250
+EXPORTED_BYTES = 4 * 1024 * 1024  # of sealed bodies held at a time; they are opened one by one
 
 _COLUMN_OF: Mapping[Order, str] = {
     "-created": "-created_at",
@@ -41,6 +43,7 @@ _COLUMN_OF: Mapping[Order, str] = {
 }
 
 _STORED_BYTES = Func("body", function="pg_column_size", output_field=IntegerField())
+_WIRE_VECTOR = Func("vector", function="halfvec_send", output_field=BinaryField())
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ class Described:
     tags: list[str] = field(default_factory=list)
     depends_on: list[str] = field(default_factory=list)
     similarity: float | None = None
+    vector: bytes | None = None  # in pgvector's wire form
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,35 +115,58 @@ def page(
     if after is not None:
         found = found.filter(_beyond(column, *after))
     id_column = "-id" if column.startswith("-") else "id"
-    with _reading(place):
+    with reading(place):
         rows = list(found.order_by(column, id_column).defer("body", "vector")[offset : offset + limit + 1])
     described = _described(place, rows[:limit])
     return Page(described, has_more=len(rows) > len(described))
 
 
-def nearest(place: Place, filters: Filters, vector: bytes, *, embedder: str, limit: int, now: datetime) -> Page:
+def nearest(
+    place: Place, filters: Filters, vector: bytes, *, embedder: str, limit: int, now: datetime, offset: int = 0
+) -> Page:
     """By meaning, whatever the scope: to look around, not to answer."""
     distance = CosineDistance("vector", HalfVector(array("f", vector).tolist()))
     found = _entries(place, filters, now).filter(embedder=embedder, vector__isnull=False)
-    with _reading(place):
+    with reading(place):
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order")
-        rows = list(found.annotate(distance=distance).order_by("distance").defer("body", "vector")[:limit])
-    described = _described(place, rows)
+        nearby = found.annotate(distance=distance).order_by("distance").defer("body", "vector")
+        rows = list(nearby[offset : offset + limit + 1])
+    described = _described(place, rows[:limit])
     for one in described:
         one.similarity = round(1 - one.entry.distance, 4)  # type: ignore[attr-defined]
-    return Page(sorted(described, key=lambda one: -(one.similarity or 0)), has_more=False)
+    ordered = sorted(described, key=lambda one: -(one.similarity or 0))
+    return Page(ordered, has_more=len(rows) > len(described))
+
+
+def every(place: Place, filters: Filters, *, now: datetime, limit: int | None) -> Iterator[Described]:
+    """All that fit, by id, with their vectors. Those stored later than `now` are left out, and so are unreadable ones.
+
+    Page by page, each in transactions of its own: whoever reads slowly holds nothing but a place in the order.
+    """
+    found = _known(place, filters, now).order_by("id").defer("body", "vector")
+    beyond = found
+    while limit is None or limit > 0:
+        wanted = EXPORTED_AT_A_TIME if limit is None else min(limit, EXPORTED_AT_A_TIME)
+        with reading(place):
+            rows = list(beyond[:wanted])
+        for group in _groups(rows):
+            yield from _with_vectors(place, group)
+        if len(rows) < wanted:
+            return
+        limit = None if limit is None else limit - wanted
+        beyond = found.filter(id__gt=rows[-1].id)
 
 
 def find(place: Place, fingerprint: bytes) -> Described | None:
-    with _reading(place):
+    with reading(place):
         rows = list(_of(place).filter(fingerprint=fingerprint).defer("body", "vector"))
     return next(iter(_described(place, rows)), None)
 
 
 def known(place: Place, fingerprints: Iterable[bytes]) -> set[bytes]:
     """Those of them that are stored."""
-    with _reading(place):
+    with reading(place):
         found = _of(place).filter(fingerprint__in=list(fingerprints)).values_list("fingerprint", flat=True)
         return {bytes(fingerprint) for fingerprint in found}
 
@@ -152,7 +179,7 @@ def change(
     if text is not None:
         body = vault.seal(place.tenant_id, orjson.dumps(text), column=COLUMN, row_id=entry.id)
         columns |= {"body": body, "size_bytes": len(body)}
-    with _reading(place):
+    with reading(place):
         if columns and not _of(place).filter(id=entry.id).update(**columns):
             return False
         if tags is not None:
@@ -163,33 +190,45 @@ def change(
 
 
 def delete(place: Place, fingerprint: bytes) -> bool:
-    with _reading(place):
+    with reading(place):
         deleted, _ = _of(place).filter(fingerprint=fingerprint).delete()
     return deleted > 0
 
 
-def purge(place: Place, filters: Filters, *, now: datetime, dry_run: bool) -> tuple[int, int]:
-    """How many fit, and how many are gone. Entries stored later than `now` stay."""
-    found = _entries(place, filters, now).filter(created_at__lte=now)
-    with _reading(place):
-        matched = found.count()
-    return matched, 0 if dry_run else _delete_all(place, found)[0]
+def matching(place: Place, filters: Filters, *, now: datetime) -> int:
+    """How many fit, of those that `now` knows."""
+    with reading(place):
+        return _known(place, filters, now).count()
 
 
-def clear(place: Place, filters: Filters, *, now: datetime) -> tuple[int, int]:
+def purge(place: Place, filters: Filters, *, now: datetime) -> tuple[int, int]:
     """How many are gone, and the bytes they took. Entries stored later than `now` stay."""
-    return _delete_all(place, _entries(place, filters, now).filter(created_at__lte=now))
+    deleted = size = 0
+    while True:
+        with reading(place):
+            gone, bytes_gone = purge_some(place, filters, now=now)
+        deleted, size = deleted + gone, size + bytes_gone
+        if gone < DELETED_AT_A_TIME:
+            return deleted, size
+
+
+def purge_some(place: Place, filters: Filters, *, now: datetime) -> tuple[int, int]:
+    """Of as many as a transaction should take; it is open."""
+    ids = list(_known(place, filters, now).values_list("id", flat=True)[:DELETED_AT_A_TIME])
+    going = _of(place).filter(id__in=ids)
+    size = going.aggregate(size=Coalesce(Sum(_STORED_BYTES), 0))["size"]
+    return going.delete()[0], size
 
 
 def counts(place: Place, *, now: datetime) -> Counts:
-    with _reading(place):
+    with reading(place):
         live = Count("id", filter=_status("live", now))
         found = _of(place).aggregate(entries=Count("id"), live=live, hits=Coalesce(Sum("hits"), 0))
     return Counts(**found)
 
 
 def feedback_add(place: Place, *, verdict: str, asked: bytes | None, cached: bytes, now: datetime) -> None:
-    with _reading(place):
+    with reading(place):
         Feedback.objects.create(
             tenant_id=place.tenant_id,
             id=new_id(now),
@@ -204,7 +243,7 @@ def feedback_add(place: Place, *, verdict: str, asked: bytes | None, cached: byt
 
 def feedback_counts(place: Place, since: datetime, until: datetime) -> dict[str, int]:
     mine = Feedback.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
-    with _reading(place):
+    with reading(place):
         rows = mine.filter(created_at__gte=since, created_at__lt=until).values_list("verdict")
         found = dict(rows.annotate(Count("id")))
     return {"right": found.get("right", 0), "wrong": found.get("wrong", 0)}
@@ -216,21 +255,8 @@ def guarded(read: Callable[[], T]) -> T:
         return read()
 
 
-def _delete_all(place: Place, found: QuerySet[Entry]) -> tuple[int, int]:
-    """How many went, and the bytes of their bodies as stored."""
-    deleted = size = 0
-    while True:
-        with _reading(place):
-            ids = list(found.values_list("id", flat=True)[:DELETED_AT_A_TIME])
-            going = _of(place).filter(id__in=ids)
-            size += going.aggregate(size=Coalesce(Sum(_STORED_BYTES), 0))["size"]
-            deleted += going.delete()[0]
-        if len(ids) < DELETED_AT_A_TIME:
-            return deleted, size
-
-
 @contextmanager
-def _reading(place: Place) -> Iterator[None]:
+def reading(place: Place) -> Iterator[None]:
     """A short transaction of the tenant's. Raises DatabaseUnavailable."""
     with _guard(), isolation.as_tenant(place.tenant_id):
         yield
@@ -246,6 +272,11 @@ def _guard() -> Iterator[None]:
 
 def _of(place: Place) -> QuerySet[Entry]:
     return Entry.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
+
+
+def _known(place: Place, filters: Filters, now: datetime) -> QuerySet[Entry]:
+    """Those that were there: what is stored meanwhile is not asked for."""
+    return _entries(place, filters, now).filter(created_at__lte=now)
 
 
 def _entries(place: Place, filters: Filters, now: datetime) -> QuerySet[Entry]:
@@ -283,7 +314,8 @@ def _status(status: str, now: datetime) -> Q:
 def _beyond(column: str, value: str, entry_id: UUID) -> Q:
     name = column.removeprefix("-")
     way = "lt" if column.startswith("-") else "gt"
-    return Q(**{f"{name}__{way}": value}) | Q(**{name: value, f"id__{way}": entry_id})
+    beyond = Q(**{f"{name}__{way}": value}) | Q(**{name: value, f"id__{way}": entry_id})
+    return Q(**{f"{name}__{way}e": value}) & beyond  # the first is a range of the index, which an "or" is not
 
 
 def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
@@ -293,12 +325,10 @@ def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
     for start in range(0, len(rows), BODIES_AT_A_TIME):
         some = rows[start : start + BODIES_AT_A_TIME]
         ids = [row.id for row in some]
-        with _reading(place):
+        with reading(place):
             rows_of_text = _of(place).filter(id__in=ids).values_list("id", "body")
             bodies = {entry_id: bytes(body) for entry_id, body in rows_of_text}
-            tags = _by_entry(EntryTag.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids), "tag")
-            resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids)
-            names = _by_entry(resting.order_by("name", "version"), "name", "version")
+            tags, names = _links(place, ids)
         for row in some:
             plain = _opened(place, row.id, bodies.get(row.id))
             size += len(plain or b"")
@@ -307,6 +337,42 @@ def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
             text = None if plain is None else orjson.loads(plain)
             described.append(Described(row, text, tags.get(row.id, []), names.get(row.id, [])))
     return described
+
+
+def _groups(rows: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Of as many as may be held at a time; never none of some."""
+    group: list[Entry] = []
+    size = 0
+    for row in rows:
+        if group and size + row.size_bytes > EXPORTED_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += row.size_bytes
+    if group:
+        yield group
+
+
+def _with_vectors(place: Place, rows: Sequence[Entry]) -> Iterator[Described]:
+    ids = [row.id for row in rows]
+    with reading(place):
+        sealed = {
+            entry_id: (bytes(body), vector)
+            for entry_id, body, vector in _of(place).filter(id__in=ids).values_list("id", "body", _WIRE_VECTOR)
+        }
+        tags, names = _links(place, ids)
+    for row in rows:
+        body, vector = sealed.get(row.id, (None, None))
+        if (plain := _opened(place, row.id, body)) is not None:
+            text = orjson.loads(plain)
+            yield Described(row, text, tags.get(row.id, []), names.get(row.id, []), vector=vector)
+
+
+def _links(place: Place, ids: Sequence[UUID]) -> tuple[dict[UUID, list[str]], dict[UUID, list[str]]]:
+    """Tags and dependencies, in the transaction that is open."""
+    tags = EntryTag.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids)
+    resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids).order_by("name", "version")
+    return _by_entry(tags, "tag"), _by_entry(resting, "name", "version")
 
 
 def _by_entry(rows: QuerySet[Any], *names: str) -> dict[UUID, list[str]]:

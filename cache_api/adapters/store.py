@@ -173,6 +173,21 @@ def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:
     )
 
 
+def plain_body(entry: NewEntry) -> bytes:
+    text: dict[str, Any] = {"question": entry.question, "request": entry.request, "answer": entry.answer}
+    if entry.source == SYNTHESIZED:
+        text[SYNTHESIZED] = True  # beside the column: a look-up reads only what it must
+    return orjson.dumps(text)
+
+
+def sealed_body(entry: NewEntry) -> bytes:
+    """Raises CacheUnavailable."""
+    try:
+        return vault.seal(entry.tenant_id, plain_body(entry), column=COLUMN, row_id=entry.id)
+    except vault.VaultUnavailable as error:
+        raise CacheUnavailable from error
+
+
 def put_statement(entries: Sequence[NewEntry]) -> tuple[str, list[Any]]:
     """One message that writes entries of one tenant with their tags and dependencies."""
     tenant_id, ids = entries[0].tenant_id, [entry.id for entry in entries]
@@ -191,13 +206,7 @@ def put_statement(entries: Sequence[NewEntry]) -> tuple[str, list[Any]]:
 
 
 def _row_of(entry: NewEntry) -> list[Any]:
-    text: dict[str, Any] = {"question": entry.question, "request": entry.request, "answer": entry.answer}
-    if entry.source == SYNTHESIZED:
-        text[SYNTHESIZED] = True  # beside the column: a look-up reads only what it must
-    try:
-        body = vault.seal(entry.tenant_id, orjson.dumps(text), column=COLUMN, row_id=entry.id)
-    except vault.VaultUnavailable as error:
-        raise CacheUnavailable from error
+    body = sealed_body(entry)
     return [
         entry.tenant_id,
         entry.id,

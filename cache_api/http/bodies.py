@@ -1,7 +1,7 @@
 """Is this body JSON we can stand behind?"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,24 +29,32 @@ class _RepeatedKey(ValueError):
 
 def read_raw(http: WSGIRequest) -> bytes:
     """The body, bounded. Raises Refused."""
-    if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise Refused(415, "unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
-    declared = http.META.get("CONTENT_LENGTH") or "0"
-    if declared.isdigit() and int(declared) > settings.BODY_LIMIT_BYTES:
-        raise _too_large()
-
     # In one read the server would hold the whole body three times, and memory in pieces is slow to go back.
     raw = bytearray()
-    while piece := http.META["wsgi.input"].read(PIECE_BYTES):
+    for piece in pieces(http, limit_bytes=settings.BODY_LIMIT_BYTES):
         raw += piece
-        if len(raw) > settings.BODY_LIMIT_BYTES:
-            raise _too_large()
     return bytes(raw)
 
 
-def _too_large() -> Refused:
+def pieces(http: WSGIRequest, *, limit_bytes: int) -> Iterator[bytes]:
+    """The body as it comes. Raises Refused."""
+    if http.META.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
+        raise Refused(415, "unsupported_encoding", "Send the body uncompressed, without Content-Encoding.")
+    declared = http.META.get("CONTENT_LENGTH") or "0"
+    if declared.isdigit() and int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+
+    size = 0
+    while piece := http.META["wsgi.input"].read(PIECE_BYTES):
+        size += len(piece)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        yield piece
+
+
+def _too_large(limit_bytes: int) -> Refused:
     """Made where it is raised: kept in a variable there, it would keep what was read alive in a cycle."""
-    return Refused(413, "request_too_large", f"The body is larger than {settings.BODY_LIMIT_BYTES // 2**20} MiB.")
+    return Refused(413, "request_too_large", f"The body is larger than {limit_bytes // 2**20} MiB.")
 
 
 def read_json(http: WSGIRequest, *, seek_all_duplicates: bool = False) -> Body:

@@ -19,10 +19,11 @@ from cache_api.domain.entry import NewEntry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.usage import Usage, estimated_usage
+from cache_api.given import entry_of, finished
 from cache_api.http.answering import caller_of
 from cache_api.http.described import VALUE
 from cache_api.http.entries import fingerprint_under, is_fingerprint, no_entry
-from cache_api.http.putting import entry_of, finished, vectors_of, with_vector
+from cache_api.http.putting import vectors_of, with_vector
 from cache_api.http.questions import controls_in
 from cache_api.http.visits import Visit, answer
 

@@ -1,17 +1,20 @@
 """How are entries put, listed, shown, changed, judged and removed by those who look after a project?"""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from django.http import HttpResponse
 
-from cache_api import wiring
+from cache_api import jobs, wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.catalogue import Filters
 from cache_api.dialects.errors import Refused
 from cache_api.domain.request import Parsed
 from cache_api.domain.scope import digest, fingerprint_of
 from cache_api.http.described import described, full
+from cache_api.http.jobs import accepted, imported
 from cache_api.http.putting import Rejected, put
 from cache_api.http.serializers import (
     FeedbackSerializer,
@@ -28,6 +31,7 @@ from tenants import vault
 ENTRIES_MAX = 100
 LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 SEARCH_SECONDS = 2.0  # a person waits
+PURGED_AT_ONCE = 10_000  # in a second or two; more is a job
 FILTERS = ("provider", "model", "namespace", "tag", "writer", "depends_on", "source", "status")
 TIMES = ("created_after", "created_before")
 
@@ -35,9 +39,9 @@ _VALUE_OF = {"-created": "created_at", "created": "created_at", "-hits": "hits",
 
 
 def store(visit: Visit) -> HttpResponse:
-    """One entry, or up to a hundred."""
+    """One entry, or up to a hundred; as lines, as many as an import takes."""
     if (visit.http.content_type or "").lower() in LINES_OF_JSON:
-        raise Refused(415, "unsupported_encoding", "Send one JSON object; lines of JSON are not taken here.")
+        return imported(visit)
     body = visit.body()
     fields = body.value
     visit.same_project(fields.get("project_id"))
@@ -61,20 +65,24 @@ def listed(visit: Visit) -> HttpResponse:
     values = validated(ListSerializer, visit.http.GET.dict())
     visit.same_project(values.get("project_id"))
     now = datetime.now(UTC)
-    filters = Filters(**{name: values[name] for name in (*FILTERS, *TIMES) if name in values})
+    filters = filters_in(values)
     order, limit, place = values["order"], values["limit"], visit.place
     with_answer = values.get("include") == "answer"
 
     if question := values.get("q"):
+        if "cursor" in values:
+            raise Refused(400, "invalid_request", "cursor: pages by meaning are told by their offset", "cursor")
         embedder = wiring.parts().embedder
-        vector = embedder.embed(question, SEARCH_SECONDS)
-        page = catalogue.nearest(place, filters, vector, embedder=embedder.version, limit=limit, now=now)
+        vector, offset = embedder.embed(question, SEARCH_SECONDS), values["offset"]
+        page = catalogue.nearest(
+            place, filters, vector, embedder=embedder.version, limit=limit, now=now, offset=offset
+        )
     else:
         after = read_cursor(values["cursor"], order) if "cursor" in values else None
         offset = 0 if after else values["offset"]
         page = catalogue.page(place, filters, order=order, limit=limit, now=now, after=after, offset=offset)
     next_cursor = None
-    if page.has_more:
+    if page.has_more and not question:
         last = page.entries[-1].entry
         next_cursor = cursor_of(order, getattr(last, _VALUE_OF[order]), last.id)
     return answer(
@@ -85,6 +93,10 @@ def listed(visit: Visit) -> HttpResponse:
             "next_cursor": next_cursor,
         }
     )
+
+
+def filters_in(values: Mapping[str, Any]) -> Filters:
+    return Filters(**{name: values[name] for name in (*FILTERS, *TIMES) if name in values})
 
 
 def shown(visit: Visit, cache_key: str) -> HttpResponse:
@@ -104,14 +116,17 @@ def purged(visit: Visit) -> HttpResponse:
     values = validated(PurgeSerializer, visit.fields())
     visit.same_project(values.get("project_id"))
     now = datetime.now(UTC)
-    filters = Filters(**{name: values[name] for name in FILTERS if name in values})
+    filters = filters_in(values)
     if values["expired"]:
         filters = replace(filters, status="expired")
     if (age := age_of(values)) is not None:
         filters = replace(filters, created_before=now - age)
     if "keys" in values:
         filters = replace(filters, fingerprints=[fingerprint_under(visit, key) for key in values["keys"]])
-    matched, deleted = catalogue.purge(visit.place, filters, now=now, dry_run=values["dry_run"])
+    matched = catalogue.matching(visit.place, filters, now=now)
+    if matched > PURGED_AT_ONCE and not values["dry_run"]:
+        return accepted(visit, jobs.purge_later(visit.place, filters, total=matched, now=now))
+    deleted = 0 if values["dry_run"] else catalogue.purge(visit.place, filters, now=now)[0]
     return answer({"matched": matched, "deleted": deleted, "dry_run": values["dry_run"]})
 
 

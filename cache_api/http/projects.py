@@ -30,7 +30,7 @@ def cleared(visit: Visit) -> HttpResponse:
         status="expired" if values["expired_only"] else None,
         created_before=None if age is None else now - age,
     )
-    entries, freed_bytes = catalogue.clear(visit.place, filters, now=now)
+    entries, freed_bytes = catalogue.purge(visit.place, filters, now=now)
     return answer(
         {
             "entries_cleared": entries,

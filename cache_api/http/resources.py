@@ -2,10 +2,11 @@
 
 from django.urls import path, re_path
 
-from cache_api.http import pricing
+from cache_api.http import jobs, pricing
 from cache_api.http.blocklist import blocked, blocklisted, checked, reported, unblocked
 from cache_api.http.changing import put_under
 from cache_api.http.entries import judged, listed, purged, removed, shown, store
+from cache_api.http.export import exported
 from cache_api.http.lookup import lookup
 from cache_api.http.projects import cleared, project_stats, similar
 from cache_api.http.query import query
@@ -25,6 +26,8 @@ urlpatterns = [
     path("v1/cache/projects/<str:project_id>/similar", resource(GET=("cache:read", similar))),
     path("v1/cache/lookup", resource(POST=("cache:read", lookup))),
     path("v1/cache/entries", resource(GET=("cache:read", listed), POST=("cache:write", store))),
+    path("v1/cache/export", resource(GET=("cache:read", exported))),
+    path("v1/cache/jobs/<uuid:job_id>", resource(GET=("cache:read", jobs.shown))),
     path("v1/cache/purge", resource(POST=("cache:purge", purged))),
     path("v1/cache/blocklist", resource(GET=("cache:read", blocklisted), POST=("cache:write", blocked))),
     path("v1/cache/blocklist/check", resource(POST=("cache:read", checked))),

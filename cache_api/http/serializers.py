@@ -78,11 +78,21 @@ class FilterSerializer(serializers.Serializer[Any]):
     depends_on = NameField()
 
 
-class ListSerializer(FilterSerializer):
+class ReadSerializer(FilterSerializer):
+    """What lists and exports choose by."""
+
     source = serializers.ChoiceField(SOURCES, required=False)  # type: ignore[assignment]  # a field like any other
     status = serializers.ChoiceField(STATUSES, required=False)
     created_after = serializers.DateTimeField(required=False)
     created_before = serializers.DateTimeField(required=False)
+
+
+class ExportSerializer(ReadSerializer):
+    format = serializers.ChoiceField(("jsonl", "json"), default="jsonl")
+    limit = serializers.IntegerField(min_value=1, required=False)
+
+
+class ListSerializer(ReadSerializer):
     q = TextField(max_length=32_000)
     include = serializers.ChoiceField(("answer",), required=False)
     order = serializers.ChoiceField(ORDERS, default="-created")

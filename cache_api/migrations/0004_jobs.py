@@ -24,6 +24,7 @@ CREATE TABLE job (
   errors jsonb NOT NULL DEFAULT '[]',
   attempts integer NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT now(),
+  touched_at timestamptz NOT NULL DEFAULT now(),
   finished_at timestamptz,
   PRIMARY KEY (tenant_id, id)
 );
@@ -90,6 +91,7 @@ class Migration(migrations.Migration):
                         ("errors", models.JSONField(default=list)),
                         ("attempts", models.PositiveIntegerField(default=0)),
                         ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                        ("touched_at", models.DateTimeField(default=django.utils.timezone.now)),
                         ("finished_at", models.DateTimeField(null=True)),
                     ],
                     options={"db_table": "job"},

@@ -1,0 +1,185 @@
+"""Which long work is there, how far is it, and who is at it?
+
+A job belongs to whoever touched it last, for seconds: a worker that dies leaves it to the next. Each part of an import
+goes in one transaction with its entries and its count, so that it has its effect once, however often it is begun.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F, Q, Value
+from django.db.models.functions import Greatest
+
+from cache_api.adapters import bulk, catalogue
+from cache_api.adapters.bulk import Imported
+from cache_api.adapters.catalogue import Filters, Place
+from cache_api.domain.call import new_id
+from cache_api.models import Job, JobPart
+from tenants import vault
+from tenants.isolation import as_owner, as_tenant
+
+LEASE = timedelta(seconds=15)  # a part takes one
+ATTEMPTS_MAX = 5  # at one part
+ERRORS_MAX = 100  # kept; all are counted
+REASON_MAX_CHARACTERS = 200
+KEPT = timedelta(days=7)
+UPLOAD_MAX = timedelta(hours=1)
+COLUMN = "job_part.body"
+
+UNFINISHED = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    number: int
+    first_line: int
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    line: int
+    reason: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"line": self.line, "reason": self.reason.replace("\0", "")[:REASON_MAX_CHARACTERS]}
+
+
+def create(
+    place: Place,
+    kind: Literal["import", "purge"],
+    settings: Mapping[str, Any],
+    *,
+    now: datetime,
+    status: Literal["receiving", "queued"],
+    total: int = 0,
+) -> UUID:
+    job_id = new_id(now)
+    with catalogue.reading(place):
+        Job.objects.create(
+            tenant_id=place.tenant_id,
+            id=job_id,
+            project_id=place.project_id,
+            kind=kind,
+            status=status,
+            settings={**settings, "key_id": str(place.key_id)},
+            total=total,
+            created_at=now,
+            touched_at=now,
+        )
+    return job_id
+
+
+def part_add(place: Place, job_id: UUID, part: Part) -> None:
+    body = vault.seal(place.tenant_id, part.lines, column=COLUMN, row_id=job_id)
+    with catalogue.reading(place):
+        JobPart.objects.create(
+            tenant_id=place.tenant_id, job_id=job_id, number=part.number, first_line=part.first_line, body=body
+        )
+
+
+def received(place: Place, job_id: UUID, *, total: int) -> None:
+    with catalogue.reading(place):
+        _one(place.tenant_id, job_id).update(status="queued", total=total)
+
+
+def forget(place: Place, job_id: UUID) -> None:
+    with catalogue.reading(place):
+        _one(place.tenant_id, job_id).delete()
+
+
+def find(place: Place, job_id: UUID) -> Job | None:
+    with catalogue.reading(place):
+        found = _one(place.tenant_id, job_id).filter(project_id=place.project_id)
+        return found.exclude(status="receiving").first()
+
+
+def waiting(now: datetime) -> list[tuple[UUID, UUID]]:
+    """Tenant and id of the jobs that nobody is at."""
+    with as_owner():
+        rows = Job.objects.filter(_free(now), finished_at=None, status__in=UNFINISHED).order_by("created_at")
+        return list(rows.values_list("tenant_id", "id"))
+
+
+def sweep(now: datetime) -> int:
+    """Remove what finished long ago, and uploads that never ended; how many."""
+    with as_owner():
+        old = Job.objects.filter(finished_at__lt=now - KEPT).delete()[0]
+        return old + Job.objects.filter(status="receiving", created_at__lt=now - UPLOAD_MAX).delete()[0]
+
+
+def begin(tenant_id: UUID, job_id: UUID, now: datetime) -> Job | None:
+    """The job, for whoever asks first; None if there is nothing to do, or another is at it."""
+    with as_tenant(tenant_id):
+        mine = _one(tenant_id, job_id).filter(_free(now), status__in=UNFINISHED)
+        if not mine.update(status="running", touched_at=now, attempts=F("attempts") + 1):
+            return None
+        job = _one(tenant_id, job_id).get()
+        if job.attempts <= ATTEMPTS_MAX:
+            return job
+        reason = Rejected(0, f"given up after {ATTEMPTS_MAX} attempts").as_dict()
+        _one(tenant_id, job_id).update(status="failed", finished_at=now, errors=[*job.errors, reason])
+        JobPart.objects.filter(tenant_id=tenant_id, job_id=job_id).delete()
+    return None
+
+
+def pause(job: Job) -> None:
+    """Others' work comes first for a while."""
+    with as_tenant(job.tenant_id):
+        _one(job.tenant_id, job.id).update(status="queued")
+
+
+def finish(job: Job, now: datetime) -> None:
+    with as_tenant(job.tenant_id):
+        _one(job.tenant_id, job.id).update(status="done", finished_at=now)
+
+
+def first_part(job: Job) -> Part | None:
+    """Raises vault.Corrupt."""
+    with as_tenant(job.tenant_id):
+        found = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id).order_by("number").first()
+    if found is None:
+        return None
+    lines = vault.unseal(job.tenant_id, bytes(found.body), column=COLUMN, row_id=job.id)
+    return Part(found.number, found.first_line, lines)
+
+
+def part_done(job: Job, part: Part, entries: Sequence[Imported], rejected: Iterable[Rejected], now: datetime) -> None:
+    """Entries in, part gone, counted: all or none. Nothing if another did it meanwhile."""
+    refused = [one.as_dict() for one in rejected]
+    with as_tenant(job.tenant_id):
+        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number=part.number)
+        if not mine.delete()[0]:
+            return
+        with connection.cursor() as cursor:
+            bulk.write(cursor, job.tenant_id, job.project_id, entries)
+        stored = _one(job.tenant_id, job.id).select_for_update().get()
+        _one(job.tenant_id, job.id).update(
+            done=F("done") + len(entries),
+            rejected=F("rejected") + len(refused),
+            errors=(stored.errors + refused)[:ERRORS_MAX],
+            attempts=0,
+            touched_at=now,
+        )
+
+
+def purge_some(job: Job, filters: Filters, *, asked_at: datetime, now: datetime) -> int:
+    """Remove some of what fits, and count it with them; how many."""
+    with as_tenant(job.tenant_id):
+        gone, _ = catalogue.purge_some(Place(job.tenant_id, job.project_id), filters, now=asked_at)
+        _one(job.tenant_id, job.id).update(
+            done=F("done") + gone, total=Greatest(F("total"), F("done") + Value(gone)), attempts=0, touched_at=now
+        )
+    return gone
+
+
+def _free(now: datetime) -> Q:
+    return Q(status="queued") | Q(touched_at__lt=now - LEASE)
+
+
+def _one(tenant_id: UUID, job_id: UUID) -> Any:
+    return Job.objects.filter(tenant_id=tenant_id, id=job_id)

@@ -1,0 +1,43 @@
+"""Did this line of an export leave this project as it is now?
+
+An entry may belong to one end user, one credential or one address: its line alone does not show it. A keyed digest of
+what says when the entry may be served lets it come home, and no line that was changed.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+from uuid import UUID
+
+# The answer, tags and times may be edited: whoever may import may change those of any entry.
+SIGNED = (
+    "cache_key",
+    "scope",
+    "namespace",
+    "provider",
+    "model",
+    "endpoint",
+    "depends_on",
+    "question",
+    "request",
+    "matchable",
+    "usage",
+    "cost_usd",
+    "latency_ms",
+)
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def signature_of(key: bytes, project_id: UUID, line: Mapping[str, Any]) -> str:
+    text = _ENCODER.encode([project_id.hex, [line.get(name) for name in SIGNED]])
+    return blake2b(text.encode("ascii"), digest_size=32, key=key, person=b"export").hexdigest()
+
+
+def is_signed(key: bytes, project_id: UUID, line: Mapping[str, Any]) -> bool:
+    given = line.get("signature")
+    if not isinstance(given, str) or not given.isascii():
+        return False
+    return hmac.compare_digest(given, signature_of(key, project_id, line))

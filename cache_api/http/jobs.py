@@ -1,0 +1,70 @@
+"""How is work handed in that is too long for a call, and how far is it?"""
+
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import UUID
+
+from celery import current_app
+from django.http import HttpResponse
+from kombu.exceptions import OperationalError as BrokerError
+
+from cache_api import jobs
+from cache_api.adapters import jobs as kept
+from cache_api.dialects.errors import Refused
+from cache_api.http.bodies import pieces
+from cache_api.http.visits import Visit, answer
+
+log = logging.getLogger(__name__)
+
+
+def imported(visit: Visit) -> HttpResponse:
+    """Entries, each on a line of its own."""
+    read = pieces(visit.http, limit_bytes=jobs.BYTES_MAX)
+    job_id = jobs.receive(visit.place, visit.access, visit.who.headers, _whole(visit, read), datetime.now(UTC))
+    return accepted(visit, job_id)
+
+
+def shown(visit: Visit, job_id: UUID) -> HttpResponse:
+    job = kept.find(visit.place, job_id)
+    if job is None:
+        raise Refused(404, "not_found", "There is no job under this id.", "job_id")
+    return answer(
+        {
+            "job_id": str(job.id),
+            "kind": job.kind,
+            "status": job.status,
+            "total": job.total,
+            "done": job.done,
+            "rejected": job.rejected,
+            "errors": job.errors,
+            "created_at": job.created_at,
+            "finished_at": job.finished_at,
+        }
+    )
+
+
+def accepted(visit: Visit, job_id: UUID) -> HttpResponse:
+    """Tell the default worker; if it is not told, it looks for itself."""
+    arguments = [str(visit.access.tenant_id), str(job_id)]
+    threading.Thread(target=_hint, args=[arguments], name="hint", daemon=True).start()
+    return answer({"job_id": str(job_id)}, status=202)
+
+
+def _hint(arguments: list[str]) -> None:
+    try:
+        current_app.send_task("cache_api.default.run_job", arguments, ignore_result=True, retry=False)
+    except (BrokerError, OSError) as error:
+        log.info("hint_lost", extra={"reason": type(error).__name__})
+
+
+def _whole(visit: Visit, read: Iterator[bytes]) -> Iterator[bytes]:
+    """Raises Refused if the caller left half-way."""
+    size = 0
+    for piece in read:
+        size += len(piece)
+        yield piece
+    declared = visit.http.META.get("CONTENT_LENGTH") or ""
+    if declared.isdigit() and size < int(declared):
+        raise Refused(400, "invalid_request", "The body ended before its Content-Length.")

@@ -1,0 +1,323 @@
+"""Which entry does a line of an upload become?
+
+A line is one of three: an entry as our export writes it, the fields of `POST /v1/cache/entries`, or a row with
+`request_data` and `response_data`, as another system's export has it.
+"""
+
+import binascii
+import math
+import struct
+from base64 import b64decode
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from cache_api import wiring
+from cache_api.adapters.bulk import HALF_BYTES, Imported
+from cache_api.adapters.jobs import Part, Rejected
+from cache_api.adapters.targets import target_of
+from cache_api.dialects import openai_chat
+from cache_api.dialects.bare_question import chat_body, whole_body
+from cache_api.dialects.errors import Refused
+from cache_api.dialects.spoken import dialect_at
+from cache_api.domain.admission import ttl_seconds
+from cache_api.domain.call import new_id
+from cache_api.domain.controls import InvalidControl, controls_of
+from cache_api.domain.entry import NewEntry
+from cache_api.domain.origin import is_signed
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
+from cache_api.domain.scope import digest, fingerprint_of, scope_of
+from cache_api.domain.usage import Usage
+from cache_api.given import answer_in, entry_of, refuse_unstorable
+from cache_api.models import EMBEDDING_DIMENSIONS, Job
+from cache_api.ports import CacheUnavailable
+from tenants import vault
+from tenants.authentication import Access
+
+KEYED = "keyed"
+VALUE = "value"
+METADATA_MAX_BYTES = 16 * 1024
+PROBE_TEXT, PROBE_SECONDS = "ready", 2.0
+
+# What of a line is a wish of the cache; headers of the upload join them.
+WISHES = ("namespace", "tags", "depends_on", "ttl")
+# Of the upload's own headers, what holds for every line.
+HEADERS = ("namespace", "tags", "depends-on", "ttl", "end-user", "backend-provider")
+_ELSEWHERE = ("x-cacheai-namespace", "x-cacheai-depends-on", "x-cacheai-end-user", "x-cacheai-backend-provider")
+_UNIT_NORM = (0.9, 1.1)  # of a vector that is one: 16-bit floats are not exact
+
+
+class Importer:
+    """Makes entries of one job's lines, for the key that sent them."""
+
+    def __init__(self, job: Job, now: datetime) -> None:
+        self._access = _access(job)
+        self._headers: Mapping[str, str] = job.settings["headers"]
+        self._now = now
+        self._key = vault.digest_key(job.tenant_id)
+        self._policy: Policy = wiring.parts().policies.of(job.tenant_id, job.project_id)
+        self._embedder = _embedder_version()
+        # A signature says where an entry belongs: nothing of it may be changed by the upload.
+        self._moved = any(name in self._headers for name in _ELSEWHERE)
+        self._caller = Caller(
+            self._access.tenant_id,
+            self._access.project_id,
+            self._access.key_id,
+            ttl_max_seconds=self._access.ttl_max_seconds,
+        )
+
+    def read(self, part: Part) -> tuple[list[Imported], list[Rejected]]:
+        """Raises CacheUnavailable or DatabaseUnavailable: then nothing of the part was done."""
+        taken: list[Imported] = []
+        rejected: list[Rejected] = []
+        for number, line in enumerate(part.lines.split(b"\n"), part.first_line):
+            if not line.strip():
+                continue
+            try:
+                taken.append(self._imported(line))
+            except (Refused, InvalidControl) as error:
+                if isinstance(error, Refused) and error.status == 503:
+                    raise CacheUnavailable from error
+                rejected.append(Rejected(number, str(error)))
+            except RecursionError:
+                rejected.append(Rejected(number, "nested too deeply"))
+        return taken, rejected
+
+    def _imported(self, line: bytes) -> Imported:
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            raise _bad("this is no JSON") from None
+        if not isinstance(fields, dict):
+            raise _bad("a line must be an object")
+        fields = _renamed({name: value for name, value in fields.items() if value is not None})
+        controls = controls_of(self._headers, {name: fields[name] for name in WISHES if name in fields})
+        entry = self._with_times(self._entry(fields, controls), fields, controls)
+        if not entry.matchable:
+            return Imported(entry)
+        return Imported(replace(entry, embedder=fields.get("embedder", "")), self._vector(fields))
+
+    def _entry(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+        if fields.get("endpoint") == KEYED:
+            return self._keyed(fields, controls)
+        if not self._moved and is_signed(self._key, self._access.project_id, fields):
+            return self._returned(fields, controls)
+        if fields.get("bound"):
+            raise _bad("it belongs to an end user, a credential or an address of the project it was exported from")
+        return self._asked(fields, controls)
+
+    def _asked(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+        """Under the Fingerprint that its request has here."""
+        dialect = dialect_at(fields.get("endpoint"))
+        read = chat_body if dialect is openai_chat else whole_body
+        body = read(fields, default_model=self._access.default_model)
+        parsed = dialect.parse(body)
+        provider = fields.get("provider") or ""
+        if not isinstance(provider, str):
+            raise _bad("provider must be a string")
+        target = target_of(
+            self._access,
+            controls if controls.provider else replace(controls, provider=provider.lower()),
+            self._policy,
+            model=parsed.model,
+            speaks=dialect.SPEAKS,
+            spare_credential="",
+            allowed=wiring.allowed_addresses(),
+            credential_needed=False,
+        )
+        scope = scope_of(self._key, self._access.project_id, dialect.ENDPOINT, target, controls, parsed)
+        fingerprint = fingerprint_of(self._key, scope, parsed)
+        request = Request(self._caller, dialect.ENDPOINT, target, controls, parsed, fingerprint, scope)
+        refuse_unstorable(request, self._policy)
+        answer, usage = answer_in(fields, request)
+        entry = entry_of(request, self._policy, answer, usage=usage, source="import")
+        return replace(entry, metadata=_metadata(fields))
+
+    def _returned(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+        """As it was: its signature was checked, and what that does not cover may say anything."""
+        answer = fields.get("response")
+        dialect = dialect_at(fields["endpoint"])
+        if not isinstance(answer, dict) or dialect.read_answer(answer).answer is None:
+            raise _bad("response must be one finished answer, neither refused nor empty")
+        cost = fields.get("cost_usd")
+        return NewEntry(
+            id=new_id(self._now),
+            tenant_id=self._access.tenant_id,
+            project_id=self._access.project_id,
+            fingerprint=bytes.fromhex(fields["cache_key"]),
+            scope=bytes.fromhex(fields["scope"]),
+            namespace=fields["namespace"],
+            provider=fields["provider"],
+            model=fields["model"],
+            endpoint=fields["endpoint"],
+            question=fields.get("question"),
+            request=fields["request"],
+            answer=answer,
+            embedder="",
+            vector=None,
+            matchable=fields["matchable"],
+            usage=Usage(**fields["usage"]),
+            cost_usd=None if cost is None else Decimal(cost),
+            latency_ms=fields["latency_ms"],
+            writer_id=self._access.key_id,
+            source="import",
+            created_at=self._now,
+            expires_at=None,
+            tags=controls.tags,
+            depends_on=controls.depends_on,
+            metadata=_metadata(fields),
+        )
+
+    def _keyed(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+        """A value under a caller's own key."""
+        name = fields.get("cache_key")
+        if not isinstance(name, str) or not name or len(name) > 128 or not name.isprintable():
+            raise _bad("cache_key must be a name of 1 to 128 characters")
+        if VALUE not in fields and "answer" not in fields:
+            raise _bad("Field required: answer")
+        fingerprint = digest(self._key, "caller_key", [name])
+        model = fields.get("model", "")
+        if not isinstance(model, str) or "\0" in model:
+            raise _bad("model must be a string without NUL")
+        return NewEntry(
+            id=new_id(self._now),
+            tenant_id=self._access.tenant_id,
+            project_id=self._access.project_id,
+            fingerprint=fingerprint,
+            scope=fingerprint,
+            namespace=controls.namespace,
+            provider="",
+            model=model,
+            endpoint=KEYED,
+            question=None,
+            request=None,
+            answer={VALUE: fields.get(VALUE, fields.get("answer"))},
+            embedder="",
+            vector=None,
+            matchable=False,
+            usage=Usage(),
+            cost_usd=None,
+            latency_ms=0,
+            writer_id=self._access.key_id,
+            source=KEYED,
+            created_at=self._now,
+            expires_at=None,
+            caller_key=name,
+            tags=controls.tags,
+            depends_on=controls.depends_on,
+            metadata=_metadata(fields),
+        )
+
+    def _with_times(self, entry: NewEntry, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+        """As old as it was, and kept no longer than its line and all who have a say allow."""
+        parsed = Parsed(entry.model, entry.request or {}, None, entry.question)
+        asked = Request(self._caller, entry.endpoint, Target("", "", ""), controls, parsed, b"", b"")
+        seconds = ttl_seconds(asked, self._policy)
+        ends = [] if seconds is None else [self._now + timedelta(seconds=seconds)]
+        if (said := _time(fields, "expires_at")) is not None:
+            ends.append(said)
+        expires_at = min(ends, default=None)
+        if expires_at is not None and expires_at <= self._now:
+            raise _bad(f"it expired on {expires_at:%Y-%m-%d at %H:%M:%S}")
+        created_at = min(_time(fields, "created_at") or self._now, self._now)
+        return replace(entry, created_at=created_at, expires_at=expires_at)
+
+    def _vector(self, fields: Mapping[str, Any]) -> bytes | None:
+        """What is no vector of our own embedder is embedded anew."""
+        given = fields.get("vector")
+        if not isinstance(given, str) or not self._embedder or fields.get("embedder") != self._embedder:
+            return None
+        try:
+            vector = b64decode(given, validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        if len(vector) != EMBEDDING_DIMENSIONS * HALF_BYTES:
+            return None
+        low, high = _UNIT_NORM
+        norm = math.hypot(*struct.unpack(f"<{EMBEDDING_DIMENSIONS}e", vector))
+        return vector if low < norm < high else None  # neither, if there is no number among them
+
+
+def settings_of(access: Access, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What a job must know of the upload's key and headers; no secret is among them."""
+    wanted = {name: value for name in HEADERS if (value := headers.get(f"x-cacheai-{name}"))}
+    return {
+        "headers": {f"x-cacheai-{name}": value for name, value in wanted.items()},
+        "provider": access.provider,
+        "default_model": access.default_model,
+        "ttl_max_seconds": access.ttl_max_seconds,
+        "entries_max": access.entries_max,
+    }
+
+
+def _access(job: Job) -> Access:
+    told = job.settings
+    return Access(
+        tenant_id=job.tenant_id,
+        project_id=job.project_id,
+        key_id=UUID(told["key_id"]),
+        scopes=frozenset({"cache:write"}),
+        rpm=0,
+        key_rpm=None,
+        provider=told["provider"],
+        default_model=told["default_model"],
+        ttl_max_seconds=told["ttl_max_seconds"],
+        entries_max=told["entries_max"],
+        requests_included=0,
+        requests_hard=False,
+        created_at=job.created_at,
+    )
+
+
+def _embedder_version() -> str:
+    """ "" while the embedder is away: then every vector is made anew."""
+    embedder = wiring.parts().embedder
+    if not embedder.version:
+        try:
+            embedder.embed(PROBE_TEXT, PROBE_SECONDS)
+        except CacheUnavailable:
+            return ""
+    return embedder.version
+
+
+def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Under our names, with one answer: the whole body if there is one."""
+    if "request_data" in fields:
+        answer = fields.get("response_data", fields.get("response_text"))
+        endpoint = str(fields.get("endpoint", "")).replace(".", "/")
+        fields = {**fields, "request": fields["request_data"], "endpoint": endpoint, "response": answer}
+        fields.pop("answer", None)
+    elif isinstance(fields.get("response"), dict):
+        fields = {name: value for name, value in fields.items() if name != "answer"}
+    return fields
+
+
+def _time(fields: Mapping[str, Any], name: str) -> datetime | None:
+    given = fields.get(name)
+    if given is None:
+        return None
+    try:
+        found = datetime.fromisoformat(given)
+    except (TypeError, ValueError):
+        raise _bad(f"{name} must be a time such as 2026-01-31T12:00:00Z") from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _metadata(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    metadata = fields.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise _bad("metadata must be an object")
+    written = orjson.dumps(metadata)
+    if len(written) > METADATA_MAX_BYTES or b"\\u0000" in written:
+        raise _bad(f"metadata must be at most {METADATA_MAX_BYTES // 1024} KiB, without NUL")
+    return metadata
+
+
+def _bad(message: str) -> Refused:
+    return Refused(400, "invalid_request", message)

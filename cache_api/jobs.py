@@ -1,0 +1,135 @@
+"""Who does the long work, and how does it go on if they die at it?"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from cache_api.adapters import jobs
+from cache_api.adapters.catalogue import Filters, Place
+from cache_api.adapters.jobs import Part
+from cache_api.dialects.errors import Refused
+from cache_api.imports import Importer, settings_of
+from cache_api.models import Job
+from cache_api.ports import CacheUnavailable
+from tenants import vault
+from tenants.authentication import Access
+from tenants.isolation import DatabaseUnavailable
+
+# What one import takes; a caller with more sends it in several.
+ENTRIES_MAX = 100_000
+BYTES_MAX = 1024**3
+LINE_MAX_BYTES = 8 * 1024 * 1024
+PART_BYTES = 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
+RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
+
+_TIMES = ("created_after", "created_before")
+
+log = logging.getLogger(__name__)
+
+
+def receive(place: Place, access: Access, headers: Mapping[str, str], pieces: Iterable[bytes], now: datetime) -> UUID:
+    """Lay an upload aside, sealed, a part at a time. Raises Refused: then nothing of it stays."""
+    job_id = jobs.create(place, "import", settings_of(access, headers), now=now, status="receiving")
+    try:
+        total = 0
+        for number, (first_line, lines) in enumerate(_parts(pieces)):
+            total += sum(1 for line in lines.split(b"\n") if line.strip())
+            if total > ENTRIES_MAX:
+                message = f"An import takes at most {ENTRIES_MAX:,} entries: send the others as another."
+                raise Refused(413, "request_too_large", message)
+            jobs.part_add(place, job_id, Part(number, first_line, lines))
+        if not total:
+            raise Refused(400, "invalid_request", "Send at least one entry, each on a line of its own.")
+        jobs.received(place, job_id, total=total)
+    except BaseException:
+        jobs.forget(place, job_id)
+        raise
+    return job_id
+
+
+def purge_later(place: Place, filters: Filters, *, total: int, now: datetime) -> UUID:
+    chosen = {name: _written(value) for name, value in asdict(filters).items() if value is not None}
+    settings = {"filters": chosen, "asked_at": now.isoformat()}
+    return jobs.create(place, "purge", settings, now=now, status="queued", total=total)
+
+
+def unfinished(now: datetime) -> list[tuple[UUID, UUID]]:
+    """Tenant and id of the jobs that nobody is at; what is over for good goes."""
+    jobs.sweep(now)
+    return jobs.waiting(now)
+
+
+def run(tenant_id: UUID, job_id: UUID) -> bool:
+    """Work at it for a while, unless another does; True if there is more to do."""
+    job = jobs.begin(tenant_id, job_id, timezone.now())
+    if job is None:
+        return False
+    ends = time.monotonic() + RUN_SECONDS
+    step = _import_step(job) if job.kind == "import" else _purge_step(job)
+    try:
+        while step():
+            if time.monotonic() > ends:
+                jobs.pause(job)
+                return True
+        jobs.finish(job, timezone.now())
+    except (CacheUnavailable, DatabaseUnavailable, vault.Corrupt) as error:
+        # The next one to look goes on from here, or gives up after some attempts.
+        log.warning("job_stopped", extra={"job_id": str(job_id), "reason": type(error).__name__})
+    return False
+
+
+def _import_step(job: Job) -> Any:
+    importer = Importer(job, timezone.now())
+
+    def step() -> bool:
+        part = jobs.first_part(job)
+        if part is None:
+            return False
+        taken, rejected = importer.read(part)
+        jobs.part_done(job, part, taken, rejected, timezone.now())
+        return True
+
+    return step
+
+
+def _purge_step(job: Job) -> Any:
+    told = job.settings["filters"]
+    times = {name: datetime.fromisoformat(told[name]) for name in _TIMES if name in told}
+    writer = {"writer": UUID(told["writer"])} if "writer" in told else {}
+    filters = Filters(**{**told, **times, **writer})
+    asked_at = datetime.fromisoformat(job.settings["asked_at"])
+    return lambda: jobs.purge_some(job, filters, asked_at=asked_at, now=timezone.now()) > 0
+
+
+def _parts(pieces: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
+    """Whole lines, and the number of the first. Raises Refused."""
+    held = bytearray()
+    size, line = 0, 1
+    for piece in pieces:
+        size += len(piece)
+        if size > BYTES_MAX:
+            raise Refused(413, "request_too_large", f"An import takes at most {BYTES_MAX // 1024**3} GiB.")
+        held += piece
+        if len(held) < PART_BYTES:
+            continue
+        cut = held.rfind(b"\n") + 1
+        if cut:
+            lines = bytes(held[:cut])
+            yield line, lines
+            line += lines.count(b"\n")
+            del held[:cut]
+        if len(held) > LINE_MAX_BYTES:
+            message = f"Line {line} is longer than {LINE_MAX_BYTES // 2**20} MiB."
+            raise Refused(413, "request_too_large", message)
+    if held:
+        yield line, bytes(held)
+
+
+def _written(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
