@@ -11,7 +11,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q, Value
+from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
 from cache_api.adapters import bulk, catalogue
@@ -181,5 +181,5 @@ def _free(now: datetime) -> Q:
     return Q(status="queued") | Q(touched_at__lt=now - LEASE)
 
 
-def _one(tenant_id: UUID, job_id: UUID) -> Any:
+def _one(tenant_id: UUID, job_id: UUID) -> QuerySet[Job]:
     return Job.objects.filter(tenant_id=tenant_id, id=job_id)

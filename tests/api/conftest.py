@@ -42,7 +42,7 @@ class Api:
             "REQUEST_METHOD": method,
             "PATH_INFO": quote(path, safe="/%:@"),
             "QUERY_STRING": query,
-            "CONTENT_LENGTH": str(len(sent)),
+            "CONTENT_LENGTH": headers.pop("declared", str(len(sent))),
             "CONTENT_TYPE": headers.pop("content_type", "application/json"),
             "REMOTE_ADDR": "192.0.2.7",
             "SERVER_NAME": "cache.example.test",

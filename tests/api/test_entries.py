@@ -413,10 +413,6 @@ def test_no_body_breaks_anything(api: Api, method: str, path: str, body: bytes) 
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_lines_of_json_are_not_taken_here(api: Api) -> None:
-    assert api("POST", ENTRIES, raw=b"{}\n{}", content_type="application/x-ndjson").status == 415
-
-
 # -- who may
 
 NEEDS = [
