@@ -39,6 +39,7 @@ from tests.e2e.faults import (
     web_workers,
 )
 from tests.e2e.test_data_plane import fresh
+from tests.e2e.test_published_clients import told_by
 
 HEALED_SECONDS = 10  # Hits come back by themselves within this.
 PRICED_SECONDS = 75  # Wanted: 60, and what a sweep takes on a busy machine.
@@ -361,6 +362,27 @@ def test_a_hanging_postgres_costs_a_deadline_and_then_nothing(own_stack: Stack) 
     assert quantile(hanging, 0.99) < quantile(healthy, 0.99) + 0.35  # wanted: 0.25
     assert quantile(later, 0.5) < quantile(healthy, 0.5) + 0.015  # wanted: 0.005
     wait_until(lambda: rows_of(own_stack, calls.answers) == len(calls.answers), seconds=30, what="a row each")
+
+
+def test_a_published_client_gets_its_typed_error_for_a_change_while_postgres_hangs(own_stack: Stack) -> None:
+    with stopped(tree(own_stack.pids()["postgres"])):
+        told = told_by(
+            "0.2.0",
+            own_stack,
+            """
+from cacheai.exceptions import APIError
+
+try:
+    with client() as one:
+        one.cache.update("no-such-key", output="x")
+except APIError as error:
+    told["status"], told["message"] = error.status_code, error.message
+""",
+        )
+    with Line(own_stack) as line:
+        store(line)
+
+    assert (told["status"], told["message"]) == (503, "Service temporarily unavailable")
 
 
 def test_slow_queries_and_a_pool_without_connections_are_a_bypass(own_stack: Stack) -> None:
