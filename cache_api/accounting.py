@@ -65,6 +65,11 @@ class UnpricedCall:
         return not self.retry and self.reason != "stale_on_error"
 
     @property
+    def is_uncounted(self) -> bool:
+        """A model was asked for something that is not counted in tokens, or nobody said: its price is not known."""
+        return self.usage.estimated and not self.usage.total
+
+    @property
     def asks_no_model(self) -> bool:
         return self.decision == "blocked" or (not self.model and not self.usage.total)
 
@@ -255,6 +260,8 @@ def _unpriced_call(row: tuple[Any, ...]) -> UnpricedCall:
 
 
 def _price(call: UnpricedCall, own: Iterable[OwnPrice]) -> prices.Priced | None:
+    if call.is_uncounted:
+        return None
     if (set_by_project := own_price(own, call.provider, call.names, call.at)) is not None:
         return prices.own(set_by_project, call.usage)
     for name in call.names:

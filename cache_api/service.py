@@ -18,10 +18,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from cache_api.dialects import Answering
+from cache_api.dialects import Answering, Relaying
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.held_back import held_back
 from cache_api.dialects.synthesis import asking_small_model, may_be_synthesized
@@ -172,6 +172,15 @@ class CacheService:
         except BaseException:
             call.land(None)
             raise
+
+    def relay(
+        self, request: Request, policy: Policy, dialect: Relaying, send: Callable[[Request, bytes], Arriving]
+    ) -> Reply:
+        """Pass on what is never looked up. Raises UpstreamError."""
+        answering = cast(Answering, dialect)  # nothing is kept, so nothing will be replayed
+        call = _CallInProgress(request, request, policy, answering, new_id(self.now()), Stopwatch())
+        decision = Bypass(Reason.ENDPOINT)
+        return self._ask(call, Looked(decision), decision, send)
 
     def over(self, store: Store) -> "CacheService":
         """The same service over another store."""
@@ -410,6 +419,8 @@ class CacheService:
                 settle()
             raise
         settle()
+        if tape.heard.broken and not tape.closing:  # else a half would look whole
+            raise UpstreamUnreachable("The provider's answer broke off.")
         yield tape.closing
 
     def _stale_hit(self, policy: Policy, looked: Looked) -> Hit | None:

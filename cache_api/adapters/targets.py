@@ -59,7 +59,7 @@ def target_of(
         )
     except NoSuchProvider as error:
         raise Refused(400, "invalid_request", str(error), "X-CacheAI-Backend-Provider") from None
-    if speaks not in provider.speaks:
+    if speaks and speaks not in provider.speaks:
         raise Refused(
             400,
             "dialect_unsupported",

@@ -129,7 +129,9 @@ class UrllibUpstream:
         headers = headers_up(request.target, request.headers, request.endpoint)
         return self.relay("POST", url, headers, body)
 
-    def relay(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Arriving:
+    def relay(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, query: str = ""
+    ) -> Arriving:
         """One exchange with a provider. Raises UpstreamError; closing the chunks gives the place back."""
         try:
             check_url(url, self.allowed)
@@ -138,7 +140,7 @@ class UrllibUpstream:
         if not self._places.acquire(timeout=QUEUE_SECONDS):
             raise Saturated("Too many calls are waiting for providers. Try again in a second.")
         try:
-            response = self._open(method, url, headers, body)
+            response = self._open(method, f"{url}?{query}" if query else url, headers, body)
         except BaseException:
             self._places.release()
             raise

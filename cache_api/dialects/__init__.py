@@ -12,6 +12,19 @@ from cache_api.dialects.tape import Heard, Tape
 from cache_api.domain.request import Parsed, Request
 
 
+class Relaying(Protocol):
+    """What passing a call on takes."""
+
+    @property
+    def NAME(self) -> str:
+        """As the ledger knows it."""
+
+    def upstream_body(self, request: Request) -> bytes:
+        """The caller's own bytes where nothing has to change."""
+
+    def tape(self, request: Request, *, status: int, streamed: bool, signals: Mapping[str, Any]) -> Tape: ...
+
+
 class Answering(Protocol):
     """What answering a parsed call takes."""
 

@@ -7,43 +7,42 @@ from uuid import uuid4
 
 import orjson
 
-from cache_api.dialects import sse
+from cache_api.dialects import openai_chat, sse
 from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.chunks import ChunkTape
 from cache_api.dialects.errors import openai_error
 from cache_api.dialects.joining import join_completion
-from cache_api.dialects.openai_chat import upstream_body, usage_as_sent
 from cache_api.dialects.tape import BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
 from cache_api.domain.usage import usage_of_openai
-
-__all__ = ["upstream_body", "usage_as_sent"]
 
 NAME = "openai_completions"
 ENDPOINT = "completions"
 SPEAKS = "T"
 
 error = openai_error
+upstream_body = openai_chat.upstream_body
+usage_as_sent = openai_chat.usage_as_sent
 
 
 def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     """What is asked. `model` is asked instead of the body's. Raises Refused."""
     model = model_asked(body, model)
     prompt, options, temperature = body.get("prompt"), body.get("stream_options"), body.get("temperature")
-    one_text = isinstance(prompt, str)
+    text = prompt if isinstance(prompt, str) else None
     rest = {name: value for name, value in body.items() if name not in IGNORED_FIELDS}
     rest["model"] = model
-    if one_text:
+    if text is not None:
         rest["prompt"] = [None]
     # An answer that repeats its prompt, or fills the gap before a suffix, belongs to these very words.
-    fuzzy = one_text and body.get("echo") is not True and not body.get("suffix")
+    fuzzy = body.get("echo") is not True and not body.get("suffix")
     return Parsed(
         model=model,
         body=body,
         context=rest,
-        question=prompt if fuzzy else None,
-        texts=(prompt,) if one_text else (),
+        question=text if fuzzy else None,
+        texts=() if text is None else (text,),
         prompt_texts=_texts(prompt),
         stream=body.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,

@@ -6,15 +6,13 @@ from typing import Any
 
 import orjson
 
+from cache_api.dialects import openai_chat
 from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.errors import Refused, openai_error
-from cache_api.dialects.openai_chat import upstream_body
 from cache_api.dialects.tape import ANSWER_MAX_BYTES, Heard, Tape
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
 from cache_api.domain.usage import Usage, estimated_tokens, usage_of_openai
-
-__all__ = ["upstream_body"]
 
 NAME = "openai_embeddings"
 ENDPOINT = "embeddings"
@@ -26,6 +24,7 @@ HELD_MAX_BYTES = 48 * 1024 * 1024  # 2,048 vectors of 3,072 numbers in base64; l
 Filling = Callable[[Mapping[str, Any], Usage], dict[str, Any] | None]
 
 error = openai_error
+upstream_body = openai_chat.upstream_body
 
 
 def parse(body: Mapping[str, Any], model: str = "") -> Parsed:

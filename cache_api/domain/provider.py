@@ -59,7 +59,7 @@ def choose(
     """The provider of a call and the model's name there; raises NoSuchProvider.
 
     The first that applies: the name in a header, a base URL alone, the key's default if it speaks the dialect, the
-    model's prefix `name/` (cut off) or its beginning, else the dialect's own house.
+    model's prefix `name/` (cut off) or its beginning, else the dialect's own house. `speaks` is "" where no dialect is.
     """
     if named:
         if named not in known:
@@ -67,7 +67,7 @@ def choose(
         return known[named], _without_prefix(model, named)
     if base_url:
         return known[CUSTOM], model
-    if key_default in known and speaks in known[key_default].speaks:
+    if key_default in known and (not speaks or speaks in known[key_default].speaks):
         return known[key_default], _without_prefix(model, key_default)
 
     prefix, slash, _ = model.partition("/")

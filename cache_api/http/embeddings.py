@@ -16,11 +16,14 @@ from cache_api.domain.scope import fingerprint_of
 from cache_api.embedding_list import EmbeddingList
 from cache_api.http.answering import Identity, as_refused, build_request, identify, read_controls, refusal, respond
 from cache_api.http.bodies import read_json
+from cache_api.http.pass_through import pass_through
 from cache_api.ports import UpstreamError
 from tenants import vault
 
 
 def embeddings(http: WSGIRequest) -> HttpResponseBase:
+    if http.method != "POST":
+        return pass_through(http, openai_embeddings.ENDPOINT)
     rate: Mapping[str, str] = {}
     try:
         who = identify(http, scope="proxy", own_credential_suffices=True)

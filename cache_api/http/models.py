@@ -19,16 +19,16 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Controls, Target
 from cache_api.http.answering import Identity, answer, as_refused, identify, refusal
 from cache_api.http.headers import ALWAYS, relayed
+from cache_api.http.pass_through import pass_through
+from cache_api.http.paths import name_of, query_of
 from cache_api.ports import UpstreamError
 
 
 def model_endpoint(dialect: Dialect) -> Callable[[WSGIRequest], HttpResponseBase]:
-    """The view of one dialect."""
+    """The view of one dialect; what was answered there before may be listed, too."""
 
     def view(http: WSGIRequest) -> HttpResponseBase:
-        if http.method != "POST":
-            return refusal(_only("POST"), dialect.error, {})
-        return answer(http, dialect)
+        return answer(http, dialect) if http.method == "POST" else pass_through(http, dialect.ENDPOINT)
 
     return view
 
@@ -36,16 +36,16 @@ def model_endpoint(dialect: Dialect) -> Callable[[WSGIRequest], HttpResponseBase
 def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
     """The provider's own list, relayed and never stored."""
     if http.method != "GET":
-        return refusal(_only("GET"), openai_error, {})
+        return pass_through(http, f"models/{model}" if model else "models")
     rate: Any = {}
     try:
         who = identify(http, scope="proxy")
         rate = who.rate
         controls = controls_of(who.headers)
         target = _asked_for_models(who, controls, model)
-        path = f"models/{target.model}" if model else "models"
+        path = f"models/{name_of(http, target.model)}" if model else "models"
         arriving = wiring.parts().upstream.relay(
-            "GET", f"{target.base_url}/{path}", headers_up(target, who.headers), None
+            "GET", f"{target.base_url}/{path}", headers_up(target, who.headers), None, query=query_of(http)
         )
         response = HttpResponse(b"".join(arriving.chunks), status=arriving.status)
     except InvalidControl as error:
@@ -77,7 +77,3 @@ def _asked_for_models(who: Identity, controls: Controls, model: str) -> Target:
         if refused.code != "provider_key_missing" or model or controls.provider or controls.base_url:
             raise
         return find(replace(controls, provider="demo"))
-
-
-def _only(method: str) -> Refused:
-    return Refused(405, "method_not_allowed", f"Use {method} here.")

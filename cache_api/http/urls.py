@@ -6,6 +6,7 @@ from cache_api.dialects.spoken import DIALECTS
 from cache_api.http import models, operation, resources
 from cache_api.http.embeddings import embeddings
 from cache_api.http.metrics import metrics
+from cache_api.http.pass_through import pass_through
 from cache_api.http.visits import resource
 
 # By path, for the shortest way there.
@@ -28,4 +29,10 @@ OPERATION = [
     re_path(r"^(?:v1/)?metrics$", resource(GET=("stats:read", metrics))),
 ]
 
-urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *OPERATION]
+# Whatever else a provider has. Below our own paths nothing goes on: a mistyped one is no call to a provider.
+PASSED_THROUGH = [
+    re_path(r"^v1/(?!(?:cache|usage|pricing|schema|projects|keys|metrics)(?:/|\Z))(?P<path>.+)\Z", pass_through),
+    re_path(r"^(?P<path>(?:chat|completions|embeddings|responses|messages)/.+)\Z", pass_through),
+]
+
+urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *OPERATION, *PASSED_THROUGH]

@@ -163,6 +163,18 @@ def test_what_asks_no_model_costs_nothing(cast: Cast) -> None:
     assert selectors.figures(cast.owner.tenant_id, None, *EVER).unpriced == 0
 
 
+def test_what_a_known_model_did_without_a_count_is_unpriced_and_not_free(cast: Cast) -> None:
+    passed = {"decision": "bypass", "reason": "endpoint"}
+    picture = call_of(cast.owner.tenant_id, cast.owner.project_id, usage=Usage(estimated=True), **passed)
+    counting = call_of(cast.owner.tenant_id, cast.owner.project_id, usage=Usage(), **passed)
+    write([picture, counting])
+
+    close_the_books()
+
+    assert money(picture.id)[:2] == ("unpriced", None)
+    assert money(counting.id)[1] == Decimal(0)
+
+
 def test_the_usual_share_of_the_prompt_cache_is_taken_off(cast: Cast) -> None:
     """Bought lately: 1,024 of 1,200 cached. The entry was bought when nothing was cached yet."""
     write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(days=1))])

@@ -55,7 +55,7 @@ class World:
         self.service = CacheService(
             store=self.store,
             blocklist=ListedTexts(),
-            embedder=FixedEmbedder(),  # type: ignore[arg-type]
+            embedder=FixedEmbedder(),
             flights=LoneFlights(),
             ledger=self.ledger,
             drain=lambda read_on: True,
