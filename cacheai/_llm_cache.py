@@ -360,8 +360,9 @@ async def awaited(ask: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _shown(entry: Entry) -> Entry:
     answer = answer_of(entry.answer)
+    told = {name: value for name, value in (entry.metadata or {}).items() if name in ("provider", "endpoint")}
     request = entry.answer.get("request")
-    return entry.model_copy(update={"answer": answer, "response_data": answer, "request_data": request})
+    return entry.model_copy(update={"answer": answer, "response_data": answer, "request_data": request, **told})
 
 
 def _is_live(entry: Entry) -> bool:

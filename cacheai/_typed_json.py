@@ -34,11 +34,11 @@ def stored(answer: Any, annotation: Any = None) -> Stored:
     named = _name(type(answer))
     if named.startswith(PROVIDER_TYPES) and "[" not in named:
         return {"type": named, "value": answer.to_dict(mode="json")}
+    if is_plain(answer):
+        return {"type": PLAIN, "value": answer}
     if (annotated := _as_annotated(answer, annotation)) is not None:
         return annotated
-    if not is_plain(answer):
-        raise Unserialisable(f"an answer of type {type(answer).__module__}.{type(answer).__qualname__}")
-    return {"type": PLAIN, "value": answer}
+    raise Unserialisable(f"an answer of type {type(answer).__module__}.{type(answer).__qualname__}")
 
 
 def answer_of(found: Any, annotation: Any = None) -> Any:
