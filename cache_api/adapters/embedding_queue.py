@@ -159,6 +159,7 @@ class QueueEmbedder:
                     "socket_timeout": SEND_SECONDS,
                     "socket_connect_timeout": SEND_SECONDS,
                     "retry_on_timeout": False,
+                    "max_retries": 0,  # A caller waits here, and goes on without a vector: the next one tries again.
                 }
             )
             channel = connection.default_channel

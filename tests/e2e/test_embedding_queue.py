@@ -222,7 +222,8 @@ def test_a_dead_redis_is_found_out_at_once_and_its_return_too(pair: Pair, embedd
 def test_a_hanging_redis_costs_a_caller_no_more_than_its_deadline(pair: Pair, embedder: QueueEmbedder) -> None:
     pair.redis.send_signal(signal.SIGSTOP)
     try:
-        assert refusal(embedder)[1] < DEADLINE_SECONDS + SLACK_SECONDS
+        # The second one finds no connection that was made before, and cannot make one.
+        assert max(refusal(embedder)[1] for _ in range(3)) < DEADLINE_SECONDS + SLACK_SECONDS
     finally:
         pair.redis.send_signal(signal.SIGCONT)
     wait_until(lambda: answers(embedder), 10)
