@@ -7,6 +7,9 @@ from typing import Any
 import anthropic
 import pydantic
 import pytest
+from pydantic_ai import Agent
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
 
 MODEL = "demo-small"
 RESET = "How do I reset my password?"
@@ -182,3 +185,25 @@ def test_what_we_refuse_is_the_client_s_own_error(
 
     assert refused.value.type == kind
     assert refused.value.request_id == refused.value.body["request_id"]
+
+
+def test_an_agent_s_streamed_tools_are_the_same_from_the_cache(stack: Any) -> None:
+    async def converse() -> tuple[str, list[Any]]:
+        cities: list[str] = []
+
+        def find_station(city: str) -> str:
+            cities.append(city)
+            return "Gare du Nord"
+
+        async with anthropic.AsyncAnthropic(**options(stack)) as client:
+            model = AnthropicModel(MODEL, provider=AnthropicProvider(anthropic_client=client))
+            agent = Agent(model, tools=[find_station], instructions="Be brief.")
+            async with agent.run_stream("Please find station in Paris") as result:
+                return await result.get_output(), [cities, result.usage.output_tokens]
+
+    before = stack.calls_upstream()
+    bought, again = (asyncio.run(converse()) for _ in range(2))
+
+    assert again == bought
+    assert again[1][0] == ["Paris"]
+    assert stack.calls_upstream() == before + 2
