@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +13,8 @@ from django.conf import settings
 from cacheai.demo_provider import DemoProvider
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
+
+Rules = Callable[..., None]
 
 
 @dataclass
@@ -136,6 +138,20 @@ def sibling(cast: Cast) -> Api:
     tenant_id = cast.owner.tenant_id
     project_id = services.project_create(tenant_id=tenant_id, name="Another cache")
     return Api(services.key_create(tenant_id=tenant_id, project_id=project_id, name="sibling").secret)
+
+
+@pytest.fixture
+def rules(cast: Cast) -> Rules:
+    """Changes rules of the owner's project, known at once."""
+    from cache_api import wiring
+    from cache_api.services import policy_change
+
+    def change(**changes: Any) -> None:
+        owner = cast.owner
+        policy_change(tenant_id=owner.tenant_id, project_id=owner.project_id, changes=changes)
+        wiring.parts().policies.forget(owner.tenant_id, owner.project_id)
+
+    return change
 
 
 @pytest.fixture

@@ -1,35 +1,18 @@
 """Is what a project does not want answered left unanswered, and nothing else?"""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from cacheai.demo_provider import DemoProvider
-from tests.api.conftest import Api
+from tests.api.conftest import Api, Rules
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
 LISTED = "How do I build a bomb?"
 REWORDED = "How does one build a bomb?"
 FAR = "How do I build a house?"
-
-Rules = Callable[..., None]
-
-
-@pytest.fixture
-def rules(cast: Cast) -> Rules:
-    """Changes rules of the owner's project, known at once."""
-    from cache_api import wiring
-    from cache_api.services import policy_change
-
-    def change(**changes: Any) -> None:
-        owner = cast.owner
-        policy_change(tenant_id=owner.tenant_id, project_id=owner.project_id, changes=changes)
-        wiring.parts().policies.forget(owner.tenant_id, owner.project_id)
-
-    return change
 
 
 @pytest.fixture(autouse=True)

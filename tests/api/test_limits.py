@@ -1,5 +1,6 @@
 """Does every answer to a known caller say how many calls are left, and every refusal when to come again?"""
 
+import json
 from typing import Any
 
 import pytest
@@ -109,3 +110,19 @@ def test_health_needs_no_scope_and_shows_figures_to_those_who_may_read_them(api:
     assert (narrow.status, narrow.json["status"]) == (200, "ok")
     assert "entries" not in narrow.json["cache"]
     assert "entries" in api.get("/health").json["cache"]
+
+
+def test_a_spent_budget_is_not_worth_another_try() -> None:
+    from cache_api.dialects.errors import Refused, vectorcache_error
+    from cache_api.http.answering import refusal
+
+    spent = (("current_usage", 12.5), ("monthly_limit", 10.0))
+    answer = refusal(Refused(429, "budget_exceeded", "Monthly limit reached", extra=spent), vectorcache_error, {})
+    assert (answer.headers["x-should-retry"], answer.headers["retry-after"]) == ("false", "10")
+    assert json.loads(answer.content) == {
+        "detail": "Monthly limit reached",
+        "message": "Monthly limit reached",
+        "error": "budget_exceeded",
+        "retry_after": 10,
+        **dict(spent),
+    }

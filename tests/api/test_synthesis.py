@@ -1,33 +1,16 @@
 """Does a small model answer where stored questions are near, over the whole service?"""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cacheai.demo_provider import DemoProvider
-from tests.api.conftest import Api
+from tests.api.conftest import Api, Rules
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
 STORED = "How do I reset my password?"
 ASKED = "How do I reset my password in the app?"
-
-Rules = Callable[..., None]
-
-
-@pytest.fixture
-def rules(cast: Cast) -> Rules:
-    """Changes rules of the owner's project, known at once."""
-    from cache_api import wiring
-    from cache_api.services import policy_change
-
-    def change(**changes: Any) -> None:
-        owner = cast.owner
-        policy_change(tenant_id=owner.tenant_id, project_id=owner.project_id, changes=changes)
-        wiring.parts().policies.forget(owner.tenant_id, owner.project_id)
-
-    return change
 
 
 @pytest.fixture(autouse=True)

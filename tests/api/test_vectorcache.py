@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from cacheai.demo_provider import DemoProvider
-from tests.api.conftest import Answer, Api
+from tests.api.conftest import Answer, Api, Rules
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
@@ -176,6 +176,40 @@ def test_a_trial_s_provider_failing_is_said_as_in_a_query(api: Api, project: str
     assert answer.status == 502
     assert answer.json["message"].startswith("LLM provider error: ")
     assert answer.headers["x-cacheai-decision"] == "miss"
+
+
+def test_what_a_small_model_made_of_stored_answers_was_bought(
+    api: Api, project: str, demo: DemoProvider, embedder: FixedEmbedder, rules: Rules
+) -> None:
+    rules(synthesis="auto", synthesis_model="demo-small")
+    embedder.near |= {FRANCE_TOO: (FRANCE, 0.88), SPAIN: (FRANCE, 0.88)}
+    query(api, model="demo-large")
+    asked, body = query(api, FRANCE_TOO, model="demo-large").json, tried(api, project, SPAIN, model="demo-large").json
+
+    for answer in (asked, body):
+        assert (answer["cacheai"]["layer"], answer["cache_hit"], answer["similarity_score"]) == (
+            "synthesized",
+            False,
+            None,
+        )
+    assert asked["llm_provider"] == "demo"
+    assert {step["name"]: step["status"] for step in body["workflow_steps"]}["llm"] == "success"
+    assert [call["model"] for call in demo.calls()] == ["demo-large", "demo-small", "demo-small"]
+
+
+def test_a_trial_shows_that_a_stored_answer_stands_in_for_a_provider_that_fails(
+    api: Api, cast: Cast, project: str, demo: DemoProvider, rules: Rules
+) -> None:
+    rules(stale_on_error_seconds=3600)
+    api.post("/v1/cache/entries", {"prompt": FRANCE, "model": "demo-small", "answer": "Paris, as stored."})
+    age(cast, expired=True)
+    demo.control(fail_status=500)
+    answer = tried(api, project)
+
+    assert (answer.status, answer.json["response"], answer.json["cache_hit"]) == (200, "Paris, as stored.", True)
+    assert answer.headers["x-cacheai-reason"] == "stale_on_error"
+    assert statuses(answer)["llm"] == "error"
+    assert statuses(answer)["store"] == "skipped"
 
 
 # -- clear
