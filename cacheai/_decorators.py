@@ -91,7 +91,7 @@ def cached_call(
             except Unserialisable as error:
                 answers().warn_once(f"{_name(function)}, called with {error}")
                 return None
-            shown = name if isinstance(name, str) else None
+            shown = name if isinstance(name, str) and name else None
             return key, Kept(provider, shown, endpoint=_name(function), ttl_seconds=answers().ttl_seconds(ttl_days))
 
         @wraps(function)

@@ -4,9 +4,9 @@ Exact only: an agent acts on what it reads, so nothing is served to a question i
 agent is about to send: a run goes as far as its first request, and there ends with the stored answer or goes on.
 """
 
-import asyncio
 import inspect
 import warnings
+from asyncio import run, sleep
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -16,7 +16,13 @@ import httpx2
 from pydantic import TypeAdapter
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.capabilities import Hooks
-from pydantic_ai.exceptions import ModelHTTPError, ModelQuotaExceededError, ModelRateLimitError, UsageLimitExceeded
+from pydantic_ai.exceptions import (
+    ModelAPIError,
+    ModelHTTPError,
+    ModelQuotaExceededError,
+    ModelRateLimitError,
+    UsageLimitExceeded,
+)
 from pydantic_ai.messages import (
     ModelMessage,
     ModelMessagesTypeAdapter,
@@ -119,22 +125,22 @@ async def cached_agent_run(
         run_kwargs["message_history"] = message_converter(transcript_history)
 
     cache = None if skip_cache else _cache_of(client)
-    run = _Run(agent, prompt, run_kwargs, cache)
+    asking = _Run(agent, prompt, run_kwargs, cache)
     try:
-        result = await _waited_out(run, initial_wait, max_wait)
+        result = await _waited_out(asking, initial_wait, max_wait)
     except _Hit as hit:
-        await _told(expense_recorder, run.model, task_name, 0)
+        await _told(expense_recorder, asking.model, task_name, 0)
         return hit.result if full_result else hit.result.output
 
-    cost = _cost(result.usage, run.model, custom_costs or {})
-    await _told(expense_recorder, run.model, task_name, cost)
-    await run.keep(result, cost, task_name, ttl)
+    cost = _cost(result.usage, asking.model, custom_costs or {})
+    await _told(expense_recorder, asking.model, task_name, cost)
+    await asking.keep(result, cost, task_name, ttl)
     return result if full_result else result.output
 
 
 def cached_agent_run_sync(agent: Agent[Any, Any], prompt: str | Sequence[Any], task_name: str, **options: Any) -> Any:
     """As `cached_agent_run`, where no event loop runs."""
-    return asyncio.run(cached_agent_run(agent, prompt, task_name, **options))
+    return run(cached_agent_run(agent, prompt, task_name, **options))
 
 
 cached_agent_run_sync.__signature__ = inspect.signature(cached_agent_run)  # type: ignore[attr-defined]
@@ -226,12 +232,12 @@ async def _waited_out(run: _Run, wait_seconds: float, max_wait_seconds: float) -
     while True:
         try:
             return await run.ask()
-        except (UsageLimitExceeded, ModelHTTPError) as error:
+        except (UsageLimitExceeded, ModelAPIError) as error:
             if not _is_limit(error):
                 raise
             if wait_seconds > max_wait_seconds:
                 raise _rate_limit_error(error) from error
-        await asyncio.sleep(wait_seconds)
+        await sleep(wait_seconds)
         wait_seconds *= 2
 
 
