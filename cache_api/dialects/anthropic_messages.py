@@ -216,7 +216,7 @@ class MessageStreamTape:
         events = [_object(payload) for payload in self._payloads]
         joined = _joined(events)
         if joined is None:
-            joined = _joined([event for event in events if event.get("type") in {"message_start", "message_delta"}])
+            joined = _joined([event for event in events if event.get("type") in ("message_start", "message_delta")])
         heard = read_answer(joined or {})  # of the counts alone there is no content to be stored
         if self._size > ANSWER_MAX_BYTES:
             heard.answer = None
@@ -255,7 +255,7 @@ def _fit_to_store(content: Sequence[Any]) -> bool:
 
 def _replayable(block: Any) -> bool:
     kind = block.get("type") if isinstance(block, Mapping) else None
-    if not isinstance(kind, str) or _rounded(block.get("input")):
+    if not isinstance(kind, str) or _written(block.get("input")) is None or _rounded(block.get("input")):
         return False
     return kind not in {"text", "thinking"} or isinstance(block.get(kind), str)
 
@@ -272,8 +272,16 @@ def _rounded(value: Any) -> bool:
 def _answered(block: Any) -> str:
     if not isinstance(block, Mapping):
         return ""
-    written = orjson.dumps(block["input"]).decode() if "input" in block else ""
-    return _string(block.get("text")) + _string(block.get("thinking")) + _string(block.get("name")) + written
+    written = _written(block["input"]) if "input" in block else ""
+    return "".join(_string(part) for part in (block.get("text"), block.get("thinking"), block.get("name"), written))
+
+
+def _written(value: Any) -> str | None:
+    """As JSON, unless it is nested too deeply to be written again."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return None
 
 
 def _last_text(message: Mapping[str, Any]) -> tuple[list[str], bool, Any]:
@@ -344,7 +352,7 @@ def _out_of_hand(block: Any) -> bool:
     if not isinstance(block, dict):
         return True
     kind = block.get("type")
-    if kind in {"image", "document"}:
+    if kind in ("image", "document"):
         source = block.get("source")
         if not isinstance(source, dict) or source.get("type") not in _HELD_SOURCES:
             return True

@@ -11,7 +11,6 @@ from cache_api.dialects.joining import CannotJoin
 Event = Mapping[str, Any]
 
 _SILENT = ("content_block_stop", "message_stop", "ping")  # they end or keep alive, and add nothing
-_TOLD_LAST = ("stop_details", "container")  # by `message_delta`, where there are any
 _COUNTED_LAST = (
     "input_tokens",
     "cache_creation_input_tokens",
@@ -58,7 +57,6 @@ def replayed(message: Mapping[str, Any], members: bytes) -> Iterator[bytes]:
     usage = message.get("usage")
     usage = usage if isinstance(usage, Mapping) else {"input_tokens": 0, "output_tokens": 0}
     ending = {"stop_reason": message.get("stop_reason"), "stop_sequence": message.get("stop_sequence")}
-    ending |= {name: message[name] for name in _TOLD_LAST if name in message}
     begun = {**message, **dict.fromkeys(ending), "content": [], "usage": {**usage, "output_tokens": 1}}
     out = [_event("message_start", {"message": begun})]
     for index, block in enumerate(message["content"]):

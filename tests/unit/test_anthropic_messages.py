@@ -246,7 +246,15 @@ def test_only_a_user_asks(role: str) -> None:
             },
             True,
         ),
+        (
+            {
+                "type": "document",
+                "source": {"type": "content", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]},
+            },
+            True,
+        ),
         ({"type": "container_upload", "file_id": "file_1"}, True),
+        ({"type": ["text"]}, True),
         ("a bare string", True),
     ],
 )
@@ -443,6 +451,15 @@ def test_usage_is_counted_from_both_ends_of_the_stream() -> None:
     assert (came.model, came.service_tier) == ("claude-demo-1-20261101", "standard")
 
 
+def test_what_the_end_leaves_open_stays_as_it_began() -> None:
+    first = started()
+    first["message"]["container"] = {"id": "container_1"}
+
+    answer = heard([first, *block(0, text(""), said("Up.")), *ended(container=None)]).answer
+
+    assert answer["container"] == {"id": "container_1"}
+
+
 def test_speed_that_was_paid_for_is_a_tier_of_its_own() -> None:
     assert heard([started(speed="fast"), *STREAMS["text"][1:]]).service_tier == "fast"
 
@@ -514,12 +531,13 @@ def test_of_a_stream_that_broke_off_the_output_is_estimated(name: str) -> None:
         {"type": "content_block_delta", "index": 0, "delta": None},
         {"type": "content_block_delta", "index": 0},
         {"no": "type"},
+        {"type": ["ping"]},
     ],
 )
 def test_what_cannot_be_joined_is_passed_on_and_counted_but_not_stored(odd: dict[str, Any]) -> None:
     events = [*STREAMS["text"][:3], odd, *STREAMS["text"][3:]]
     raw = b"".join(
-        b"event: " + event.get("type", "x").encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n" for event in events
+        b"event: " + str(event.get("type")).encode() + b"\ndata: " + orjson.dumps(event) + b"\n\n" for event in events
     )
     tape = tape_of()
 
@@ -541,6 +559,9 @@ def test_half_an_input_and_half_a_character_are_passed_on_and_not_stored() -> No
 
 # -- what is stored
 
+DEEP: Any = {}
+for _ in range(300):
+    DEEP = {"deeper": DEEP}
 FINISHED = {
     "id": "msg_old",
     "type": "message",
@@ -574,11 +595,18 @@ FINISHED = {
         ({"content": [{"type": "text"}]}, False),
         ({"content": [text("Up."), {"no": "type"}]}, False),
         ({"type": "error"}, False),
+        ({"stop_reason": ["end_turn"]}, False),
+        ({"content": [{**TOOL, "input": DEEP}], "stop_reason": "tool_use"}, False),
         ({"content": [{**TOOL, "input": {"wei": [2.0**70]}}], "stop_reason": "tool_use"}, False),
     ],
 )
 def test_only_a_complete_answer_is_stored(change: dict[str, Any], stored: bool) -> None:
     assert (anthropic_messages.read_answer({**FINISHED, **change}).answer is not None) is stored
+
+
+def test_a_call_of_a_tool_is_told_from_words() -> None:
+    assert anthropic_messages.has_tool_calls({**FINISHED, "content": JOINED["tools"]})
+    assert not anthropic_messages.has_tool_calls({**FINISHED, "content": JOINED["thinking"]})
 
 
 def test_a_number_that_would_come_back_as_another_is_not_stored() -> None:
