@@ -9,6 +9,9 @@ from typing import Any
 import openai
 import pytest
 from pydantic import BaseModel
+from pydantic_ai import Agent
+from pydantic_ai.models.openai import OpenAIResponsesModel
+from pydantic_ai.providers.openai import OpenAIProvider
 
 from .conftest import Stack
 
@@ -172,6 +175,32 @@ def test_a_tool_is_called_and_answered_the_same_each_time(client: openai.OpenAI,
     (first, text, miss), (again, same, hit) = rounds
     assert (first, text) == (again, same)
     assert (miss, hit) == (("miss", "exact_only"), ("hit", "exact"))
+
+
+def test_an_agent_s_streamed_tools_are_the_same_from_the_cache(stack: Stack) -> None:
+    headers = {"X-CacheAI-Namespace": stack.namespace}
+
+    async def converse() -> tuple[str, list[str], int]:
+        cities: list[str] = []
+
+        def find_station(city: str) -> str:
+            cities.append(city)
+            return "Gare du Nord"
+
+        async with openai.AsyncOpenAI(
+            base_url=stack.base_url, api_key=stack.api_key, default_headers=headers, max_retries=0
+        ) as client:
+            model = OpenAIResponsesModel(MODEL, provider=OpenAIProvider(openai_client=client))
+            agent = Agent(model, tools=[find_station], instructions="Be brief.")
+            async with agent.run_stream("Please find station in Paris") as result:
+                return await result.get_output(), cities, result.usage.output_tokens
+
+    before = stack.calls_upstream()
+    bought, again = (asyncio.run(converse()) for _ in range(2))
+
+    assert again == bought
+    assert again[1] == ["Paris"]
+    assert stack.calls_upstream() == before + 2
 
 
 def test_an_image_is_exact_by_its_bytes(client: openai.OpenAI) -> None:
