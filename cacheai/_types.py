@@ -74,6 +74,7 @@ class LookupAnswer(Answer):
     threshold: float | None = None
     cache_key: str | None = None
     answer: Any = None
+    response: Any = None
     timings_ms: dict[str, float] | None = None
     candidates: list[Candidate] = []
 

@@ -188,9 +188,12 @@ def _dumped(generation: Generation) -> dict[str, Any]:
 
 
 def _generations(found: LookupAnswer) -> list[Generation] | None:
-    stored = (found.model_extra or {}).get("response") if found.decision == "hit" else None
-    dumped = stored.get(FIELD) if isinstance(stored, dict) else None
-    return [_generation(one) for one in dumped] if isinstance(dumped, list) else None
+    if found.decision != "hit" or found.response is None:
+        return None
+    try:
+        return [_generation(one) for one in found.response[FIELD]]
+    except (KeyError, TypeError, ValueError):
+        return None  # Somebody else stored it.
 
 
 def _generation(dumped: dict[str, Any]) -> Generation:
