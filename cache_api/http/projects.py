@@ -22,8 +22,8 @@ def cleared(visit: Visit) -> HttpResponse:
     """All of the project's entries, or those the selectors name."""
     began = perf_counter()
     given = vectorcache.fields_of(visit.fields())
+    visit.same_project(given.get("project_id"))
     values = validated(ClearSerializer, {name: value for name, value in given.items() if value is not None})
-    visit.same_project(values.get("project_id"))
     now = datetime.now(UTC)
     age = age_of(values)
     filters = Filters(

@@ -138,7 +138,8 @@ def _bought(asked: Asked, laps: Mapping[str, Lap], reply: Reply) -> Step:
         return "skipped", 0.0, "served from the cache"
     if reply.signals.reason == Reason.STALE_ON_ERROR:
         return "error", send.seconds, f"{target.provider} failed: a stored answer stands in"
-    return "success", reply.timings.upstream / 1000, f"{target.provider}: {target.model}"
+    seconds = max(send.seconds, reply.timings.upstream / 1000)  # to the last byte, in whole milliseconds
+    return "success", seconds, f"{target.provider}: {target.model}"
 
 
 def _similar(asked: Asked, laps: Mapping[str, Lap], reply: Reply) -> list[Candidate]:
