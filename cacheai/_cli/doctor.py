@@ -171,7 +171,7 @@ def _embedder(degraded: Sequence[str]) -> Finding:
 def _round_trip(client: Client) -> Finding:
     """One entry put, found in the same words, and removed."""
     text = f"Is the cache well, asks the doctor {secrets.token_hex(4)}?"
-    which = {"question": text, "model": "cacheai-doctor", "provider": "custom"}
+    which = {"question": text, "model": "cacheai-doctor", "provider": "openai"}
     began = time.perf_counter()
     try:
         put = ask(client, "POST", "/cache/entries", **which, answer="It is.", ttl=ENTRY_SECONDS)

@@ -3,15 +3,18 @@
 import itertools
 import json
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 import httpx2
 from openai import Stream
 
+from .._asking import given
 from .._client import Client
 from .._errors import CacheAIError
 from .entries import ask, filters_of, whole_file
@@ -19,9 +22,12 @@ from .terminal import Failed, Misused, Progress, Terminal
 
 FORMATS: Final = ("jsonl", "json")
 STANDARD: Final = "-"
-# What is sent at once: one request's worth of work for some seconds, so that there is something to show.
-BATCH_LINES: Final = 2_000
-BATCH_BYTES: Final = 8 * 1024 * 1024
+# What is sent at once: some seconds' work, however fast the server stores, so that there is something to show.
+FIRST_BYTES: Final = 256 * 1024
+SMALLEST_BYTES: Final = 64 * 1024
+LARGEST_BYTES: Final = 8 * 1024 * 1024
+QUICK_SECONDS: Final = 2.0
+SLOW_SECONDS: Final = 8.0
 ERRORS_SHOWN: Final = 20
 
 
@@ -59,7 +65,7 @@ def _total(client: Client, args: Namespace) -> int | None:
 @contextmanager
 def _exported(client: Client, args: Namespace) -> Iterator[Iterator[bytes]]:
     """The server's bytes as they come. Raises Failed if they break off."""
-    query = {**filters_of(args), "format": "jsonl"}
+    query = {**filters_of(args), **given(limit=args.limit), "format": "jsonl"}
     answer = client.get("/cache/export", cast_to=object, options={"params": query}, stream=True, stream_cls=Stream[Any])
     try:
         yield answer.response.iter_bytes()
@@ -83,13 +89,13 @@ def _write(lines: Iterable[bytes], file: IO[bytes], form: str, progress: Progres
     before, after = (b"", b"\n") if form == "jsonl" else (b",\n", b"")
     count = 0
     if form == "json":
-        file.write(b"[\n")
+        file.write(b'{"object": "list", "data": [\n')
     for line in lines:
         file.write((before if count else b"") + line + after)
         count += 1
         progress.reach(count)
     if form == "json":
-        file.write(b"\n]\n")
+        file.write(b"\n]}\n")
     return count
 
 
@@ -98,7 +104,9 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     errors: list[dict[str, Any]] = []
     with _opened(args.file) as file, Progress("Importing", _count(args)) as progress:
         lines = _lines_of_array(file, args.file) if _format(args) == "json" else _filled(file)
-        for batch in _batches(lines):
+        pace = Pace()
+        for batch in _batches(lines, pace):
+            began = time.monotonic()
             job = client.cache.load([line for _, line in batch], namespace=args.namespace, tags=args.tag, ttl=args.ttl)
             if job.status == "failed":
                 raise Failed(f"The server gave up after {done:,} lines: run it again.", "failed")
@@ -106,6 +114,7 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
             rejected += job.rejected
             errors += [{"line": batch[one.line - 1][0], "reason": one.reason} for one in job.errors]
             progress.reach(done)
+            pace.took(time.monotonic() - began)
     document = {"total": done, "stored": done - rejected, "rejected": rejected, "errors": errors}
     terminal.show(document, [f"{done - rejected:,} stored, {rejected:,} rejected."])
     for error in errors[:ERRORS_SHOWN]:
@@ -150,11 +159,24 @@ def _lines_of_array(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
     return ((number, json.dumps(row).encode()) for number, row in enumerate(rows, 1))
 
 
-def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+@dataclass
+class Pace:
+    """How much is sent at once."""
+
+    size_bytes: int = FIRST_BYTES
+
+    def took(self, seconds: float) -> None:
+        if seconds < QUICK_SECONDS:
+            self.size_bytes = min(2 * self.size_bytes, LARGEST_BYTES)
+        elif seconds > SLOW_SECONDS:
+            self.size_bytes = max(self.size_bytes // 2, SMALLEST_BYTES)
+
+
+def _batches(lines: Iterable[tuple[int, bytes]], pace: Pace) -> Iterator[list[tuple[int, bytes]]]:
     batch: list[tuple[int, bytes]] = []
     size = 0
     for number, line in lines:
-        if batch and (len(batch) == BATCH_LINES or size + len(line) > BATCH_BYTES):
+        if batch and size + len(line) > pace.size_bytes:
             yield batch
             batch, size = [], 0
         batch.append((number, line))

@@ -61,7 +61,7 @@ class CommandServer:
     def connect(self, **options: Any) -> Client:
         http_client = DefaultHttpxClient(transport=httpx2.MockTransport(self.handle))
         options["base_url"] = options.get("base_url") or BASE_URL
-        return Client(**{"max_retries": 0, **options, "http_client": http_client})
+        return Client(**{**options, "max_retries": 0, "http_client": http_client})
 
     def hold(self, count: int, **more: Any) -> None:
         for _ in range(count):
@@ -194,7 +194,7 @@ class CommandServer:
 
     def _export(self, params: dict[str, Any]) -> Any:
         self._require("cache:read")
-        _refuse_unknown(params, FILTERS | {"format"})
+        _refuse_unknown(params, FILTERS | {"format", "limit"})
         lines = [json.dumps(one).encode() for one in self.entries if _fits(one, params)]
         headers = {"content-type": "application/x-ndjson"}
         return httpx2.Response(200, headers=headers, stream=Lines(lines, self.export_breaks_after))

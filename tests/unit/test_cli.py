@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import httpx2
 import pytest
 
 import cacheai
-from cacheai._cli import main
-from cacheai._cli import transfer as transfer_module
+from cacheai._cli import main, transfer
 from cacheai._cli.arguments import parser
 from cacheai._cli.terminal import Progress, plain, table
+from cacheai._cli.transfer import LARGEST_BYTES, SMALLEST_BYTES, Pace
 from tests.unit.command_server import BASE_URL, KEY, CommandServer, entry
 
 
@@ -328,13 +329,13 @@ def test_an_export_is_a_line_for_each_entry(command: Command, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_an_export_as_json_is_one_array(command: Command, tmp_path: Path, count: int) -> None:
+def test_an_export_as_json_is_one_document(command: Command, tmp_path: Path, count: int) -> None:
     command.server.hold(count)
     out = tmp_path / "out.json"
     command("export", str(out))
-    assert json.loads(out.read_text()) == command.server.entries
+    assert json.loads(out.read_text()) == {"object": "list", "data": command.server.entries}
     assert command("export", "-", "-f", "json").out == out.read_text()
-    assert command("export", "-", "--json").document == command.server.entries
+    assert command("export", "-", "--json").document == json.loads(out.read_text())
 
 
 def test_an_export_to_stdout_holds_nothing_else(command: Command) -> None:
@@ -389,7 +390,8 @@ def test_what_was_exported_is_imported_and_again_doubles_nothing(command: Comman
 def test_broken_lines_are_told_by_their_number_in_the_file(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer_module, "BATCH_LINES", 2)
+    monkeypatch.setattr(transfer, "Pace", partial(Pace, 500))
+    monkeypatch.setattr(Pace, "took", lambda pace, seconds: None)
     lines = [json.dumps(entry(f"{number:064x}")) for number in range(4)]
     file = tmp_path / "in.jsonl"
     file.write_text("\n".join([lines[0], "", "{broken", lines[1], "   ", "also broken", *lines[2:]]))
@@ -399,7 +401,21 @@ def test_broken_lines_are_told_by_their_number_in_the_file(
     assert len(command.server.entries) == 4
     document = command("import", str(file), "--json").document
     assert (document["total"], document["stored"], document["rejected"]) == (6, 4, 2)
+    assert len(command.server.jobs) > 2
     assert [error["line"] for error in document["errors"]] == [3, 6]
+
+
+def test_an_import_sends_as_much_at_once_as_some_seconds_take() -> None:
+    pace = Pace()
+    first = pace.size_bytes
+    pace.took(5.0)
+    assert pace.size_bytes == first
+    for _ in range(20):
+        pace.took(0.1)
+    assert pace.size_bytes == LARGEST_BYTES
+    for _ in range(20):
+        pace.took(60.0)
+    assert pace.size_bytes == SMALLEST_BYTES
 
 
 def test_an_import_sends_what_entries_do_not_bring(command: Command, tmp_path: Path) -> None:
