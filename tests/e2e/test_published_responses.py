@@ -8,7 +8,8 @@ from typing import Any
 
 import openai
 import pytest
-from pydantic import BaseModel
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -201,6 +202,24 @@ def test_an_agent_s_streamed_tools_are_the_same_from_the_cache(stack: Stack) -> 
     assert again == bought
     assert again[1] == ["Paris"]
     assert stack.calls_upstream() == before + 2
+
+
+def test_langchain_reads_hits_and_their_streams_as_it_reads_misses(stack: Stack) -> None:
+    model = ChatOpenAI(
+        model=MODEL,
+        base_url=stack.base_url,
+        api_key=SecretStr(stack.api_key),
+        use_responses_api=True,
+        max_retries=0,
+        default_headers={"X-CacheAI-Namespace": stack.namespace},
+    )
+    asked, before = question(), stack.calls_upstream()
+    answers = [model.invoke(asked) for _ in range(2)]
+    texts = ["".join(chunk.text for chunk in model.stream(asked)) for _ in range(2)]
+
+    assert [*texts, answers[1].text] == [answers[0].text] * 3
+    assert answers[1].usage_metadata == answers[0].usage_metadata
+    assert stack.calls_upstream() == before + 1
 
 
 def test_an_image_is_exact_by_its_bytes(client: openai.OpenAI) -> None:
