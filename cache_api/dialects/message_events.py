@@ -98,13 +98,16 @@ def _taken_apart(block: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[st
     """A block as it begins, and what then fills it; kinds that come whole are filled by nothing."""
     kind = block["type"]
     if kind == "text":
-        cited = block.get("citations") or []
+        cited = block.get("citations")
+        cited = cited if isinstance(cited, list) else []
         bare = {**block, "text": "", **({"citations": []} if cited else {})}
         deltas = [{"type": "text_delta", "text": piece} for piece in sse.pieces(block["text"])]
         return bare, [*deltas, *({"type": "citations_delta", "citation": one} for one in cited)]
     if kind == "thinking":
         deltas = [{"type": "thinking_delta", "thinking": piece} for piece in sse.pieces(block["thinking"])]
-        deltas.append({"type": "signature_delta", "signature": block.get("signature", "")})
+        if "signature" not in block:
+            return {**block, "thinking": ""}, deltas
+        deltas.append({"type": "signature_delta", "signature": block["signature"]})
         return {**block, "thinking": "", "signature": ""}, deltas
     if isinstance(block.get("input"), Mapping):
         written = orjson.dumps(block["input"]).decode()

@@ -648,6 +648,7 @@ ANSWERS = {
     "counted": {**ANSWER, "usage": {"input_tokens": 5, "cache_read_input_tokens": 3, "output_tokens": 2}},
     "stopped": {**FINISHED, "stop_reason": "stop_sequence", "stop_sequence": "."},
     "detailed": {**FINISHED, "stop_details": None, "container": None},
+    "unsigned": {**FINISHED, "content": [{"type": "thinking", "thinking": "The moon is up."}, text("Up.")]},
 }
 
 
