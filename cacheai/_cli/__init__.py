@@ -19,8 +19,6 @@ from .terminal import Failed, Misused, Terminal
 ERROR: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
-# Long work meets its plan's limit of calls by the minute: it waits as it is told, and goes on.
-MAX_RETRIES: Final = 6
 
 
 def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = Client) -> int:
@@ -31,7 +29,7 @@ def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = 
         if args.is_local:
             code: int = args.run(args, terminal, connect)
         else:
-            with connect(api_key=args.api_key, base_url=args.base_url, max_retries=MAX_RETRIES) as client:
+            with connect(api_key=args.api_key, base_url=args.base_url) as client:
                 code = args.run(client, args, terminal)
         sys.stdout.flush()
         return code

@@ -61,7 +61,7 @@ class CommandServer:
     def connect(self, **options: Any) -> Client:
         http_client = DefaultHttpxClient(transport=httpx2.MockTransport(self.handle))
         options["base_url"] = options.get("base_url") or BASE_URL
-        return Client(**{**options, "max_retries": 0, "http_client": http_client})
+        return Client(**{"max_retries": 0, **options, "http_client": http_client})
 
     def hold(self, count: int, **more: Any) -> None:
         for _ in range(count):
