@@ -50,7 +50,7 @@ def test_a_draining_process_wants_no_calls() -> None:
 
 
 def test_what_is_not_there_is_said_in_json(api: Api) -> None:
-    answer = api.get("/v1/nothing")
+    answer = api.get("/nothing")
     assert (answer.status, answer.json["error"]["code"]) == (404, "not_found")
     assert api.get("/v1/cache/projects/x").json["error"] == "not_found"
 
