@@ -296,8 +296,10 @@ def test_what_ran_out_blocks_no_more_and_may_be_listed_again(api: Api, cast: Cas
         BlocklistEntry.objects.update(expires_at="2020-01-01T00:00:00Z")
     wiring.parts().policies.forget(cast.owner.tenant_id, cast.owner.project_id)
 
+    assert wiring.parts().policies.of(cast.owner.tenant_id, cast.owner.project_id).blocklist == "off"
+    block(api, "Another that has not?")
     assert api.chat(LISTED).status == 200
-    assert listed(api) == []
+    assert [one["query"] for one in listed(api)] == ["Another that has not?"]
     assert api.post(f"/v1/cache/blocklist/{first['id']}/false-positive").status == 404
     again = block(api)
     assert again["created"] and again["id"] != first["id"]

@@ -178,6 +178,21 @@ def test_near_the_threshold_the_small_model_answers_and_is_billed() -> None:
     assert (call.model_asked, call.model_served, call.usage.in_total) == ("demo-small", "demo-tiny", 90)
 
 
+def test_every_source_in_the_band_is_handed_over() -> None:
+    there = world(whole(), whole(ANSWER))
+    there.embedder.near["How are passwords reset?"] = (NEAR, 0.99)
+    there.ask(request_of("How are passwords reset?"), Policy(blocklist="off", mode="exact"))
+    there.embedder.near["How are passwords reset?"] = (NEAR, 0.99)
+    entry = there.store.entries[request_of("How are passwords reset?").fingerprint]
+    vector = there.embedder.embed("How are passwords reset?", 1)
+    there.store.entries[entry.fingerprint] = replace(entry, vector=vector, matchable=True)
+
+    there.ask(asked(), AUTO)
+
+    sent = json.loads(there.provider.bodies[-1])["messages"][-1]["content"]
+    assert NEAR in sent and "How are passwords reset?" in sent
+
+
 def test_the_same_question_is_synthesized_once_and_feeds_no_other() -> None:
     there = world(whole(ANSWER), whole())
     there.embedder.near["And in the app?"] = (ASKED, 0.85)
