@@ -47,7 +47,8 @@ def finished(endpoint: str, text: str, model: str, usage: Usage) -> dict[str, An
 
 def refuse_unstorable(request: Request, policy: Policy) -> None:
     """An entry that no call could ever be served is not worth keeping."""
-    asked_by_reader = replace(request, caller=replace(request.caller, may_read=True))
+    caller = request.caller
+    asked_by_reader = request if caller.may_read else replace(request, caller=replace(caller, may_read=True))
     if reason := bypass_reason(asked_by_reader, policy):
         raise Refused(400, "invalid_request", f"This call would bypass the cache: {reason.value}.")
     if not may_store(request):
@@ -61,7 +62,7 @@ def answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str,
         raise Refused(400, "invalid_request", "Field required: answer, or response with a whole body", "answer")
     value = fields[given[0]]
     dialect = dialect_at(request.endpoint)
-    counted = dialect.read_answer({"usage": fields.get("usage")}).usage
+    counted = dialect.read_answer({"usage": fields["usage"]}).usage if fields.get("usage") else None
     if isinstance(value, dict) and (heard := dialect.read_answer(value)).recognised:
         if heard.answer is None:
             message = f"{given[0]} must be one finished answer, neither refused nor empty"

@@ -20,6 +20,7 @@ import orjson
 from cache_api import wiring
 from cache_api.adapters.bulk import HALF_BYTES, Imported
 from cache_api.adapters.jobs import Part, Rejected
+from cache_api.adapters.origin import is_signed
 from cache_api.adapters.targets import target_of
 from cache_api.dialects import openai_chat
 from cache_api.dialects.bare_question import chat_body, whole_body
@@ -29,7 +30,6 @@ from cache_api.domain.admission import ttl_seconds
 from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.entry import NewEntry
-from cache_api.domain.origin import is_signed
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.scope import digest, fingerprint_of, scope_of
@@ -97,11 +97,18 @@ class Importer:
         if not isinstance(fields, dict):
             raise _bad("a line must be an object")
         fields = _renamed({name: value for name, value in fields.items() if value is not None})
-        controls = controls_of(self._headers, {name: fields[name] for name in WISHES if name in fields})
-        entry = self._with_times(self._entry(fields, controls), fields, controls)
-        if not entry.matchable:
-            return Imported(entry)
-        return Imported(replace(entry, embedder=fields.get("embedder", "")), self._vector(fields))
+        controls = controls_of(self._headers, {name: fields[name] for name in WISHES if fields.get(name)})
+        entry = self._entry(fields, controls)
+        created_at, expires_at = self._times(entry, fields, controls)
+        vector = self._vector(fields) if entry.matchable else None
+        finished = replace(
+            entry,
+            created_at=created_at,
+            expires_at=expires_at,
+            metadata=_metadata(fields),
+            embedder=self._embedder if vector else "",
+        )
+        return Imported(finished, vector)
 
     def _entry(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         if fields.get("endpoint") == KEYED:
@@ -123,7 +130,7 @@ class Importer:
             raise _bad("provider must be a string")
         target = target_of(
             self._access,
-            controls if controls.provider else replace(controls, provider=provider.lower()),
+            replace(controls, provider=provider.lower()) if provider and not controls.provider else controls,
             self._policy,
             model=parsed.model,
             speaks=dialect.SPEAKS,
@@ -136,14 +143,13 @@ class Importer:
         request = Request(self._caller, dialect.ENDPOINT, target, controls, parsed, fingerprint, scope)
         refuse_unstorable(request, self._policy)
         answer, usage = answer_in(fields, request)
-        entry = entry_of(request, self._policy, answer, usage=usage, source="import")
-        return replace(entry, metadata=_metadata(fields))
+        return entry_of(request, self._policy, answer, usage=usage, source="import")
 
     def _returned(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         """As it was: its signature was checked, and what that does not cover may say anything."""
         answer = fields.get("response")
         dialect = dialect_at(fields["endpoint"])
-        if not isinstance(answer, dict) or dialect.read_answer(answer).answer is None:
+        if not isinstance(answer, dict) or dialect.read_answer({**answer, "usage": None}).answer is None:
             raise _bad("response must be one finished answer, neither refused nor empty")
         cost = fields.get("cost_usd")
         return NewEntry(
@@ -171,7 +177,6 @@ class Importer:
             expires_at=None,
             tags=controls.tags,
             depends_on=controls.depends_on,
-            metadata=_metadata(fields),
         )
 
     def _keyed(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
@@ -211,10 +216,11 @@ class Importer:
             caller_key=name,
             tags=controls.tags,
             depends_on=controls.depends_on,
-            metadata=_metadata(fields),
         )
 
-    def _with_times(self, entry: NewEntry, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
+    def _times(
+        self, entry: NewEntry, fields: Mapping[str, Any], controls: Controls
+    ) -> tuple[datetime, datetime | None]:
         """As old as it was, and kept no longer than its line and all who have a say allow."""
         parsed = Parsed(entry.model, entry.request or {}, None, entry.question)
         asked = Request(self._caller, entry.endpoint, Target("", "", ""), controls, parsed, b"", b"")
@@ -225,8 +231,7 @@ class Importer:
         expires_at = min(ends, default=None)
         if expires_at is not None and expires_at <= self._now:
             raise _bad(f"it expired on {expires_at:%Y-%m-%d at %H:%M:%S}")
-        created_at = min(_time(fields, "created_at") or self._now, self._now)
-        return replace(entry, created_at=created_at, expires_at=expires_at)
+        return min(_time(fields, "created_at") or self._now, self._now), expires_at
 
     def _vector(self, fields: Mapping[str, Any]) -> bytes | None:
         """What is no vector of our own embedder is embedded anew."""

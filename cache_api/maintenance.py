@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from cache_api.adapters import blocklist
+from cache_api.adapters.bulk import half_vector_literal
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
 from cache_api.adapters.store import COLUMN, vector_literal
 from cache_api.ports import CacheUnavailable
@@ -20,7 +21,7 @@ ENTRIES_PER_TRANSACTION = 1_000
 MOVED_AT_A_TIME = 100  # vectors, into an index that takes a millisecond or two for each
 ENTRIES_OPENED_AT_A_TIME = 20  # a body may be a megabyte
 EMBED_SECONDS = 10.0
-FILL_SECONDS = 45.0  # the clock calls again each minute
+FILL_SECONDS = 20.0  # the clock calls again soon; other work comes in between
 PROBE_TEXT = "ready"
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ _UNEMBEDDED = _WAITING.format(
 )
 # Two ranges, which an index can find; "not this one" would read the whole table.
 _OUTDATED = _WAITING.format(which="(embedder < %(version)s OR embedder > %(version)s) AND vector IS NOT NULL")
+_MOVE_IN = (
+    "UPDATE entry SET vector = %s::halfvec, embedder = %s "
+    "WHERE tenant_id = %s AND id = %s AND vector IS NULL AND matchable"
+)
 _FILL = "UPDATE entry SET vector = %s::halfvec, embedder = %s WHERE tenant_id = %s AND id = %s"
 _LISTED_UNEMBEDDED = """
 SELECT tenant_id, project_id, id, digest, body FROM blocklist_entry
@@ -55,16 +60,10 @@ _FILL_LISTED = (
     "WHERE tenant_id = %s AND project_id = %s AND id = %s"
 )
 # Imported entries brought theirs. Whatever became of an entry meanwhile, its vector waits no longer.
-_MOVE_IN = """
-WITH waiting AS (
-  DELETE FROM waiting_vector WHERE (tenant_id, entry_id) IN (
-    SELECT tenant_id, entry_id FROM waiting_vector LIMIT %s FOR UPDATE SKIP LOCKED)
-  RETURNING *
-), moved AS (
-  UPDATE entry SET vector = waiting.vector, embedder = waiting.embedder FROM waiting
-  WHERE entry.tenant_id = waiting.tenant_id AND entry.id = waiting.entry_id AND entry.vector IS NULL AND entry.matchable
-  RETURNING 1)
-SELECT (SELECT count(*) FROM waiting), (SELECT count(*) FROM moved)
+_LAID_ASIDE = """
+DELETE FROM waiting_vector WHERE (tenant_id, entry_id) IN (
+  SELECT tenant_id, entry_id FROM waiting_vector LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING vector, embedder, tenant_id, entry_id
 """
 _SET_ASIDE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 _UNMATCHABLE = "UPDATE entry SET matchable = false WHERE tenant_id = %s AND id = %s"
@@ -97,11 +96,12 @@ def _moved_in(ends: float) -> int:
     total = 0
     while time.monotonic() < ends:
         with as_owner() as connection, connection.cursor() as cursor:
-            cursor.execute(_MOVE_IN, [MOVED_AT_A_TIME])
-            taken, moved = cursor.fetchone()
-        if not taken:
+            cursor.execute(_LAID_ASIDE, [MOVED_AT_A_TIME])
+            rows = cursor.fetchall()
+            cursor.executemany(_MOVE_IN, [(half_vector_literal(bytes(vector)), *rest) for vector, *rest in rows])
+        if not rows:
             break
-        total += moved
+        total += len(rows)
     return total
 
 

@@ -165,13 +165,13 @@ class JobPart(models.Model):
 
 
 class WaitingVector(models.Model):
-    """The vector of an imported entry, on its way into the index: that takes a hundred times as long as the entry."""
+    """The vector of an imported entry on its way into the index, as little-endian 16-bit floats."""
 
     pk = models.CompositePrimaryKey("tenant_id", "entry_id")
     tenant_id = models.UUIDField()
     entry_id = models.UUIDField()
     embedder = models.TextField()
-    vector = HalfVectorField(dimensions=EMBEDDING_DIMENSIONS)
+    vector = models.BinaryField()
 
     class Meta:
         db_table = "waiting_vector"

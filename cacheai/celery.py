@@ -57,8 +57,8 @@ def _configure(app: Celery) -> None:
             "roll-up": {"task": "cache_api.accounting.roll_up", "schedule": 60.0},
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
-            "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 60.0},
-            "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0},
+            "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
+            "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0, "options": {"expires": 15}},
         },
     )
 

@@ -151,7 +151,7 @@ def every(place: Place, filters: Filters, *, now: datetime, limit: int | None) -
         with reading(place):
             rows = list(beyond[:wanted])
         for group in _groups(rows):
-            yield from _with_vectors(place, group)
+            yield from _with_vectors(place, found, group)
         if len(rows) < wanted:
             return
         limit = None if limit is None else limit - wanted
@@ -328,7 +328,7 @@ def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
         with reading(place):
             rows_of_text = _of(place).filter(id__in=ids).values_list("id", "body")
             bodies = {entry_id: bytes(body) for entry_id, body in rows_of_text}
-            tags, names = _links(place, ids)
+            tags, names = _links(place, entry_id__in=ids)
         for row in some:
             plain = _opened(place, row.id, bodies.get(row.id))
             size += len(plain or b"")
@@ -353,14 +353,13 @@ def _groups(rows: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def _with_vectors(place: Place, rows: Sequence[Entry]) -> Iterator[Described]:
-    ids = [row.id for row in rows]
+def _with_vectors(place: Place, found: QuerySet[Entry], rows: Sequence[Entry]) -> Iterator[Described]:
+    """Of rows that lie side by side in `found`: a range of ids is one question, however many they are."""
+    span = (rows[0].id, rows[-1].id)
     with reading(place):
-        sealed = {
-            entry_id: (bytes(body), vector)
-            for entry_id, body, vector in _of(place).filter(id__in=ids).values_list("id", "body", _WIRE_VECTOR)
-        }
-        tags, names = _links(place, ids)
+        parts = found.filter(id__range=span).values_list("id", "body", _WIRE_VECTOR)
+        sealed = {entry_id: (bytes(body), vector) for entry_id, body, vector in parts}
+        tags, names = _links(place, entry_id__range=span)
     for row in rows:
         body, vector = sealed.get(row.id, (None, None))
         if (plain := _opened(place, row.id, body)) is not None:
@@ -368,10 +367,10 @@ def _with_vectors(place: Place, rows: Sequence[Entry]) -> Iterator[Described]:
             yield Described(row, text, tags.get(row.id, []), names.get(row.id, []), vector=vector)
 
 
-def _links(place: Place, ids: Sequence[UUID]) -> tuple[dict[UUID, list[str]], dict[UUID, list[str]]]:
+def _links(place: Place, **which: Any) -> tuple[dict[UUID, list[str]], dict[UUID, list[str]]]:
     """Tags and dependencies, in the transaction that is open."""
-    tags = EntryTag.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids)
-    resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, entry_id__in=ids).order_by("name", "version")
+    tags = EntryTag.objects.filter(tenant_id=place.tenant_id, **which)
+    resting = EntryDependency.objects.filter(tenant_id=place.tenant_id, **which).order_by("name", "version")
     return _by_entry(tags, "tag"), _by_entry(resting, "name", "version")
 
 

@@ -13,9 +13,9 @@ from django.http import StreamingHttpResponse
 from cache_api.adapters import catalogue
 from cache_api.adapters.bulk import half_vector
 from cache_api.adapters.catalogue import Described
+from cache_api.adapters.origin import signature_of
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.spoken import dialect_at
-from cache_api.domain.origin import signature_of
 from cache_api.domain.request import Controls, Target
 from cache_api.domain.scope import scope_of
 from cache_api.http.described import described

@@ -3,7 +3,6 @@
 import uuid
 
 import django.utils.timezone
-import pgvector.django.halfvec
 from django.db import migrations, models
 from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
 
@@ -48,7 +47,7 @@ CREATE TABLE waiting_vector (
   tenant_id uuid NOT NULL,
   entry_id uuid NOT NULL,
   embedder text NOT NULL,
-  vector halfvec(384) NOT NULL,
+  vector bytea NOT NULL CHECK (octet_length(vector) = 768),
   PRIMARY KEY (tenant_id, entry_id)
 );
 """
@@ -127,7 +126,7 @@ class Migration(migrations.Migration):
                         ("tenant_id", models.UUIDField()),
                         ("entry_id", models.UUIDField()),
                         ("embedder", models.TextField()),
-                        ("vector", pgvector.django.halfvec.HalfVectorField(dimensions=384)),
+                        ("vector", models.BinaryField()),
                     ],
                     options={"db_table": "waiting_vector"},
                 ),

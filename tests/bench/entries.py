@@ -52,6 +52,12 @@ def count(team: Team) -> int:
     return int(row[0]) if row else 0
 
 
+def waiting_vectors(team: Team) -> int:
+    with _owner() as connection:
+        row = connection.execute("SELECT count(*) FROM waiting_vector WHERE tenant_id = %s", [team.tenant_id]).fetchone()
+    return int(row[0]) if row else 0
+
+
 def fill(team: Team, wanted: int, *, progress: Callable[[int], None], say: Callable[[str], None]) -> None:
     """Up to `wanted` entries, all in the scope of those that are there."""
     with _owner() as connection:
@@ -157,6 +163,10 @@ def _entry(like: NewEntry, number: int, vector: bytes, words: random.Random) -> 
         "id": uuid4(),
         "fingerprint": words.randbytes(32),
         "question": f"Invented question {number:08}",
+        "request": {
+            "model": like.model,
+            "messages": [{"role": "user", "content": f"Invented question {number:08}"}],
+        },
         "answer": answer,
         "vector": vector,
     }
