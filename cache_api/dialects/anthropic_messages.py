@@ -167,21 +167,20 @@ class MessageStreamTape:
         self._size = 0
         self._done = False  # `message_stop` came
         self._finished = False  # the reason to stop came
-        self._failed = False  # the provider said so itself
+        self._failed = False  # the provider said so itself: the caller is told
 
     def take(self, chunk: bytes) -> bytes:
         return b"".join([self._pass(event) for event in self._events.take(chunk)])
 
     def end(self, *, complete: bool) -> None:
-        if rest := self._events.rest:
-            self._events.rest = b""
-            last = self._pass(rest)
-            self.closing += last
+        if last := self._events.last():
+            out = self._pass(last)
+            self.closing += out
         self.heard = self._heard()
         if not self._done:
             self.heard.answer = None
-            self.heard.broken = not (complete and self._finished)
-        if self.heard.broken and not self._failed:
+            self.heard.broken = not self._failed and not (complete and self._finished)
+        if self.heard.broken:
             broken = Refused(502, "upstream_stream_broken", "The provider's stream broke off.")
             self.closing += sse.named("error", anthropic_error(broken, self._request_id))
 

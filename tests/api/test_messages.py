@@ -223,7 +223,7 @@ def test_our_controls_are_honoured_and_never_sent(api: Api, demo: DemoProvider) 
         ({"fields": {"model": "claude-sonnet-4-5"}}, 400, "invalid_request_error", "No key for anthropic"),
         ({"fields": {"cache": {"only-if-cached": True}}}, 504, "api_error", "No stored answer"),
         ({"key": "ca-wrong"}, 401, "authentication_error", "Invalid or missing API key"),
-        ({"method": "GET"}, 405, "invalid_request_error", "Use POST"),
+        ({"method": "PATCH"}, 405, "invalid_request_error", "Use "),
     ],
 )
 def test_errors_have_the_protocol_s_own_shape(
