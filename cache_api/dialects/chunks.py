@@ -47,10 +47,9 @@ class ChunkTape:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def end(self, *, complete: bool) -> None:
-        if rest := self._events.rest:
-            self._events.rest = b""
-            last = self._pass(rest)
-            self.closing += last
+        if last := self._events.last():
+            out = self._pass(last)
+            self.closing += out
         chunks = self._read()
         joined = self._joined(chunks)
         self.heard = self._read_answer(joined) if joined else Heard()

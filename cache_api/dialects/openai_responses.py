@@ -182,15 +182,14 @@ class ResponseStreamTape:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def end(self, *, complete: bool) -> None:
-        rest = self._events.rest
-        if self._ended or _object(sse.payload(rest)):  # else half an event, which nobody can read
-            last = self._pass(rest)  # which may add to what closes
-            self.closing += last
+        if last := self._events.last():
+            out = self._pass(last)  # which may add to what closes
+            self.closing += out
         self.heard = self._hear()
         # A stream of which we did not read all may have ended well.
         if not self._ended and not (complete and self._unread):
             self.heard.broken = True
-            self.closing += (b"\n\n" if self.closing else b"") + self._broken_off()
+            self.closing += self._broken_off()
 
     def _pass(self, event: bytes) -> bytes:
         """What of this event goes on now."""

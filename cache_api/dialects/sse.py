@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator
 
+import orjson
+
 EVENT_MAX_BYTES = 8 * 1024 * 1024  # beyond it a stream is passed on unread
 
 _END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
@@ -35,6 +37,18 @@ class Events:
             events.append(self.rest)
             self.rest = b""
         return events
+
+    def last(self) -> bytes:
+        """What never had its blank line, with one; nothing of half an event, which would spoil what comes after it."""
+        rest, self.rest = self.rest, b""
+        body = payload(rest).strip()
+        try:
+            whole = body == b"[DONE]" or orjson.loads(body) is not None
+        except orjson.JSONDecodeError:
+            whole = False
+        if not whole:
+            return b""
+        return rest if rest.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")) else rest + b"\n\n"
 
 
 def payload(event: bytes) -> bytes:

@@ -236,6 +236,14 @@ def test_a_stream_that_breaks_off_ends_with_an_error_and_is_not_stored(cut: int)
     assert tape.heard.broken
 
 
+def test_half_an_event_does_not_spoil_the_error_that_ends_the_stream() -> None:
+    raw = stream(CHUNKS[:3], done=False)
+
+    for at in range(len(raw)):
+        out = run(tape_of(), [raw[:at]], complete=False)
+        assert events(out)[-1]["error"]["code"] == "upstream_stream_broken"
+
+
 def test_half_a_character_is_relayed_and_not_stored() -> None:
     raw = b'data: {"choices":[{"index":0,"delta":{"content":"\xc3"}}]}\n\n' + stream(CHUNKS)
     tape = tape_of()
