@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-INSTALL_TIMEOUT_SECONDS = 300
+INSTALL_TIMEOUT_SECONDS = 600
 RUN_TIMEOUT_SECONDS = 60
 
 
-def published(version: str) -> Path:
-    """The folder that holds `cacheai` of that version, installed from the package index once."""
+def published(version: str, package: str = "cacheai") -> Path:
+    """The folder that holds a package of that version, installed from the package index once."""
     cache = Path(os.environ.get("CACHEAI_TEST_CACHE") or ROOT / ".cacheai-test")
-    home = cache / f"cacheai-{version}"
+    home = cache / f"{package}-{version}"
     if home.is_dir():
         return home
 
@@ -24,10 +24,11 @@ def published(version: str) -> Path:
     # Installed aside, then moved: a run that was cut off leaves no half of it.
     half = Path(tempfile.mkdtemp(dir=cache))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # What ours needs, requests and pydantic, is here already. Another's may not get along with what is here.
+    alone = ["--no-deps"] if package == "cacheai" else []
     try:
-        # Without dependencies: requests and pydantic are here already.
         subprocess.run(
-            [*pip, "--no-deps", "--target", str(half), f"cacheai=={version}"],
+            [*pip, *alone, "--target", str(half), f"{package}=={version}"],
             check=True,
             timeout=INSTALL_TIMEOUT_SECONDS,
         )
@@ -37,9 +38,11 @@ def published(version: str) -> Path:
     return home
 
 
-def run_with(version: str, script: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run a program whose `import cacheai` is that version: no working tree on its path, no proxy, no key of ours."""
-    home = published(version)
+def run_with(
+    version: str, script: str, env: Mapping[str, str], package: str = "cacheai"
+) -> subprocess.CompletedProcess[str]:
+    """Run a program that imports that version: no working tree on its path, no proxy, no key of ours."""
+    home = published(version, package)
     return subprocess.run(
         [sys.executable, "-P", "-c", script],
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(home), **env},

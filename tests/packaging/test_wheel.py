@@ -21,7 +21,8 @@ KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"
 # What a stranger's program does. Loaded modules are told by their first name.
 PROGRAM = """
 import asyncio, json, sys
-from cacheai import AsyncClient, AuthenticationError, Client
+import openai
+from cacheai import AsyncClient, AuthenticationError, Client, LLMCache, cached_call, wrap_openai
 
 question = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Why is the sky blue?"}]}
 with Client() as client:
@@ -34,6 +35,13 @@ with Client() as client:
     except AuthenticationError as error:
         refused = error.code
 
+with openai.OpenAI(api_key="sk-own", base_url="https://nowhere.invalid/v1") as theirs, wrap_openai(theirs):
+    wrapped = theirs.chat.completions.create(**question).choices[0].message.content
+
+@cached_call()
+def asked_once(text):
+    return text.upper()
+
 async def ask():
     async with AsyncClient() as client:
         return (await client.chat.completions.create(**question)).choices[0].message.content
@@ -44,6 +52,8 @@ print(json.dumps({
     "stream": stream,
     "async": asyncio.run(ask()),
     "hits": hits,
+    "wrapped": wrapped,
+    "cached": asked_once("rayleigh."),
     "refused": refused,
     "home": sys.modules["cacheai"].__file__,
     "server_packages": sorted({"django", "celery", "redis", "torch"} & {n.partition(".")[0] for n in sys.modules}),
@@ -141,6 +151,7 @@ def test_the_wheel_needs_openai_alone(wheel: Path) -> None:
     needed = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert [re.split(r"[<>=]", line)[0].strip() for line in needed] == ["openai"]
     assert metadata["Version"] == cacheai.__version__
+    assert {"pydantic-ai", "langchain"} <= set(metadata.get_all("Provides-Extra", []))
 
 
 def test_the_wheel_works_where_nothing_else_is_installed(programs: Path, stub_url: str, tmp_path: Path) -> None:
@@ -163,6 +174,8 @@ def test_the_wheel_works_where_nothing_else_is_installed(programs: Path, stub_ur
         "stream": "Rayleigh.",
         "async": "Rayleigh.",
         "hits": 7,
+        "wrapped": "Rayleigh.",
+        "cached": "RAYLEIGH.",
         "refused": "invalid_api_key",
         "server_packages": [],
     }
