@@ -419,7 +419,7 @@ class CacheService:
                 settle()
             raise
         settle()
-        if tape.heard.broken and not tape.closing:  # else a half would look whole
+        if not complete and not tape.closing:  # else a half would look whole
             raise UpstreamUnreachable("The provider's answer broke off.")
         yield tape.closing
 
