@@ -331,7 +331,8 @@ class CacheService:
         self, call: "_CallInProgress", looked: Looked, send: Callable[[Request, bytes], Arriving]
     ) -> Reply | None:
         """Ask the small model. None: there is nothing to answer from, or it failed before the caller heard anything."""
-        request, dialect, used = call.request, call.dialect, looked.sources
+        request, dialect = call.request, call.dialect
+        used, looked.sources = looked.sources, ()  # they are large, and what is asked now may take minutes
         # What cannot be stored would be synthesized time and again.
         if not used or request.small_model is None or not looked.storable or not may_be_synthesized(request):
             return None

@@ -13,7 +13,7 @@ SAME = 0.98  # cosine from which a listed question is not listed again
 TEXT_MAX_CHARACTERS = 32_000  # a longer one is compared by its very text alone
 KEPT = timedelta(days=30)
 FALSE_POSITIVES_MAX = 5  # so many reports take a question off
-ENTRIES_MAX = 5_000  # all are compared with each call: 5 ms at this size
+ENTRIES_MAX = 2_000  # all are compared with each call: 2 ms at this size
 
 
 @dataclass(frozen=True, slots=True)
