@@ -169,8 +169,11 @@ BARE = {name: ANSWER[name] for name in ("id", "object", "status", "model", "usag
 SPOKEN = spoken({**BARE, "output": [message("Hello wörld")]})
 
 
+STREAMED = asking(stream=True)
+
+
 def tape_of() -> Any:
-    return openai_responses.tape(asking(stream=True), status=200, streamed=True, signals=SIGNALS)
+    return openai_responses.tape(STREAMED, status=200, streamed=True, signals=SIGNALS)
 
 
 def run(tape: Any, parts: list[bytes], *, complete: bool = True) -> bytes:
@@ -355,6 +358,7 @@ def test_an_image_counts_by_its_bytes_and_is_not_carried_along() -> None:
         ({"type": "input_image", "image_url": "https://example.com/a.png"}, True),
         ({"type": "input_image", "image_url": PIXEL}, False),
         ({"type": "input_image", "file_id": "file-1"}, True),
+        ({"type": "input_image", "image_url": PIXEL, "file_id": "file-1"}, True),
         ({"type": "input_image"}, True),
         ({"type": "input_file", "file_id": "file-1"}, True),
         ({"type": "input_file", "file_url": "https://example.com/a.pdf"}, True),
@@ -607,6 +611,14 @@ def test_only_what_was_said_is_stored(change: dict[str, Any], stored: bool) -> N
     assert tape.heard.usage.total == 130
 
 
+def test_no_more_of_an_answer_is_kept_than_could_be_stored() -> None:
+    long = {"type": "response.output_text.delta", "delta": "x" * (ANSWER_MAX_BYTES // 3)}
+    tape = tape_of()
+    run(tape, [stream([long] * 5)])
+
+    assert ANSWER_MAX_BYTES / 2 < len(tape.heard.text) <= ANSWER_MAX_BYTES
+
+
 def test_items_that_grow_side_by_side_are_told_apart() -> None:
     calls = [{**ANSWER["output"][2], "id": f"fc_{index}", "arguments": f'{{"n":{index}}}'} for index in range(2)]
     deltas: list[dict[str, Any]] = [
@@ -738,6 +750,7 @@ def test_a_replayed_stream_tells_item_by_item_and_numbers_each_event() -> None:
     for event in events[:2]:
         begun = event["response"]
         assert (begun["status"], begun["output"], begun["usage"]) == ("in_progress", [], None)
+        assert begun["completed_at"] is None
     added = [event["item"] for event in events if event["type"] == "response.output_item.added"]
     assert [item.get("summary", item.get("content", item.get("arguments"))) for item in added] == [[], [], ""]
     assert [item.get("status") for item in added] == [None, "in_progress", "in_progress"]
