@@ -99,6 +99,7 @@ class ApiKey(models.Model):
     scopes = ArrayField(models.TextField())
     networks = ArrayField(models.TextField(), default=list)
     rpm = models.PositiveIntegerField(null=True)
+    ttl_max_seconds = models.BigIntegerField(null=True)
     provider = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.UUIDField(null=True)

@@ -18,6 +18,7 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="")
         parser.add_argument("--scopes", default=",".join(sorted(DEFAULT_SCOPES)), help="a comma list")
         parser.add_argument("--rpm", type=int, help="calls a minute, if fewer than the tenant's")
+        parser.add_argument("--ttl", type=int, metavar="SECONDS", help="how long its answers are kept at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -27,6 +28,7 @@ class Command(BaseCommand):
                 name=options["name"],
                 scopes=[scope.strip() for scope in options["scopes"].split(",")],
                 rpm=options["rpm"],
+                ttl_max_seconds=options["ttl"],
             )
         except UnknownScope as error:
             raise CommandError(str(error)) from error
