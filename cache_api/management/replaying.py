@@ -21,6 +21,7 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, Q, Sum
 
 from cache_api import accounting
@@ -29,12 +30,17 @@ from tenants.isolation import as_tenant
 
 CALL_SECONDS = 60.0
 LABEL = "cluster"
+SPELLINGS = ("question", "prompt", "text")
 PERCENTILES = (0.50, 0.95, 0.99)
 POLL_SECONDS = 5.0
 
 
 class BadQuestions(ValueError):
-    """The file holds no lines of JSON with `text` and a label."""
+    """The file holds no questions, or a line of JSON without one."""
+
+
+class NoService(Exception):
+    """Start the stack first (make run), or give --base-url and a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,33 @@ def read_questions(path: Path, *, limit: int, seed: int) -> list[Question]:
         raise BadQuestions(BadQuestions.__doc__) from error
     random.Random(seed).shuffle(questions)  # noqa: S311 (an order, not a secret)
     return questions[:limit]
+
+
+def read_plain_questions(path: Path) -> list[Question]:
+    """A question a line, or in lines of JSON; each once. Raises BadQuestions."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            lines = [line.strip() for line in file if line.strip()]
+        if ".jsonl" in path.suffixes:
+            lines = [_question_in(json.loads(line)) for line in lines]
+    except (ValueError, EOFError, gzip.BadGzipFile) as error:
+        raise BadQuestions(BadQuestions.__doc__) from error
+    if not lines:
+        raise BadQuestions(BadQuestions.__doc__)
+    return [Question(text, label="") for text in dict.fromkeys(lines)]
+
+
+def service_of(base_url: str, api_key: str, *, model: str, namespace: str) -> Service:
+    """Those given, or the running stack's with its demo key. Raises NoService."""
+    try:
+        demo = json.loads((settings.HOME / "demo.json").read_text())
+    except (OSError, ValueError):
+        demo = {}
+    base_url, api_key = base_url or demo.get("base_url", ""), api_key or demo.get("api_key", "")
+    if not base_url or not api_key:
+        raise NoService(NoService.__doc__)
+    return Service(base_url.rstrip("/"), api_key, model, namespace)
 
 
 def replay(
@@ -235,8 +268,8 @@ class _Asking:
         self._headers = {
             "Authorization": f"Bearer {service.api_key}",
             "Content-Type": "application/json",
-            "X-CacheAI-Namespace": service.namespace,
-            "X-CacheAI-Task": service.namespace,
+            **({"X-CacheAI-Namespace": service.namespace} if service.namespace else {}),
+            "X-CacheAI-Task": service.namespace or "warm-up",
         }
 
     def ask(self, question: Question) -> Answered:
@@ -264,6 +297,14 @@ class _Asking:
             cache_key=told.get("X-CacheAI-Cache-Key", ""),
             saved_usd=Decimal(told.get("X-CacheAI-Saved-USD", "0")),
         )
+
+
+def _question_in(row: Any) -> str:
+    """Raises BadQuestions."""
+    found = [row[name] for name in SPELLINGS if row.get(name)] if isinstance(row, dict) else [row]
+    if len(found) != 1 or not isinstance(found[0], str):
+        raise BadQuestions(BadQuestions.__doc__)
+    return found[0].strip()
 
 
 def _connection(address: SplitResult) -> http.client.HTTPConnection:

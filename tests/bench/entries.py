@@ -53,8 +53,9 @@ def count(team: Team) -> int:
 
 
 def waiting_vectors(team: Team) -> int:
+    counted = "SELECT count(*) FROM waiting_vector WHERE tenant_id = %s"
     with _owner() as connection:
-        row = connection.execute("SELECT count(*) FROM waiting_vector WHERE tenant_id = %s", [team.tenant_id]).fetchone()
+        row = connection.execute(counted, [team.tenant_id]).fetchone()
     return int(row[0]) if row else 0
 
 

@@ -14,6 +14,7 @@ from cache_api.management.replaying import (
     Question,
     judge,
     percentiles,
+    read_plain_questions,
     read_questions,
 )
 
@@ -83,3 +84,33 @@ def test_a_file_without_labels_is_refused(tmp_path: Path, line: str) -> None:
 
     with pytest.raises(BadQuestions):
         read_questions(path, limit=1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("questions.txt", "One?\n\n  Two? \nOne?\n"),
+        ("questions.jsonl", '{"question": "One?"}\n{"text": "Two?", "cluster": "x"}\n"One?"\n'),
+        ("questions.jsonl.gz", '{"prompt": "One?"}\n{"prompt": "Two?"}\n'),
+    ],
+)
+def test_plain_questions_are_read_once_each(tmp_path: Path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    assert [question.text for question in read_plain_questions(path)] == ["One?", "Two?"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("questions.txt", "\n \n"),
+        ("questions.jsonl", "One?"),
+        ("questions.jsonl", "{}"),
+        ("questions.jsonl", '{"question": 5}'),
+        ("questions.txt.gz", "no gzip"),
+    ],
+)
+def test_a_file_without_questions_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadQuestions):
+        read_plain_questions(tmp_path / name)

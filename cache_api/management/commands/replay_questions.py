@@ -1,21 +1,19 @@
 """Ask the running service real questions, and say how many it answered from the cache, rightly or not."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from cache_api.accounting import Recount
 from cache_api.management import replaying
-from cache_api.management.replaying import BadQuestions, LedgerRows, Outcome, Service
+from cache_api.management.progress import bar
+from cache_api.management.replaying import BadQuestions, LedgerRows, NoService, Outcome, Service
 from tenants import services
 
-BAR_CHARACTERS = 30
 # Accounting looks once a minute, first for prices, then for what to roll up.
 COUNTED_SECONDS = 180.0
 CLOCK_SKEW = timedelta(minutes=1)
@@ -43,7 +41,7 @@ class Command(BaseCommand):
         except (OSError, BadQuestions) as error:
             raise CommandError(f"{options['file']}: {error}") from None
         answered = replaying.replay(
-            questions, service, concurrency=options["concurrency"], progress=self._bar(len(questions))
+            questions, service, concurrency=options["concurrency"], progress=bar(self.stdout, len(questions))
         )
         outcome = replaying.judge(answered, wrong_shown=options["wrong"])
         self.stdout.write("\n".join(_lines(outcome)))
@@ -65,37 +63,16 @@ class Command(BaseCommand):
             "recount": {"differences": len(recount.differences), "pending_hours": recount.pending_hours},
         }
 
-    def _bar(self, total: int) -> Callable[[int], None]:
-        """A bar that grows in a terminal, a line for every tenth elsewhere."""
-        began = time.monotonic()
-        terminal = self.stdout.isatty()
-        step = max(1, total // (200 if terminal else 10))
-
-        def show(done: int) -> None:
-            if done % step and done != total:
-                return
-            rate = done / max(0.001, time.monotonic() - began)
-            bar = "#" * (BAR_CHARACTERS * done // total)
-            text = f"[{bar:.<{BAR_CHARACTERS}}] {done:,} of {total:,}, {rate:.0f}/s"
-            self.stdout.write(f"\r{text}" if terminal else text, ending="" if terminal and done < total else "\n")
-            self.stdout.flush()
-
-        return show
-
 
 def _service(options: dict[str, Any]) -> Service:
-    try:
-        demo = json.loads((settings.HOME / "demo.json").read_text())
-    except (OSError, ValueError):
-        demo = {}
-    base_url, api_key = options["base_url"] or demo.get("base_url"), options["api_key"] or demo.get("api_key")
-    if not base_url or not api_key:
-        raise CommandError(
-            f"Start the stack first (make run), or give --base-url and --api-key: no demo in {settings.HOME}."
-        )
     # A fresh one, so that nothing of an earlier run is found.
     namespace = f"replay-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    return Service(base_url.rstrip("/"), api_key, options["model"], namespace)
+    try:
+        return replaying.service_of(
+            options["base_url"], options["api_key"], model=options["model"], namespace=namespace
+        )
+    except NoService as error:
+        raise CommandError(str(error)) from None
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
