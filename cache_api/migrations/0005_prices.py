@@ -1,6 +1,7 @@
 """A project's own prices, and roll-ups that tell apart what hits, misses and bypasses cost and how long they took."""
 
 import uuid
+from typing import Any
 
 from django.db import migrations, models
 from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
@@ -143,14 +144,14 @@ ON CONFLICT DO NOTHING
 """
 
 
-def money(*, null: bool = False) -> models.DecimalField:
+def money(*, null: bool = False) -> "models.DecimalField[Any, Any]":
     return models.DecimalField(max_digits=20, decimal_places=10, null=null)
 
 
 def figures_added(model: str) -> list[migrations.AddField]:
     counts = ("hit_ms", "miss_ms", "hit_tokens", "hit_unpriced", "bypass_tokens", "bypass_unpriced")
     amounts = ("hit_cost_usd", "bypass_cost_usd")
-    fields = {name: models.BigIntegerField(default=0) for name in counts}
+    fields: dict[str, models.Field[Any, Any]] = {name: models.BigIntegerField(default=0) for name in counts}
     fields |= {name: models.DecimalField(max_digits=20, decimal_places=10, default=0) for name in amounts}
     return [migrations.AddField(model, name, field) for name, field in fields.items()]
 

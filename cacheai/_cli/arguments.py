@@ -8,7 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeAlias
 
 from .._config import __version__
-from . import blocklist, completion, doctor, entries, serving, transfer
+from . import blocklist, entries, transfer
+from .completion import completion
+from .doctor import doctor
+from .serving import serve
 from .terminal import Misused
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -50,9 +53,9 @@ def parser() -> Parser:
     _import(verbs)
     _lookup(verbs)
     _blocklist(verbs)
-    _verb(verbs, "doctor", doctor.doctor, "find the usual mistakes and say what to do", is_local=True)
+    _verb(verbs, "doctor", doctor, "find the usual mistakes and say what to do", is_local=True)
     _serve(verbs)
-    one = _verb(verbs, "completion", completion.completion, "print what a shell completes by", is_local=True)
+    one = _verb(verbs, "completion", completion, "print what a shell completes by", is_local=True)
     one.add_argument("shell", choices=("bash", "zsh", "fish"))
     one.set_defaults(make_parser=parser)
     return whole
@@ -156,7 +159,7 @@ def _blocklist(verbs: Verbs) -> None:
 
 
 def _serve(verbs: Verbs) -> None:
-    one = _verb(verbs, "serve", serving.serve, "start the whole service from a source tree", is_local=True)
+    one = _verb(verbs, "serve", serve, "start the whole service from a source tree", is_local=True)
     one.add_argument("-h", "--host", default="127.0.0.1")
     one.add_argument("-p", "--port", type=_number, default=8100)
     one.add_argument("-r", "--reload", action="store_true", help="start the web processes anew when code changes")

@@ -196,8 +196,7 @@ def ask(client: Client, method: str, path: str, **fields: Any) -> dict[str, Any]
     """The server's own document, so that `--json` hides nothing of it. Fields that are None are not sent."""
     fields = given(**fields)
     options: Any = {"extra_json": fields} if method in ("POST", "PUT") else {"params": fields}
-    send = {"GET": client.get, "POST": client.post, "DELETE": client.delete}[method]
-    answer = send(path, cast_to=object, options=options)
+    answer = getattr(client, method.lower())(path, cast_to=object, options=options)
     if not isinstance(answer, dict):  # a web page, where the address is not CacheAI's
         raise CacheError(CacheError.__doc__)
     return answer

@@ -58,7 +58,7 @@ def _total(client: Client, args: Namespace) -> int | None:
     """How many fit; unknown to a key that may not purge, which is who else is told a count."""
     filters = filters_of(args) or {"all": True}
     try:
-        matched = ask(client, "POST", "/cache/purge", **filters, dry_run=True)["matched"]
+        matched: int = ask(client, "POST", "/cache/purge", **filters, dry_run=True)["matched"]
     except CacheAIError:
         return None
     return min(matched, args.limit or matched)
