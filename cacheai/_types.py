@@ -7,10 +7,13 @@ new word must not break a client of today.
 # No postponed annotations here: they would be looked up in `cacheai`, where these classes say they live.
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 from openai import BaseModel
-from pydantic import ConfigDict
+from pydantic import ConfigDict, PlainSerializer
+
+# Written as it was read, never as 9.6E-7: an exported entry is known again by what it cost.
+Dollars = Annotated[Decimal, PlainSerializer(lambda dollars: f"{dollars:f}", return_type=str, when_used="json")]
 
 
 class Answer(BaseModel):
@@ -30,7 +33,7 @@ class Signals(Answer):
     cache_key: str | None = None
     age: int | None = None
     ttl: int | None = None
-    saved_usd: Decimal | None = None
+    saved_usd: Dollars | None = None
     provider: str | None = None
     request_id: str | None = None
 
@@ -101,9 +104,9 @@ class Entry(Answer):
     last_hit_at: datetime | None = None
     hits: int | None = None
     tokens: Any = None
-    cost_usd: Decimal | None = None
-    saved_usd: Decimal | None = None
-    latency_ms: float | None = None
+    cost_usd: Dollars | None = None
+    saved_usd: Dollars | None = None
+    latency_ms: int | float | None = None
     metadata: dict[str, Any] | None = None
     # Names of 0.2.0.
     output: str | None = None
@@ -233,7 +236,7 @@ class FalsePositiveAnswer(Answer):
 
 class ProviderStats(Answer):
     count: int | None = None
-    total_cost: Decimal | None = None
+    total_cost: Dollars | None = None
     total_tokens: int | None = None
 
 
@@ -249,7 +252,7 @@ class Stats(Answer):
     total_entries: int | None = None
     total_hits: int | None = None
     total_misses: int | None = None
-    total_cost_saved_usd: Decimal | None = None
+    total_cost_saved_usd: Dollars | None = None
     total_tokens_saved: int | None = None
     oldest_entry: datetime | None = None
     newest_entry: datetime | None = None

@@ -22,7 +22,9 @@ ENTRIES = [
         "cache_key": f"{number}" * 64,
         "question": "Why?\u2028And how?",
         "created_at": "2026-03-01T12:00:00Z",
-        "cost_usd": "0.000123456",
+        "cost_usd": "0.00000096",
+        "latency_ms": 12,
+        "expires_at": None,
         "request": {"model": "m"},
         "response": {"id": "r", "n": 0.1},
         "vector": "AAAA",
@@ -69,6 +71,11 @@ def test_an_export_gives_every_entry_with_its_types(side: SyncSide, body: bytes)
         "limit": "3",
         "format": "jsonl",
     }
+
+
+def test_an_entry_that_was_exported_is_written_as_it_came(side: SyncSide) -> None:
+    side.server.answers = [jsonl()]
+    assert [json.loads(entry.to_json()) for entry in exported(side)] == ENTRIES
 
 
 def test_an_export_that_is_refused_or_no_export_says_so(side: SyncSide) -> None:
