@@ -78,6 +78,13 @@ def test_an_entry_that_was_exported_is_written_as_it_came(side: SyncSide) -> Non
     assert [json.loads(entry.to_json()) for entry in exported(side)] == ENTRIES
 
 
+def test_an_entry_of_tomorrow_is_taken_as_it_is(side: SyncSide) -> None:
+    odd = {**ENTRIES[0], "hits": "many"}
+    side.server.answers = [jsonl(json.dumps(odd).encode())]
+    (entry,) = exported(side)
+    assert json.loads(entry.to_json(warnings=False)) == odd
+
+
 def test_an_export_that_is_refused_or_no_export_says_so(side: SyncSide) -> None:
     side.server.refuse(403, "insufficient_scope")
     with pytest.raises(cacheai.PermissionDeniedError):
