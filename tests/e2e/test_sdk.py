@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cacheai import AsyncClient, AuthenticationError, Client, NotFoundError
+from cacheai import AsyncClient, AuthenticationError, Client, NotFoundError, PermissionDeniedError
 
 from .private_model import ANSWER, API_KEY, private_model
 
@@ -73,6 +73,59 @@ def test_an_entry_can_be_put_found_read_changed_and_deleted(stack: Any) -> None:
         assert client.cache.delete(put.cache_key).deleted is True
         with pytest.raises(NotFoundError):
             client.cache.get(put.cache_key)
+
+
+def test_entries_are_exported_and_come_home_again(stack: Any) -> None:
+    tag, contents = secrets.token_hex(4), [question() for _ in range(3)]
+    with Client(api_key=stack.api_key, base_url=stack.base_url) as client:
+        for content in contents:
+            client.cache.put(content, answer="Paris.", model=MODEL, tags=[tag])
+        lines = [entry.to_json(indent=None) for entry in client.cache.export(tag=tag)]
+        assert client.cache.purge(tag=tag).deleted == 3
+
+        loaded = client.cache.load([*lines[:2], "no entry", lines[2]])
+        assert (loaded.status, loaded.total, loaded.done, loaded.rejected) == ("done", 4, 3, 1)
+        assert [error.line for error in loaded.errors] == [3]
+        again = [entry.to_json(indent=None) for entry in client.cache.export(tag=tag)]
+        assert len(again) == 3
+
+        for content in contents:
+            hit: Any = client.chat.completions.create(model=MODEL, messages=asked(content))
+            assert (hit.cacheai["decision"], hit.choices[0].message.content) == ("hit", "Paris.")
+        client.cache.purge(tag=tag)
+
+
+def test_an_async_export_goes_straight_into_another_load(stack: Any) -> None:
+    tag = secrets.token_hex(4)
+
+    async def copied() -> int:
+        async with AsyncClient(api_key=stack.api_key, base_url=stack.base_url) as client:
+            await client.cache.put(question(), answer="Paris.", model=MODEL, tags=[tag])
+            return (await client.cache.load(client.cache.export(tag=tag))).done
+
+    assert asyncio.run(copied()) == 1
+
+
+def test_a_blocked_question_is_matched_refused_and_taken_off_again(stack: Any) -> None:
+    content = f"How do I pick the lock of {secrets.token_hex(8)}?"
+    with Client(api_key=stack.api_key, base_url=stack.base_url) as client:
+        added = client.cache.blocklist.add(content, reason="unsafe", severity=3)
+        assert added.created is True
+        assert client.cache.negative.add(content).id == added.id
+
+        match = client.cache.blocklist.check(content)
+        assert match is not None
+        assert (match.id, match.reason, match.severity) == (added.id, "unsafe", 3)
+        assert added.id in {one.id for one in client.cache.blocklist.list()}
+        with pytest.raises(PermissionDeniedError) as refused:
+            client.chat.completions.create(model=MODEL, messages=asked(content))
+        assert refused.value.code == "blocked"
+
+        assert client.cache.blocklist.report_false_positive(added.id).removed is False
+        assert client.cache.blocklist.remove(added.id) is True
+        with pytest.raises(NotFoundError):
+            client.cache.blocklist.remove(added.id)
+        assert client.cache.blocklist.check(content) is None
 
 
 def test_a_private_model_is_asked_by_the_client_and_its_answer_is_a_hit_the_next_time(stack: Any) -> None:
