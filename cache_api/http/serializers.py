@@ -115,7 +115,8 @@ class PurgeSerializer(FilterSerializer):
         return values
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if not any(value for name, value in attrs.items() if name not in {"dry_run", "project_id"}):
+        # The empty namespace is one, and so is an age of nothing.
+        if all(value is False for name, value in attrs.items() if name not in {"dry_run", "project_id"}):
             raise serializers.ValidationError("Say which entries: a filter, keys, expired, an age, or all.")
         return attrs
 

@@ -1,6 +1,8 @@
 """Can entries be put, found, changed, judged and removed over HTTP?"""
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -146,22 +148,106 @@ def test_a_cursor_leads_through_all_pages(api: Api, order: str) -> None:
     assert questions(listed(api, limit=2, order=order, offset=2)) == seen[2:4]
 
 
-def test_filters_are_joined_by_and(api: Api, cast: Cast) -> None:
-    put(api, "One?", namespace="a", tags=["x", "y"], depends_on=["doc:42@7"])
+@dataclass(frozen=True)
+class Shelf:
+    """Six entries, of which no two are alike."""
+
+    api: Api
+    writer: str  # of the one that was bought
+    middle: str  # a time after the first two were stored
+
+
+@pytest.fixture
+def shelf(api: Api, cast: Cast) -> Shelf:
+    from cache_api.models import Entry
+    from tenants import services
+    from tenants.isolation import as_tenant
+
+    owner = cast.owner
+    put(api, "One?", namespace="a", tags=["x", "y"], depends_on=["doc:42@7", "doc:1"])
     put(api, "Two?", namespace="b", tags=["x"], depends_on=["doc:42@8"])
+    middle = datetime.now(UTC).isoformat()
     put(api, "Three?", model="demo-large")
-    assert questions(listed(api, namespace="a")) == ["One?"]
-    assert questions(listed(api, tag="x")) == ["Two?", "One?"]
-    assert questions(listed(api, tag="y", namespace="b")) == []
-    assert questions(listed(api, model="demo-large")) == ["Three?"]
-    assert questions(listed(api, depends_on="doc:42")) == ["Two?", "One?"]
-    assert questions(listed(api, depends_on="doc:42@7")) == ["One?"]
-    assert questions(listed(api, writer=cast.owner.key_id, source="put", provider="demo", status="live"))[2:] == [
-        "One?"
-    ]
-    assert questions(listed(api, writer=uuid4())) == []
-    assert questions(listed(api, created_after="2099-01-01T00:00:00Z")) == []
-    assert len(questions(listed(api, created_before="2099-01-01T00:00:00Z"))) == 3
+    made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="another")
+    Api(made.secret).chat("Four?")
+    expired, broken = put(api, "Five?"), put(api, "Six?")
+    with as_tenant(owner.tenant_id):
+        mine = Entry.objects.filter(tenant_id=owner.tenant_id)
+        mine.filter(fingerprint=bytes.fromhex(expired)).update(expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+        mine.filter(fingerprint=bytes.fromhex(broken)).update(quarantined=True)
+    return Shelf(api, str(made.id), middle)
+
+
+ALL = ["One?", "Two?", "Three?", "Four?", "Five?", "Six?"]
+CHOSEN: list[tuple[dict[str, Any], list[str]]] = [
+    ({"provider": "demo"}, ALL),
+    ({"provider": "openai"}, []),
+    ({"model": "demo-large"}, ["Three?"]),
+    ({"namespace": "a"}, ["One?"]),
+    ({"namespace": ""}, ["Three?", "Four?", "Five?", "Six?"]),
+    ({"tag": "x"}, ["One?", "Two?"]),
+    ({"tag": "y", "namespace": "b"}, []),
+    ({"writer": "bought"}, ["Four?"]),
+    ({"writer": str(uuid4())}, []),
+    ({"depends_on": "doc:42"}, ["One?", "Two?"]),
+    ({"depends_on": "doc:42@7"}, ["One?"]),
+    ({"depends_on": "doc:1"}, ["One?"]),
+    ({"depends_on": "doc:4"}, []),
+    ({"tag": "x", "depends_on": "doc:42@8", "provider": "demo"}, ["Two?"]),
+]
+READ_ALONE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"source": "proxied"}, ["Four?"]),
+    ({"source": "put", "namespace": ""}, ["Three?", "Five?", "Six?"]),
+    ({"status": "live"}, ["One?", "Two?", "Three?", "Four?"]),
+    ({"status": "expired"}, ["Five?"]),
+    ({"status": "quarantined"}, ["Six?"]),
+    ({"created_before": "middle"}, ["One?", "Two?"]),
+    ({"created_after": "middle", "model": "demo-small"}, ["Four?", "Five?", "Six?"]),
+]
+PURGED_ALONE: list[tuple[dict[str, Any], list[str]]] = [
+    ({"expired": True}, ["Five?"]),
+    ({"older_than_hours": 1}, []),
+    ({"older_than_hours": 0, "tag": "x"}, ["One?", "Two?"]),
+    ({"older_than_days": 1, "older_than_hours": 0}, []),
+    ({"all": True, "writer": "bought"}, ["Four?"]),
+    ({"all": True}, ALL),
+]
+
+
+def filled_in(filters: dict[str, Any], shelf: Shelf) -> dict[str, Any]:
+    known = {"bought": shelf.writer, "middle": shelf.middle}
+    return {name: known.get(value, value) if isinstance(value, str) else value for name, value in filters.items()}
+
+
+@pytest.mark.parametrize(("filters", "found"), [*CHOSEN, *READ_ALONE])
+def test_filters_are_joined_by_and(shelf: Shelf, filters: dict[str, Any], found: list[str]) -> None:
+    assert questions(listed(shelf.api, order="created", **filled_in(filters, shelf))) == found
+
+
+@pytest.mark.parametrize(("filters", "found"), [*CHOSEN, *READ_ALONE])
+def test_what_is_found_by_meaning_is_filtered_too(shelf: Shelf, filters: dict[str, Any], found: list[str]) -> None:
+    page = listed(shelf.api, q="Three?", **filled_in(filters, shelf))
+    assert sorted(questions(page)) == sorted(found)
+    assert "Three?" not in found or questions(page)[0] == "Three?"
+
+
+@pytest.mark.parametrize(("filters", "found"), [*CHOSEN, *PURGED_ALONE])
+def test_a_purge_removes_what_its_dry_run_counts(shelf: Shelf, filters: dict[str, Any], found: list[str]) -> None:
+    selector = filled_in(filters, shelf)
+    counted = shelf.api.post("/v1/cache/purge", {**selector, "dry_run": True}).json
+    assert counted == {"matched": len(found), "deleted": 0, "dry_run": True}
+    assert questions(listed(shelf.api, order="created")) == ALL
+    purged = shelf.api.post("/v1/cache/purge", selector).json
+    assert purged == {"matched": len(found), "deleted": len(found), "dry_run": False}
+    assert questions(listed(shelf.api, order="created")) == [one for one in ALL if one not in found]
+
+
+def test_pages_by_meaning_are_told_by_their_offset(shelf: Shelf) -> None:
+    first, second = (listed(shelf.api, q="One?", limit=4, offset=offset) for offset in (0, 4))
+    assert (first["has_more"], second["has_more"], first["next_cursor"]) == (True, False, None)
+    assert sorted(questions(first) + questions(second)) == sorted(ALL)
+    cursor = listed(shelf.api, limit=1)["next_cursor"]
+    assert shelf.api.get(ENTRIES, urlencode({"q": "One?", "cursor": cursor})).status == 400
 
 
 def test_q_finds_by_meaning_across_scopes(api: Api, embedder: FixedEmbedder) -> None:

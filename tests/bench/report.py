@@ -17,6 +17,8 @@ SEMANTIC_TIME = Target("semantic hit, one caller, p50", 12, "ms")
 GROWTH = Target("time of a semantic hit among many entries : among few", 2, "x")
 MISS_TIME = Target("a miss adds before the provider is called, p50", 15, "ms")
 RELAY_TIME = Target("first streamed byte, one stream, p50", 2, "ms")
+EXPORT_RATE = Target("entries exported per second", 5_000, "/s", at_least=True)
+IMPORT_RATE = Target("entries imported per second, their vectors with them", 5_000, "/s", at_least=True)
 WEB_MEMORY = Target("memory of a web worker", 150, "MiB")
 EMBED_MEMORY = Target("memory of the embed worker", 900, "MiB")
 
@@ -47,21 +49,29 @@ def targets(
         (WEB_MEMORY, rss.get("web", nan)),
         (EMBED_MEMORY, rss.get("embed", nan)),
     ]
+    return [_checked(target, value) for target, value in found]
+
+
+def transfer_targets(transfer: dict[str, Any]) -> list[dict[str, Any]]:
     return [
-        {
-            "what": target.what,
-            "wanted": target.wanted,
-            "at_least": target.at_least,
-            "unit": target.unit,
-            "measured": value,
-            "met": target.met(value),
-        }
-        for target, value in found
+        _checked(EXPORT_RATE, transfer["export_per_second"]),
+        _checked(IMPORT_RATE, transfer["import_per_second"]),
     ]
 
 
+def _checked(target: Target, value: float) -> dict[str, Any]:
+    return {
+        "what": target.what,
+        "wanted": target.wanted,
+        "at_least": target.at_least,
+        "unit": target.unit,
+        "measured": value,
+        "met": target.met(value),
+    }
+
+
 def printed(report: dict[str, Any]) -> str:
-    speeds = report["speeds"]
+    speeds, moved = report["speeds"], report["transfer"]
     parts = [
         _title("Hits", "median of the rounds; x: our rate to theirs in the same case"),
         table(
@@ -108,6 +118,21 @@ def printed(report: dict[str, Any]) -> str:
                 )
                 for name, both in report["relay_ms"].items()
                 for how, one in both.items()
+            ],
+        ),
+        _title("Export and import", "entries a second; the vectors are in the file"),
+        table(
+            ("", "entries", "MiB", "export", "import", "once more", "all by meaning, s"),
+            [
+                (
+                    OURS,
+                    f"{moved['entries']:,}",
+                    figure(moved["mib"], digits=0),
+                    figure(moved["export_per_second"], digits=0),
+                    figure(moved["import_per_second"], digits=0),
+                    figure(moved["again_per_second"], digits=0),
+                    figure(moved["by_meaning_seconds"], digits=0),
+                )
             ],
         ),
         _title("Memory, MiB", "RSS of the largest process of each kind; PSS of all of them"),

@@ -27,12 +27,13 @@ from typing import Any
 
 import orjson
 
-from tests.bench import peers, processes
+from tests.bench import peers, processes, transfer
 from tests.bench.figures import Speed, percentile, speed_of
 from tests.bench.load import Relayed, Sample, Server, relay, run
 from tests.bench.questions import pairs, unheard
-from tests.bench.report import MANY, OURS, drawn, printed, targets
+from tests.bench.report import MANY, OURS, drawn, printed, targets, transfer_targets
 from tests.bench.stack import ROOT, NotStarted, Stack, running
+from tests.bench.transfer import Transfer
 
 OUT = ROOT / "out" / "bench"
 CACHE = Path(os.environ.get("CACHEAI_BENCH_CACHE", ROOT / ".cacheai-bench")).resolve()
@@ -200,8 +201,12 @@ def measured(stack: Stack, size: Size, work: Path, say: Progress, *, with_peers:
                 say(f"round {round_} of {size.rounds}: {miss.system}, misses")
                 miss.measure(stack, size.misses, round_)
         relayed = _relayed(stack, relays, size, say)
+        transferred = _transferred(stack, entries, size, work, say)
         peer_rss = {name: processes.rss_mib(peer.pids) for name, peer in others.items()}
-    return _report(stack, size, cases, misses, relayed, idle_rss, peer_rss, notes)
+    report = _report(stack, size, cases, misses, relayed, idle_rss, peer_rss, notes)
+    report["transfer"] = transferred.as_dict()
+    report["targets"] += transfer_targets(report["transfer"])
+    return report
 
 
 def chat(question: str, **more: object) -> dict[str, object]:
@@ -323,6 +328,20 @@ def _relayed(stack: Stack, servers: dict[str, Server], size: Size, say: Progress
         together = relay(server, requests, spread_seconds=size.stream_chunks * CHUNK_SECONDS / 3)
         outcome[name] = {"one": alone, "many": together}
     return outcome
+
+
+def _transferred(stack: Stack, entries: Any, size: Size, work: Path, say: Progress) -> Transfer:
+    """Of the tenant with the most entries, into one that has none."""
+    source, target = entries.team_named(f"bench-{size.many_entries}"), entries.team_create("bench-transfer")
+    say(f"export and import of {size.many_entries:,} entries")
+    return transfer.measured(
+        stack.base_url,
+        source.api_key,
+        target.api_key,
+        work / "entries.jsonl",
+        waiting=lambda: entries.waiting_vectors(target),
+        say=say,
+    )
 
 
 def _streams(server: Server, count: int, *, chunks: int, pause: float, seed: int) -> list[bytes]:
