@@ -89,7 +89,7 @@ def cached_call(
                     function=_identity(function), provider=provider, model=name, params=params, arguments=named
                 )
             except Unserialisable as error:
-                answers().warn_once(f"{_name(function)}, called with {error}")
+                answers().warn_once(f"{getattr(function, '__qualname__', 'a callable')}, called with {error}")
                 return None
             shown = name if isinstance(name, str) and name else None
             return key, Kept(provider, shown, endpoint=_name(function), ttl_seconds=answers().ttl_seconds(ttl_days))
@@ -142,6 +142,8 @@ def wrap_openai(
         )
     if isinstance(client, Client | AsyncClient):
         raise ValidationError("this client is CacheAI's already")
+    if client.workload_identity is not None or not (client.api_key or client._api_key_provider):
+        raise ValidationError("this client signs its calls itself: it has no key that could go along")
 
     through = _through_cacheai(client, cache, ttl_days)
     straight = client.request

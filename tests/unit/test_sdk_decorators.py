@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,13 @@ def test_an_argument_that_cannot_be_told_apart_leaves_the_call_uncached_and_is_s
     assert server_puts(cache) == []
 
 
+def test_a_callable_without_a_name_is_called_uncached(cache: LLMCache) -> None:
+    ask = cached_call(cache=cache)(partial(str.upper, "a"))
+    with pytest.warns(UserWarning, match="in place of a function"):
+        assert ask() == "A"
+    assert server_puts(cache) == []
+
+
 def test_a_method_of_an_unknown_object_is_not_cached_but_one_of_a_provider_s_client_is(cache: LLMCache) -> None:
     class Asker:
         def ask(self, question: str) -> str:
@@ -253,9 +261,6 @@ def test_a_key_is_the_same_in_every_process() -> None:
 def test_a_set_of_what_has_no_text_has_no_key() -> None:
     with pytest.raises(Unserialisable):
         text_of(x=[{"a": {object()}}])
-
-
-# ── wrap_openai ──────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(params=[SyncSide, AsyncSide])
@@ -439,5 +444,9 @@ def test_a_client_that_cannot_be_wrapped_says_why() -> None:
         pass
     with pytest.raises(cacheai.ValidationError, match="already"), wrap_openai(side.client(), side.client()):
         pass
-    azure.close()
+    keyless = openai.OpenAI(api_key="", admin_api_key="x")
+    with pytest.raises(cacheai.ValidationError, match="no key"), wrap_openai(keyless, side.client()):
+        pass
+    for client in (azure, keyless):
+        client.close()
     assert side.server.asked == []
