@@ -63,7 +63,7 @@ class EmbeddingList:
         if not (fresh and missing) or len(missing) * _size(next(iter(fresh.values()))) <= HELD_MAX_BYTES:
             self._stored, self._asked = fresh, missing
         every = [found[item] for item in self._items if item in found]
-        return _together(every, request, self._now) if every and len(every) == len(self._items) else None
+        return _together(every, self._now) if every and len(every) == len(self._items) else None
 
     def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
         """Nothing here is fuzzy."""
@@ -135,7 +135,7 @@ class EmbeddingList:
         return {**answer, "data": data, "usage": usage_as_sent(usage)}
 
 
-def _together(entries: Sequence[Entry], request: Request, now: datetime) -> Entry:
+def _together(entries: Sequence[Entry], now: datetime) -> Entry:
     """The entries of a list's items as one."""
     first = entries[0]
     if len(entries) == 1:
@@ -151,7 +151,6 @@ def _together(entries: Sequence[Entry], request: Request, now: datetime) -> Entr
     return replace(
         first,
         id=new_id(now),  # of no stored entry: none of them shall be credited with what all saved
-        cache_key=request.cache_key,
         answer={**first.answer, "data": data, "usage": usage_as_sent(usage)},
         usage=usage,
         cost_usd=None if None in costs else sum((cost for cost in costs if cost is not None), Decimal(0)),

@@ -116,6 +116,10 @@ def test_whatever_may_change_the_answer_is_in_the_fingerprint() -> None:
     assert len({request.fingerprint for request in asked}) == len(asked)
 
 
+def test_only_the_prompt_is_fuzzy() -> None:
+    assert request_of("Say that is a test").scope == request_of().scope != request_of(max_tokens=5).scope
+
+
 @pytest.mark.parametrize("body", [{"stream": True}, {"user": "u"}, {"stream_options": {"include_usage": True}}])
 def test_how_it_is_delivered_is_not_in_the_fingerprint(body: Any) -> None:
     assert request_of(**body).fingerprint == request_of().fingerprint

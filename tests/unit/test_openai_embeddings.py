@@ -172,6 +172,7 @@ def test_the_shares_of_a_list_come_to_what_was_billed() -> None:
     assert sum(entry.cost_usd or 0 for entry in entries) == Decimal("0.011")
     assert [entry.question for entry in entries] == ["one", "a much longer text", "x"]
     assert [(entry.request or {})["input"] for entry in entries] == ["one", "a much longer text", "x"]
+    assert [entry.answer["data"] for entry in entries] == [[vector(entry.question or "", 0)] for entry in entries]
     again = world.ask(["one", "a much longer text", "x"])
     assert told(again)["usage"]["prompt_tokens"] == 11
     assert again.signals.saved_usd == "0.011"
