@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import threading
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
 os.environ.setdefault("CACHEAI_PROCESS", "web")
@@ -13,7 +13,7 @@ os.environ.setdefault("CACHEAI_PROCESS", "web")
 import django
 from django.conf import settings
 from django.core.handlers.exception import response_for_exception
-from django.core.handlers.wsgi import WSGIHandler
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -51,7 +51,7 @@ class DataPlaneHandler(WSGIHandler):
         if view is None:
             return super().get_response(request)
         try:
-            return view(request)
+            return view(cast(WSGIRequest, request))
         except Exception as error:  # noqa: BLE001 (answered as Django's own handler would)
             return response_for_exception(request, error)
 
