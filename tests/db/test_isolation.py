@@ -22,6 +22,7 @@ OWNER_CALLERS = {
     "tenants/services.py": "an operator names a key without its tenant",
     "tenants/selectors.py": "the list of tenants, for jobs",
     "cache_api/accounting.py": "prices and rolls up all tenants' calls",
+    "cache_api/adapters/jobs.py": "jobs that a dead worker left, and old ones",
     "cache_api/maintenance.py": "expiry",
 }
 
