@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connections
 from django.utils import timezone
 
 from cache_api.adapters import jobs
@@ -71,12 +73,11 @@ def run(tenant_id: UUID, job_id: UUID) -> bool:
     if job is None:
         return False
     ends = time.monotonic() + RUN_SECONDS
-    step = _import_step(job) if job.kind == "import" else _purge_step(job)
+    work = _import if job.kind == "import" else _purge
     try:
-        while step():
-            if time.monotonic() > ends:
-                jobs.pause(job)
-                return True
+        if work(job, ends):
+            jobs.pause(job)
+            return True
         jobs.finish(job, timezone.now())
     except (CacheUnavailable, DatabaseUnavailable, vault.Corrupt) as error:
         # The next one to look goes on from here, or gives up after some attempts.
@@ -84,27 +85,36 @@ def run(tenant_id: UUID, job_id: UUID) -> bool:
     return False
 
 
-def _import_step(job: Job) -> Any:
+def _import(job: Job, ends: float) -> bool:
+    """A part is read while the one before is written. True if there is more to do."""
     importer = Importer(job, timezone.now())
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as writer:
+        writing: Future[None] | None = None
+        part = jobs.next_part(job, after=-1)
+        try:
+            while part is not None and time.monotonic() < ends:
+                taken, rejected = importer.read(part)
+                if writing is not None:
+                    writing.result()
+                writing = writer.submit(jobs.part_done, job, part, taken, rejected, timezone.now())
+                part = jobs.next_part(job, after=part.number)
+            if writing is not None:
+                writing.result()
+        finally:
+            writer.submit(connections.close_all).result()  # its thread's own
+    return part is not None
 
-    def step() -> bool:
-        part = jobs.first_part(job)
-        if part is None:
-            return False
-        taken, rejected = importer.read(part)
-        jobs.part_done(job, part, taken, rejected, timezone.now())
-        return True
 
-    return step
-
-
-def _purge_step(job: Job) -> Any:
+def _purge(job: Job, ends: float) -> bool:
     told = job.settings["filters"]
     times = {name: datetime.fromisoformat(told[name]) for name in _TIMES if name in told}
     writer = {"writer": UUID(told["writer"])} if "writer" in told else {}
     filters = Filters(**{**told, **times, **writer})
     asked_at = datetime.fromisoformat(job.settings["asked_at"])
-    return lambda: jobs.purge_some(job, filters, asked_at=asked_at, now=timezone.now()) > 0
+    while jobs.purge_some(job, filters, asked_at=asked_at, now=timezone.now()):
+        if time.monotonic() > ends:
+            return True
+    return False
 
 
 def _parts(pieces: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:

@@ -138,10 +138,11 @@ def finish(job: Job, now: datetime) -> None:
         _one(job.tenant_id, job.id).update(status="done", finished_at=now)
 
 
-def first_part(job: Job) -> Part | None:
+def next_part(job: Job, *, after: int) -> Part | None:
     """Raises vault.Corrupt."""
     with as_tenant(job.tenant_id):
-        found = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id).order_by("number").first()
+        rest = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number__gt=after)
+        found = rest.order_by("number").first()
     if found is None:
         return None
     lines = vault.unseal(job.tenant_id, bytes(found.body), column=COLUMN, row_id=job.id)
@@ -151,6 +152,7 @@ def first_part(job: Job) -> Part | None:
 def part_done(job: Job, part: Part, entries: Sequence[Imported], rejected: Iterable[Rejected], now: datetime) -> None:
     """Entries in, part gone, counted: all or none. Nothing if another did it meanwhile."""
     refused = [one.as_dict() for one in rejected]
+    vault.digest_key(job.tenant_id)  # within the transaction the tenant's keys could not be read
     with as_tenant(job.tenant_id):
         mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number=part.number)
         if not mine.delete()[0]:
