@@ -1,0 +1,88 @@
+"""Does long work go on when whoever was at it is gone, and end when it cannot be done?"""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from django.utils import timezone
+
+from cache_api import jobs as work
+from cache_api.adapters import jobs
+from cache_api.adapters.catalogue import Filters, Place
+from cache_api.adapters.jobs import Part
+from cache_api.models import JobPart
+from tenants.isolation import as_owner
+from tests.conftest import Cast
+
+
+@pytest.fixture
+def place(cast: Cast) -> Place:
+    return Place(cast.owner.tenant_id, cast.owner.project_id, cast.owner.key_id)
+
+
+@pytest.fixture
+def job_id(place: Place) -> UUID:
+    return work.purge_later(place, Filters(tag="x"), total=1, now=timezone.now())
+
+
+def test_a_job_is_one_worker_s_at_a_time(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    assert jobs.begin(place.tenant_id, job_id, now) is not None
+    assert jobs.begin(place.tenant_id, job_id, now) is None
+    assert jobs.waiting(now) == []
+
+
+def test_a_dead_worker_s_job_is_found_and_goes_to_the_next(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    jobs.begin(place.tenant_id, job_id, now)
+    later = now + jobs.LEASE + timedelta(seconds=1)
+    assert jobs.waiting(later) == [(place.tenant_id, job_id)]
+    assert jobs.begin(place.tenant_id, job_id, later) is not None
+
+
+def test_a_paused_job_may_be_taken_at_once(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    job = jobs.begin(place.tenant_id, job_id, now)
+    assert job is not None
+    jobs.pause(job)
+    assert jobs.waiting(now) == [(place.tenant_id, job_id)]
+
+
+def test_what_kills_every_worker_is_given_up(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    jobs.part_add(place, job_id, Part(0, 1, b"{}"))
+    for _ in range(jobs.ATTEMPTS_MAX):
+        assert jobs.begin(place.tenant_id, job_id, now) is not None
+        now += jobs.LEASE + timedelta(seconds=1)
+    assert jobs.begin(place.tenant_id, job_id, now) is None
+    found = jobs.find(place, job_id)
+    assert found is not None
+    assert (found.status, found.errors[0]["reason"]) == ("failed", "given up after 5 attempts")
+    assert jobs.waiting(now + timedelta(hours=1)) == []
+    with as_owner():
+        assert not JobPart.objects.exists()
+
+
+def test_a_part_that_was_done_meanwhile_is_not_done_again(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    part = Part(0, 1, b"{}")
+    jobs.part_add(place, job_id, part)
+    job = jobs.begin(place.tenant_id, job_id, now)
+    assert job is not None
+    for _ in range(2):
+        jobs.part_done(job, part, [], [jobs.Rejected(1, "a\0b")], now)
+    found = jobs.find(place, job_id)
+    assert found is not None
+    assert (found.rejected, found.errors) == (1, [{"line": 1, "reason": "ab"}])
+
+
+def test_old_jobs_and_uploads_that_never_ended_go(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    jobs.create(place, "import", {}, now=now, status="receiving")
+    job = jobs.begin(place.tenant_id, job_id, now)
+    assert job is not None
+    jobs.finish(job, now)
+    assert jobs.sweep(now + timedelta(minutes=59)) == 0
+    assert jobs.sweep(now + timedelta(minutes=61)) == 1
+    assert jobs.sweep(now + timedelta(days=8)) == 1
+    assert jobs.find(place, job_id) is None
