@@ -13,10 +13,10 @@ from cache_api.dialects.spoken import dialect_at
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store
 from cache_api.domain.entry import NewEntry
+from cache_api.domain.keeping import new_entry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
 from cache_api.domain.usage import Usage, estimated_usage
-from cache_api.service import new_entry
 
 
 def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usage: Usage, source: str) -> NewEntry:

@@ -10,11 +10,10 @@ The cache never breaks a call: CacheUnavailable is caught here and nowhere else.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from time import perf_counter
@@ -26,28 +25,30 @@ from cache_api.dialects.errors import Refused
 from cache_api.dialects.held_back import held_back
 from cache_api.dialects.synthesis import asking_small_model, may_be_synthesized
 from cache_api.dialects.tape import Tape
-from cache_api.domain.admission import bypass_reason, fuzzy, may_store, ttl_seconds
-from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, texts_of
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.decision import (
     Blocked,
     Bypass,
     Decision,
     Hit,
-    Miss,
     Reason,
     Synthesized,
-    decide,
-    freshness_refusal,
-    threshold_of,
 )
-from cache_api.domain.entry import SYNTHESIZED, Candidate, Entry, NewEntry
+from cache_api.domain.entry import SYNTHESIZED, NewEntry
+from cache_api.domain.keeping import new_entry
 from cache_api.domain.policy import Policy
-from cache_api.domain.request import Caller, Parsed, Request
-from cache_api.domain.scope import IGNORED_FIELDS
+from cache_api.domain.request import Caller, Request
 from cache_api.domain.signals import Signals, signals_of
-from cache_api.domain.synthesis import floor_of, prompt_of, sources
+from cache_api.domain.synthesis import floor_of, prompt_of
 from cache_api.domain.usage import Usage, estimated_usage
+from cache_api.looking import (
+    Looked,
+    Stopwatch,
+    look_for_same,
+    look_for_similar,
+    look_in_blocklist,
+    milliseconds_since,
+)
 from cache_api.ports import (
     Arriving,
     Blocklist,
@@ -60,9 +61,6 @@ from cache_api.ports import (
     UpstreamUnreachable,
 )
 
-CANDIDATES = 5
-CACHE_BUDGET_SECONDS = 0.25  # all parts of ours together, per call
-EMBED_DEADLINE_SECONDS = 0.15
 DRAIN_SECONDS = 30  # how long an answer is read on for a caller who left
 FOLLOW_SECONDS = 30  # how long an identical call waits for the first one's answer
 
@@ -79,39 +77,6 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)  # the provider's own
     stored: bool = False
     timings: Timings = field(default_factory=Timings)  # of a whole body
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """Milliseconds since the call came in, and what its parts took."""
-
-    started: float = field(default_factory=perf_counter)
-    embed: int = 0
-    lookup: int = 0
-    upstream: int = 0
-    first_byte: int = 0
-
-    def timings(self) -> Timings:
-        total = milliseconds_since(self.started)
-        return Timings(total, self.embed, self.lookup, self.upstream, self.first_byte or total)
-
-
-@dataclass(slots=True)
-class Looked:
-    """What the look-up came to, and what storing will need."""
-
-    decision: Decision | None = None  # None: not decided yet
-    refused: Reason | None = None  # why the same question's own entry may not be served
-    vector: bytes | None = None
-    sources: Sequence[Candidate] = ()  # what a small model may answer from
-    matchable: bool = False
-    stale: Entry | None = None  # past its end, yet better than a provider's error
-    storable: bool = False
-
-    @property
-    def asked_anew(self) -> bool:
-        """A caller who wants an answer of now does not get one that another call is waiting for."""
-        return self.refused in {Reason.REFRESH, Reason.TOO_OLD}
 
 
 class CacheService:
@@ -144,10 +109,10 @@ class CacheService:
         """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
         call = _CallInProgress(request, request, policy, dialect, new_id(self.now()), Stopwatch())
         looked = Looked()
-        self._look_in_blocklist(request, policy, call.watch, looked, counted=True)
+        look_in_blocklist(self.blocklist, self.embedder, request, policy, call.watch, looked, counted=True)
         if isinstance(looked.decision, Blocked):
             return self._block(call, looked.decision)
-        self._look_for_same(request, policy, call.watch, looked)
+        look_for_same(self.store, request, policy, call.watch, looked, self.now())
         if isinstance(looked.decision, Hit):
             return self._replay(call, looked.decision)
 
@@ -157,7 +122,7 @@ class CacheService:
                 return self._replay(call, flight.landed)
             call.depart, call.land = flight.depart, flight.land
         try:
-            self._look_for_similar(request, policy, call.watch, looked)
+            look_for_similar(self.store, self.embedder, request, policy, call.watch, looked, self.now())
             if isinstance(looked.decision, Hit):
                 call.land(looked.decision)
                 return self._replay(call, looked.decision)
@@ -191,102 +156,10 @@ class CacheService:
     def look_up(self, request: Request, policy: Policy, watch: Stopwatch) -> Looked:
         """What would be served, without asking anybody else."""
         looked = Looked()
-        self._look_in_blocklist(request, policy, watch, looked, counted=False)
-        self._look_for_same(request, policy, watch, looked)
-        self._look_for_similar(request, policy, watch, looked)
+        look_in_blocklist(self.blocklist, self.embedder, request, policy, watch, looked, counted=False)
+        look_for_same(self.store, request, policy, watch, looked, self.now())
+        look_for_similar(self.store, self.embedder, request, policy, watch, looked, self.now())
         return looked
-
-    # -- look-up: the cheapest question first; a broken part of ours is a bypass, never an error
-
-    def _look_in_blocklist(
-        self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked, *, counted: bool
-    ) -> None:
-        """What is broken of ours blocks nobody; without a vector the very text still does."""
-        if policy.blocklist == "off" or not request.fingerprint or not (texts := texts_of(request.parsed)):
-            return
-        try:
-            if len(texts[0]) <= TEXT_MAX_CHARACTERS:
-                with suppress(CacheUnavailable):
-                    looked.vector = self._timed_embed(texts[0], EMBED_DEADLINE_SECONDS, watch)
-            match = self.blocklist.match(request.caller, texts, looked.vector)
-        except CacheUnavailable as error:
-            log.warning("blocklist_unavailable", extra={"reason": error.reason})
-            return
-        except Exception:
-            log.exception("blocklist_failed")
-            return
-        if match is not None:
-            if counted:
-                self.blocklist.count(request.caller, match)
-            looked.decision = blocked(match, policy)
-
-    def _look_for_same(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> None:
-        """Decide by Fingerprint, unless it is decided already."""
-        if looked.decision is not None:
-            return
-        if reason := bypass_reason(request, policy):
-            looked.decision = Bypass(reason)
-            return
-
-        looked.storable, looked.matchable = may_store(request), fuzzy(request, policy)
-        if request.controls.refresh:
-            looked.refused = Reason.REFRESH
-            return
-        with self._bypassing(looked):
-            if entry := self._timed_exact(request, watch):
-                looked.refused = freshness_refusal(request, entry, self.now())
-                if looked.refused is None:
-                    looked.decision = Hit(entry, Reason.EXACT)
-                looked.stale = entry
-
-    def _look_for_similar(self, request: Request, policy: Policy, watch: Stopwatch, looked: Looked) -> None:
-        """Decide by similarity, unless it is decided already."""
-        if looked.decision is not None:
-            return
-        if not looked.matchable or request.question is None:
-            looked.decision = Miss(looked.refused or Reason.EXACT_ONLY)
-            return
-
-        with self._bypassing(looked):
-            left = CACHE_BUDGET_SECONDS - (perf_counter() - watch.started)
-            if looked.vector is None:
-                looked.vector = self._timed_embed(request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
-            if looked.refused is not None:
-                looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
-                return
-            began = perf_counter()
-            at_least = threshold_of(request, policy)
-            if policy.synthesis != "off":
-                at_least = min(at_least, floor_of(request, policy))
-            candidates = self.store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least)
-            watch.lookup += milliseconds_since(began)
-            looked.decision = decide(request, candidates, policy, self.now())
-            if policy.synthesis != "off":
-                looked.sources = sources(request, candidates, policy, self.now())
-
-    @contextmanager
-    def _bypassing(self, looked: Looked) -> Iterator[None]:
-        try:
-            yield
-        except CacheUnavailable as error:
-            looked.decision = Bypass(Reason(error.reason))
-        except Exception:  # A mistake of ours is a broken part of ours: the call goes on.
-            log.exception("look_up_failed")
-            looked.decision = Bypass(Reason.CACHE_UNAVAILABLE)
-
-    def _timed_exact(self, request: Request, watch: Stopwatch) -> Entry | None:
-        began = perf_counter()
-        try:
-            return self.store.find_exact(request)
-        finally:
-            watch.lookup += milliseconds_since(began)
-
-    def _timed_embed(self, question: str, seconds: float, watch: Stopwatch) -> bytes:
-        began = perf_counter()
-        try:
-            return self.embedder.embed(question, seconds)
-        finally:
-            watch.embed += milliseconds_since(began)
 
     # -- the ways to answer
 
@@ -548,60 +421,6 @@ class _CallInProgress:
     depart: Callable[[], Hit | None] = lambda: None
     land: Callable[[Hit | None], None] = lambda hit: None
     stored: bool = False
-
-
-def new_entry(
-    request: Request,
-    policy: Policy,
-    answer: Mapping[str, Any],
-    *,
-    now: datetime,
-    usage: Usage,
-    vector: bytes | None,
-    embedder: str,
-    matchable: bool,
-    cost_usd: Any = None,
-    latency_ms: int = 0,
-    source: str = "proxied",
-    metadata: Mapping[str, Any] | None = None,
-) -> NewEntry:
-    """The Entry an answer to this Request becomes."""
-    seconds = ttl_seconds(request, policy)
-    return NewEntry(
-        id=new_id(now),
-        tenant_id=request.caller.tenant_id,
-        project_id=request.caller.project_id,
-        fingerprint=request.fingerprint,
-        scope=request.scope,
-        namespace=request.controls.namespace,
-        provider=request.target.provider,
-        model=request.parsed.model,
-        endpoint=request.endpoint,
-        question=request.question if request.question is not None else "\n\n".join(request.parsed.texts) or None,
-        request=asked_of(request.parsed),
-        answer=answer,
-        embedder=embedder,
-        vector=vector,
-        matchable=matchable,
-        usage=usage,
-        cost_usd=cost_usd,
-        latency_ms=latency_ms,
-        writer_id=request.caller.key_id,
-        source=source,
-        created_at=now,
-        expires_at=None if seconds is None else now + timedelta(seconds=seconds),
-        tags=request.controls.tags,
-        depends_on=request.controls.depends_on,
-        metadata=metadata or {},
-    )
-
-
-def asked_of(parsed: Parsed) -> dict[str, Any]:
-    return {**{name: value for name, value in parsed.body.items() if name not in IGNORED_FIELDS}, "model": parsed.model}
-
-
-def milliseconds_since(began: float) -> int:
-    return round((perf_counter() - began) * 1000)
 
 
 def _drained(arriving: Arriving, tape: Tape, settle: Callable[[], None]) -> None:

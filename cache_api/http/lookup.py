@@ -17,8 +17,8 @@ from cache_api.domain.signals import signals_of
 from cache_api.http.described import answer_in
 from cache_api.http.questions import request_of
 from cache_api.http.visits import Visit, answer
+from cache_api.looking import Looked, Stopwatch, milliseconds_since
 from cache_api.ports import CacheUnavailable
-from cache_api.service import Looked, Stopwatch, milliseconds_since
 
 LIMIT_DEFAULT, LIMIT_MAX = 5, 50
 

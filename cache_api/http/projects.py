@@ -13,7 +13,7 @@ from cache_api.http.entries import SEARCH_SECONDS
 from cache_api.http.serializers import ClearSerializer, SimilarSerializer, age_of, validated
 from cache_api.http.statistics import BEGINNING
 from cache_api.http.visits import Visit, answer
-from cache_api.service import milliseconds_since
+from cache_api.looking import milliseconds_since
 
 BYTES_PER_MB = 2**20
 

@@ -21,7 +21,8 @@ from cache_api.domain.usage import Usage, estimated_usage, usage_of_openai
 from cache_api.http.answering import build_request, read_controls, respond
 from cache_api.http.headers import signal_headers
 from cache_api.http.visits import Visit
-from cache_api.service import Reply, milliseconds_since
+from cache_api.looking import milliseconds_since
+from cache_api.service import Reply
 from tenants.isolation import DatabaseUnavailable
 
 

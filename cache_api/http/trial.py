@@ -21,8 +21,9 @@ from cache_api.domain.entry import Candidate, Entry
 from cache_api.http.answering import respond
 from cache_api.http.query import Asked, hear, read
 from cache_api.http.visits import Visit
+from cache_api.looking import milliseconds_since
 from cache_api.ports import CacheUnavailable
-from cache_api.service import Reply, milliseconds_since
+from cache_api.service import Reply
 
 SIMILAR_MAX = 5
 

@@ -10,8 +10,8 @@ from cache_api.domain.blocklist import FLOOR, Match, blocked, digest_of, texts_o
 from cache_api.domain.decision import Blocked, Reason
 from cache_api.domain.policy import BadPolicy, Policy
 from cache_api.domain.request import Controls
+from cache_api.looking import Stopwatch
 from cache_api.ports import CacheUnavailable
-from cache_api.service import Stopwatch
 from tests.unit.builders import DIGEST_KEY, request_of
 from tests.unit.test_service import QUESTION, REWORDED, World, read, whole
 
