@@ -10,6 +10,8 @@ from random import Random
 from typing import Any, TypeVar
 
 SHUFFLE_SEED = 7
+ENTRY_SOURCE = "stackoverflow_titles"  # background that lies in the cache; that of other sources is asked
+ENTRY_CHARACTERS = 200
 
 # How much of a file is read. The named sizes are those the published table of plain cosine was measured with.
 SIZES = {"pairs_qqp": 5000, "pairs_checklist": 4000, "pairs_negation": 3000, "pairs_gsm": 1200, "pairs_pawsx_en": 1000}
@@ -64,6 +66,16 @@ class Data:
     turns: Sequence[Turns] = ()
     background: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by source
 
+    @property
+    def stored_background(self) -> list[str]:
+        short = (text for text in self.background.get(ENTRY_SOURCE, ()) if len(text) < ENTRY_CHARACTERS)
+        return list(dict.fromkeys(short))
+
+    @property
+    def asked_background(self) -> list[str]:
+        others = (text for source, texts in self.background.items() if source != ENTRY_SOURCE for text in texts)
+        return list(dict.fromkeys(others))
+
 
 def read(folder: Path, *, quick: bool = False) -> Data:
     files = {path.name.partition(".jsonl")[0]: path for path in sorted(folder.glob("*.jsonl*"))}
@@ -73,7 +85,9 @@ def read(folder: Path, *, quick: bool = False) -> Data:
 
     return Data(
         pairs={
-            name.removeprefix("pairs_"): [_pair(row) for row in some(rows, QUICK_PAIRS if quick else _size(name, PAIRS))]
+            name.removeprefix("pairs_"): [
+                _pair(row) for row in some(rows, QUICK_PAIRS if quick else _size(name, PAIRS))
+            ]
             for name, rows in of("pairs_")
         },
         streams={

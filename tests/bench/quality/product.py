@@ -16,7 +16,7 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
 from cache_api.domain.usage import Usage
 from tests.bench.quality.vectors import Vectors
-from tests.unit.builders import request_of
+from tests.unit import builders
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 MODEL = "demo-small"
@@ -48,13 +48,15 @@ def judged(asked: str, stored: Sequence[str], similarities: Sequence[float]) -> 
     if not similarities or max(similarities) < SCORED_FROM or not may_match(asked):
         return NOTHING
 
-    request = _request(asked)
+    request = request_of(asked)
     candidates = [
-        Candidate(_entry(text), similarity)
+        Candidate(entry_of(text), similarity)
         for text, similarity in zip(stored, similarities, strict=True)
         if similarity >= SCORED_FROM and may_match(text)
     ]
-    scores = {judgement.candidate.entry.question: score_of(judgement) for judgement in judge_openly(request, candidates)}
+    scores = {
+        judgement.candidate.entry.question: score_of(judgement) for judgement in judge_openly(request, candidates)
+    }
     if not scores:
         return NOTHING
 
@@ -66,8 +68,8 @@ def judged(asked: str, stored: Sequence[str], similarities: Sequence[float]) -> 
 
 def scores_of(asked: str, stored: str, similarity: float) -> tuple[float, str | None]:
     """A pair alone: its score, and the guard that refuses it."""
-    candidate = Candidate(_entry(stored), similarity)
-    judgement = judge_openly(_request(asked), [candidate])[0]
+    candidate = Candidate(entry_of(stored), similarity)
+    judgement = judge_openly(request_of(asked), [candidate])[0]
     return score_of(judgement), _gate_of(judgement)
 
 
@@ -92,17 +94,17 @@ def _gate_of(judgement: Judgement) -> str | None:
 @lru_cache(maxsize=REMEMBERED)
 def may_match(question: str) -> bool:
     """Is it looked up, and stored, by similarity at all?"""
-    request = _request(question)
+    request = request_of(question)
     return bypass_reason(request, POLICY) is None and fuzzy(request, POLICY)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _request(question: str) -> Request:
-    return request_of(question)
+def request_of(question: str) -> Request:
+    return builders.request_of(question)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _entry(question: str) -> Entry:
+def entry_of(question: str) -> Entry:
     """Each entry has an answer of its own, as a model's answers to two wordings are never the same."""
     return Entry(
         id=UUID(int=1),

@@ -1,6 +1,6 @@
 """T2: of questions asked to a full cache, how many are served, and how many of these wrongly?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from tests.bench.quality.data import Data, Pair, Text
-from tests.bench.quality.product import judged, may_match, nearest
+from tests.bench.quality.product import judged, nearest
 from tests.bench.quality.sweep import NOTHING, RIGHT, UNKNOWN, WRONG, Array, Sweep, figure, share, weights
 from tests.bench.quality.vectors import vectors_of
 
-ENTRY_SOURCE = "stackoverflow_titles"  # its texts lie in the cache; those of other sources are asked
-ENTRY_CHARACTERS = 200
 MIXES = {"chat": (0.1, 0.3, 0.6), "qa": (0.3, 0.3, 0.4), "support": (0.6, 0.2, 0.2)}  # right stored, near miss, other
 SEEDS, QUICK_SEEDS = 5, 1
 BOUNDS = (0.01, 0.02, 0.05)
@@ -59,30 +57,23 @@ class Outcome:
 
 def measured(data: Data, *, seed: int, frozen_cosine: float, quick: bool) -> dict[str, Any]:
     """By file and mix."""
-    background = _Background(data.background)
-    if not background.entries or not background.probes:
+    entries = [Stored(text, None) for text in data.stored_background]
+    others = [Probe(text, None, "other") for text in data.asked_background]
+    if not entries or not others:
         return {}
     seeds = range(seed, seed + (QUICK_SEEDS if quick else SEEDS))
     found: dict[str, Any] = {}
     for name, pairs in data.pairs.items():
         stored, probes = of_pairs(pairs)
-        outcomes = asked_all(stored + background.entries, probes + background.probes, outcome_of_pairs)
+        outcomes = asked_all(stored + entries, probes + others, outcome_of_pairs)
         found[name] = _mixes([outcomes] * len(seeds), seeds, frozen_cosine) | {"specifics": False}
     for name, stream in data.streams.items():
         rounds = []
         for it in seeds:
             stored, probes = of_stream(stream.texts, Random(it))
-            rounds.append(asked_all(stored + background.entries, probes + background.probes, outcome_of_stream))
+            rounds.append(asked_all(stored + entries, probes + others, outcome_of_stream))
         found[f"stream_{name}"] = _mixes(rounds, seeds, frozen_cosine) | {"specifics": stream.specifics}
     return found
-
-
-class _Background:
-    def __init__(self, by_source: Mapping[str, Sequence[str]]) -> None:
-        short = [text for text in by_source.get(ENTRY_SOURCE, ()) if len(text) < ENTRY_CHARACTERS]
-        self.entries = [Stored(text, None) for text in dict.fromkeys(short)]
-        others = (text for source, texts in by_source.items() if source != ENTRY_SOURCE for text in texts)
-        self.probes = [Probe(text, None, "other") for text in dict.fromkeys(others)]
 
 
 def of_pairs(pairs: Sequence[Pair]) -> tuple[list[Stored], list[Probe]]:
@@ -128,8 +119,10 @@ def asked_all(stored: Sequence[Stored], probes: Sequence[Probe], outcome_of: Any
     kept = {it.text for it in entries}
     asked = [probe for probe in probes if probe.text not in kept]
     places, cosines = nearest(vectors_of([it.text for it in asked]), vectors_of([it.text for it in entries]))
-    return [_asked(probe, [entries[at] for at in near], cosine.tolist(), outcome_of)
-            for probe, near, cosine in zip(asked, places, cosines, strict=True)]
+    return [
+        _asked(probe, [entries[at] for at in near], cosine.tolist(), outcome_of)
+        for probe, near, cosine in zip(asked, places, cosines, strict=True)
+    ]
 
 
 def _asked(probe: Probe, near: Sequence[Stored], cosines: Sequence[float], outcome_of: Any) -> Outcome:

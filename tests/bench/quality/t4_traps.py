@@ -9,7 +9,6 @@ import numpy as np
 from tests.bench.quality.data import Data, Pair
 from tests.bench.quality.product import CANDIDATES, judged, nearest
 from tests.bench.quality.sweep import figure, share, weights
-from tests.bench.quality.t2_probes import ENTRY_CHARACTERS, ENTRY_SOURCE
 from tests.bench.quality.vectors import vectors_of
 
 COSINE_CUTS = (0.85, 0.92)
@@ -44,7 +43,7 @@ def class_of(kind: str) -> str:
 
 def measured(data: Data, *, seed: int) -> dict[str, Any]:
     pairs = [pair for name, of in data.pairs.items() if not name.startswith("qqp") for pair in of]
-    background = [text for text in data.background.get(ENTRY_SOURCE, ()) if len(text) < ENTRY_CHARACTERS]
+    background = data.stored_background
     traps = [pair for pair in pairs if pair.q1 != pair.q2]
     found = _asked(traps, background)
 
