@@ -654,15 +654,23 @@ def _fresh(chance: Random) -> Pair:
 
 STREAM_VALUES = 12
 OPENINGS = ("", "Hello! ", "Hi there, quick question. ")
-STORED_BACKGROUND, ASKED_BACKGROUND = ("template", "literal"), ("code_language", "order", "negation")
+STORED_BACKGROUND = (
+    "Who invented {x}?", "What colour is {x}?", "Why is {x} expensive?", "Tell me a story about {x}",
+    "Is {x} a good present?", "How heavy is {x}?", "Who exports most of {x}?", "Write an advertisement for {x}",
+)  # fmt: skip
+ASKED_BACKGROUND = (
+    "Describe the flag of {x}", "Write a poem about {x}", "Who was the first king of {x}?", "Plan a week in {x}",
+    "Which rivers cross {x}?", "What do people eat for breakfast in {x}?", "Name three painters of {x}",
+    "How large is {x}?", "When did {x} join the United Nations?", "Which animals live in {x}?",
+    "What music is played in {x}?", "Recommend a novel set in {x}",
+)  # fmt: skip
 
 
 def generated_data(seed: int = 0) -> Data:
     """Support questions with order numbers as a stream, and as background what no order has to do with."""
-    pairs = generated(seed)
     background = {
-        source: [pair.q1 for kind in kinds for pair in pairs[kind]]
-        for source, kinds in ((ENTRY_SOURCE, STORED_BACKGROUND), (SOURCE, ASKED_BACKGROUND))
+        ENTRY_SOURCE: [question.replace("{x}", thing) for question in STORED_BACKGROUND for thing in THINGS],
+        SOURCE: [question.replace("{x}", country) for question in ASKED_BACKGROUND for country in COUNTRIES],
     }
     texts = list(_support(Random(seed)))
     return Data(pairs={}, streams={SOURCE: Stream(texts, specifics=True)}, background=background)

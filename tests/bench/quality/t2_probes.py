@@ -166,14 +166,15 @@ def of_mix(mix: Sequence[Outcome], *, seed: int, frozen_cosine: float) -> dict[s
     product = Sweep(np.array([it.score for it in mix]), np.array([it.by_score for it in mix]), each)
     cosine = Sweep(np.array([it.cosine for it in mix]), np.array([it.by_cosine for it in mix]), each)
     as_shipped = Sweep(np.where(shipped == NOTHING, 0.0, 1.0), shipped, each)
-    cuts = (*COSINE_CUTS, frozen_cosine)
     return {
         "n": len(mix),
         "ceiling": figure(share(ceiling, each.sum(axis=1)), len(mix)).as_dict(),
         "product": served_at(as_shipped, as_shipped.at_cut(1.0), ceiling, len(mix)),
         "product oracle": _oracle(product, ceiling, len(mix)),
-        "cosine": {f"{cut:g}": served_at(cosine, cosine.at_cut(cut), ceiling, len(mix)) for cut in cuts},
+        "cosine": {f"{cut:g}": served_at(cosine, cosine.at_cut(cut), ceiling, len(mix)) for cut in COSINE_CUTS},
+        "cosine frozen": served_at(cosine, cosine.at_cut(frozen_cosine), ceiling, len(mix)),
         "cosine oracle": _oracle(cosine, ceiling, len(mix)),
+        "cosine steps": _steps(cosine),
         "curve": {"product": curve(product), "cosine": curve(cosine)},
         "wrong": [(it.asked, it.answered_by, it.as_shipped) for it in mix if it.as_shipped in (WRONG, UNKNOWN)][:20],
     }
@@ -183,6 +184,16 @@ def _oracle(sweep: Sweep, ceiling: Array, n: int) -> dict[str, Any]:
     return {f"e_hit<={bound:g}": served_at(sweep, sweep.best(e_hit=bound), ceiling, n) for bound in BOUNDS} | {
         f"e_req<={bound:g}": served_at(sweep, sweep.best(e_req=bound), ceiling, n) for bound in BOUNDS
     }
+
+
+def _steps(sweep: Sweep) -> dict[str, dict[str, float]]:
+    """Shares of those asked, in steps of 0.01: for choosing one threshold for all files."""
+    found = {}
+    for step in range(50, 101):
+        column = sweep.at_cut(step / 100)[:1]
+        right, wrong = sweep.right[0][column[0]], sweep.wrong[0][column[0]]
+        found[f"{step / 100:g}"] = {"right": float(right / sweep.asked[0]), "wrong": float(wrong / sweep.asked[0])}
+    return found
 
 
 def served_at(sweep: Sweep, columns: Array, ceiling: Array, n: int) -> dict[str, Any]:

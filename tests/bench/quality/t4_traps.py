@@ -16,21 +16,21 @@ COSINE_CUTS = (0.85, 0.92)
 # What a kind is called, as files name their kinds, to the class its limit is set for. The first that fits counts.
 CLASSES = {
     "freshness": r"fresh|volatile",
-    "code language": r"code.?lang|programming",
+    "code language": r"code lang|programming",
     "language": r"lang",
     "typo": r"typo|misspell",
     "contraction": r"contraction",
     "version": r"version",
-    "unit": r"unit",
-    "date": r"\bdates?\b|_date",
+    "unit": r"\bunits?\b",
+    "date": r"\bdates?\b",
     "literal": r"literal|quoted|path",
     "template": r"template",
     "id": r"\bids?\b|identifier",
     "number": r"numb|numer|digit|decimal|amount",
     "negation": r"negat|anto|opposite",
     "temporal": r"tempor|before|after",
+    "order": r"\border\b|\bsrl\b|passive|paws|\bswap",
     "entity": r"\bner\b|entit|name|people|animal",
-    "order": r"order|srl|passive|paws|swap",
 }
 STRICT = ("id", "number", "version", "unit", "date", "literal", "code language", "language", "template", "freshness")
 LENIENT = ("negation", "temporal", "entity", "order")
@@ -38,7 +38,8 @@ KEPT = ("typo", "contraction")
 
 
 def class_of(kind: str) -> str:
-    return next((name for name, words in CLASSES.items() if re.search(words, kind.lower())), "")
+    spaced = re.sub(r"[\W_]+", " ", kind.lower())
+    return next((name for name, words in CLASSES.items() if re.search(words, spaced)), "")
 
 
 def measured(data: Data, *, seed: int) -> dict[str, Any]:
