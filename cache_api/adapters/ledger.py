@@ -202,15 +202,15 @@ def row_of(call: Call) -> bytes:
             "id": call.id,
             "project_id": call.project_id,
             "key_id": call.key_id,
-            "task": _plain(call.task),
+            "task": plain_text(call.task),
             "origin": call.origin,
             "parent_id": call.parent_id,
             "dialect": call.dialect,
             "provider": call.provider,
-            "model_asked": _plain(call.model_asked),
-            "model_served": _plain(call.model_served),
+            "model_asked": plain_text(call.model_asked),
+            "model_served": plain_text(call.model_served),
             "stream": call.stream,
-            "service_tier": _plain(call.service_tier),
+            "service_tier": plain_text(call.service_tier),
             "status": call.status,
             "decision": call.decision,
             "layer": call.layer,
@@ -289,7 +289,7 @@ def _put(connection: psycopg.Connection, rows: list[bytes], deadline_seconds: fl
     return result.ntuples
 
 
-def _plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """What a text column can hold: a caller may name a model with NUL or half a surrogate pair."""
     if text.isascii() and len(text) <= TEXT_MAX and "\0" not in text:
         return text

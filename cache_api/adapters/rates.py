@@ -8,6 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from cache_api.adapters import own_prices
+from cache_api.adapters.ledger import plain_text
 from cache_api.domain.cost import Rates, cost_of
 from cache_api.domain.own_price import OwnPrice, own_price
 from cache_api.domain.request import Caller
@@ -59,8 +60,9 @@ class KnownRates:
         rates, until = self._known.get(key, (None, 0.0))
         if now < until:
             return rates
+        names = list(map(plain_text, models))
         try:
-            rows = isolation.read_before_tenant(_SELECT, (provider, list(models)), deadline_seconds=READ_SECONDS)
+            rows = isolation.read_before_tenant(_SELECT, (provider, names), deadline_seconds=READ_SECONDS)
         except isolation.DatabaseUnavailable:
             rows = []  # The old rates hold; in an outage not every call asks again.
         if rows:

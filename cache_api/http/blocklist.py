@@ -21,7 +21,7 @@ from cache_api.ports import CacheUnavailable
 
 EMBED_SECONDS = 2.0  # a person waits
 METADATA_MAX_BYTES = 16 * 1024
-KEPT_MAX = timedelta(days=3650)
+KEPT_MAX_SECONDS = 3650 * 86_400
 
 
 def blocked(visit: Visit) -> HttpResponse:
@@ -90,7 +90,7 @@ def _kept(ttl: Any) -> timedelta:
     seconds = controls_in({}, {"ttl": ttl}).ttl_seconds
     if seconds is None:
         raise Refused(400, "invalid_control", "ttl must be longer than 0: remove what is not to be blocked.", "ttl")
-    return min(timedelta(seconds=seconds), KEPT_MAX)
+    return timedelta(seconds=min(seconds, KEPT_MAX_SECONDS))
 
 
 def _none(number: str) -> Refused:

@@ -12,7 +12,7 @@ from cache_api import selectors
 from cache_api.adapters import catalogue
 from cache_api.dialects.errors import Refused
 from cache_api.http.serializers import validated
-from cache_api.http.statistics import money
+from cache_api.http.statistics import BEGINNING, money
 from cache_api.http.visits import Visit, answer
 from cache_api.selectors import UsageRow
 
@@ -38,7 +38,7 @@ def usage(visit: Visit) -> HttpResponse:
     visit.same_project(values.get("project_id"))
     bucket, group_by = values["bucket"], values.get("group_by")
     until: datetime = values.get("to", datetime.now(UTC))
-    since: datetime = values.get("from", until - DEFAULT_SPAN[bucket])
+    since: datetime = values["from"] if "from" in values else max(until, BEGINNING) - DEFAULT_SPAN[bucket]
     if since >= until:
         raise Refused(400, "invalid_request", "from must be before to", "from")
     if until - since > LONGEST_SPAN[bucket]:

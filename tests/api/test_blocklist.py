@@ -1,6 +1,6 @@
 """Is what a project does not want answered left unanswered, and nothing else?"""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -330,6 +330,14 @@ def test_what_cannot_be_listed_is_told_so(api: Api, body: Any, param: str) -> No
 
     assert (answer.status, answer.json["error"]["param"]) == (400, param)
     assert listed(api) == []
+
+
+def test_what_is_to_stay_for_ever_stays_ten_years(api: Api) -> None:
+    assert api.post("/v1/cache/blocklist", {"query": "For ever?", "ttl": "9999999999d"}).status == 201
+
+    (kept,) = listed(api)
+    ends, began = (datetime.fromisoformat(kept[name]) for name in ("expires_at", "created_at"))
+    assert (ends - began).days == 3650
 
 
 def test_a_list_has_an_end(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

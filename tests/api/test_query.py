@@ -50,6 +50,12 @@ def test_the_same_in_other_words_is_a_hit_that_says_how_near(api: Api, embedder:
     assert ask(api, prompt=FRANCE_TOO).json["similarity_score"] == pytest.approx(0.97, abs=0.001)
 
 
+def test_a_model_s_name_with_half_a_character_breaks_nothing(api: Api) -> None:
+    answer = api.post("/v1/cache/query", {"prompt": FRANCE, "model": "demo\ud800"}, x_cacheai_backend_provider="demo")
+
+    assert (answer.status, answer.json["unpriced"]) == (200, True)
+
+
 def test_another_context_is_a_miss(api: Api) -> None:
     ask(api, prompt=FRANCE, context="You are a teacher.")
     assert ask(api, prompt=FRANCE, context="You are a pirate.").json["cache_hit"] is False

@@ -125,6 +125,7 @@ def test_without_times_the_last_days_are_told(api: Api) -> None:
         ("group_by=tenant_id", "group_by"),
         ("from=then", "from"),
         ("from=2026-11-11&to=2026-11-11", "from"),
+        ("to=0001-01-01T00:00:00Z", "from"),
         ("from=2020-01-01&to=2026-11-11", "from"),
         ("from=2026-01-01&to=2026-11-11&bucket=hour", "from"),
     ],
