@@ -128,8 +128,10 @@ def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def live(database: str, django_db_blocker: Any) -> Iterator[None]:
+def live(database: str, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The test may use the database; what it leaves behind are whole tenants, and those go."""
+    # A thread that wakes each minute would wake between two tests some day, when nobody may use the database.
+    monkeypatch.setattr("tenants.authentication.NOTE_USE_SECONDS", 3600)
     with django_db_blocker.unblock():
         yield
         _delete_tenants()

@@ -3,8 +3,10 @@
 import math
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
-from cache_api.domain.signals import Signals
+from cache_api.domain.call import new_id
+from cache_api.domain.signals import Signals, request_id_of
 from tenants.throttling import Rate
 
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -74,6 +76,11 @@ def rate_headers(rate: Rate) -> dict[str, str]:
         "x-ratelimit-remaining-requests": str(rate.remaining),
         "x-ratelimit-reset-requests": _span(reset),
     }
+
+
+def plain_headers() -> dict[str, str]:
+    """Of an answer that tells nothing of a call."""
+    return {**ALWAYS, "X-CacheAI-Request-Id": request_id_of(new_id(datetime.now(UTC)))}
 
 
 def relayed(headers: Mapping[str, str]) -> dict[str, str]:

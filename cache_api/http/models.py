@@ -18,7 +18,7 @@ from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Controls, Target
 from cache_api.http.answering import Identity, answer, as_refused, identify, refusal
-from cache_api.http.headers import ALWAYS, relayed
+from cache_api.http.headers import plain_headers, relayed
 from cache_api.http.pass_through import pass_through
 from cache_api.http.paths import name_of, query_of
 from cache_api.ports import UpstreamError
@@ -55,7 +55,7 @@ def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
     except UpstreamError as error:
         return refusal(as_refused(error), openai_error, rate)
     response.headers["Content-Type"] = arriving.headers.get("content-type", "application/json")
-    for name, value in (*relayed(arriving.headers).items(), *ALWAYS.items(), *rate.items()):
+    for name, value in (*relayed(arriving.headers).items(), *plain_headers().items(), *rate.items()):
         response.headers[name] = value
     return response
 

@@ -19,7 +19,7 @@ from cache_api import wiring
 from cache_api.adapters import catalogue
 from cache_api.dialects.errors import Refused
 from cache_api.http.answering import JSON, identify, refusal
-from cache_api.http.headers import ALWAYS
+from cache_api.http.headers import plain_headers
 from cache_api.http.shapes import shape_of
 from cache_api.ports import CacheUnavailable
 from tenants import isolation
@@ -86,7 +86,7 @@ def health(http: WSGIRequest) -> HttpResponse:
         {
             "status": "ok",
             "timestamp": datetime.now(UTC).isoformat(),
-            "version": _version(),
+            "version": version_here(),
             "cache": cache,
             "cache_backend": "postgresql",
             "synthesis": synthesis,
@@ -189,7 +189,7 @@ _parts = {
 }
 
 
-def _version() -> str:
+def version_here() -> str:
     try:
         return version("cacheai")
     except PackageNotFoundError:  # a source tree that was not installed
@@ -197,4 +197,4 @@ def _version() -> str:
 
 
 def _answer(body: dict[str, object], status: int = 200, headers: Mapping[str, str] = {}) -> HttpResponse:
-    return HttpResponse(orjson.dumps(body), status=status, content_type=JSON, headers={**ALWAYS, **headers})
+    return HttpResponse(orjson.dumps(body), status=status, content_type=JSON, headers={**plain_headers(), **headers})

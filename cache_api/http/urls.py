@@ -7,6 +7,7 @@ from cache_api.http import models, operation, resources
 from cache_api.http.embeddings import embeddings
 from cache_api.http.metrics import metrics
 from cache_api.http.pass_through import pass_through
+from cache_api.http.schema import schema
 from cache_api.http.visits import resource
 
 # By path, for the shortest way there.
@@ -26,6 +27,7 @@ OPERATION = [
     path("healthz", operation.healthz),
     path("readyz", operation.readyz),
     path("health/ready", operation.readyz),
+    path("v1/schema", schema),
     re_path(r"^(?:v1/)?metrics$", resource(GET=("stats:read", metrics))),
 ]
 

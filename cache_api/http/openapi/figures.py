@@ -1,0 +1,210 @@
+"""How are figures and prices described?"""
+
+from cache_api.http.openapi.controls import DECISIONS, LIMITED
+from cache_api.http.openapi.pieces import (
+    ANY_CALL,
+    WITH_BODY,
+    Json,
+    answer,
+    array,
+    asked,
+    fields_of,
+    maybe,
+    moment,
+    money,
+    number,
+    one_of,
+    operation,
+    page_of,
+    query_of,
+    ref,
+    sent,
+    string,
+    table,
+    told,
+    whole,
+)
+from cache_api.http.pricing import PriceSerializer, WhichSerializer
+from cache_api.http.serializers import TimesSerializer
+from cache_api.http.usage import UsageSerializer
+
+TAG = "Figures and prices"
+
+_WORDS = {
+    "project_id": "The key's own project; any other is refused.",
+    "since": "From the beginning, if not given.",
+    "until": "Until now, if not given.",
+    "from": "30 days ago, or a day ago by the hour, if not given.",
+    "to": "Until now, if not given.",
+    "bucket": "By the hour or by the day.",
+    "group_by": "A row for each of these in every hour or day.",
+    "provider": "A known provider's name.",
+    "model": "A model's name; one that ends in `*` stands for all that begin so.",
+    "cost_per_million_input_tokens": "Dollars.",
+    "cost_per_million_output_tokens": "Dollars.",
+    "cost_per_million_caching_input_tokens": "Dollars, for what is written to the provider's own cache.",
+    "cost_per_million_caching_hit_tokens": "Dollars, for what is read from it.",
+}
+_SPENT = told({"count": whole(), "total_cost": money(), "total_tokens": whole()})
+_EXAMPLE = {
+    "provider": "openai",
+    "model": "gpt-house-*",
+    "cost_per_million_input_tokens": "1.25",
+    "cost_per_million_output_tokens": "10",
+}
+
+SCHEMAS: Json = {
+    "Stats": told(
+        {
+            "hits": whole(),
+            "misses": whole(),
+            "total_lookups": whole(),
+            "hit_rate": number(minimum=0, maximum=1),
+            "entries": whole("Live ones."),
+            "populations": whole("Entries ever stored in this time."),
+            "embedder": maybe(string()),
+            "modality": {"const": "text"},
+            "total_entries": whole(),
+            "total_hits": whole(),
+            "total_misses": whole(),
+            "total_cost_saved_usd": money(),
+            "total_tokens_saved": whole(),
+            "oldest_entry": maybe(moment()),
+            "newest_entry": maybe(moment()),
+            "provider_stats": table(_SPENT),
+            "model_stats": table(_SPENT),
+            "decisions": table(whole(), "Calls by reason."),
+            "feedback": told({"right": whole(), "wrong": whole()}),
+            "unpriced": whole("Calls of unknown price."),
+        }
+    ),
+    "Usage": told(
+        {
+            "object": {"const": "list"},
+            "from": moment(),
+            "to": moment(),
+            "bucket": one_of("hour", "day"),
+            "group_by": maybe(one_of("model", "key", "task", "decision")),
+            "data": array(
+                told(
+                    {
+                        "start": moment(),
+                        "calls": whole(),
+                        "hits": whole(),
+                        "tokens": whole(),
+                        "cost_usd": money(),
+                        "saved_usd": money(),
+                        "unpriced": whole(),
+                    },
+                    sometimes={
+                        "model": string(),
+                        "key": maybe(string("Null: asked on the dashboard.")),
+                        "task": string(),
+                        "decision": one_of(*DECISIONS),
+                    },
+                )
+            ),
+        }
+    ),
+    "NewPrice": asked(
+        fields_of(PriceSerializer, _WORDS),
+        "provider",
+        "model",
+        "cost_per_million_input_tokens",
+        "cost_per_million_output_tokens",
+    ),
+    "Price": told(
+        {
+            "id": string(format="uuid"),
+            "provider": string(),
+            "model": string(),
+            "cost_per_million_input_tokens": money(),
+            "cost_per_million_output_tokens": money(),
+            "cost_per_million_caching_input_tokens": maybe(money()),
+            "cost_per_million_caching_hit_tokens": maybe(money()),
+            "valid_from": moment(),
+        }
+    ),
+}
+
+PATHS: Json = {
+    "/v1/cache/stats": {
+        "get": operation(
+            "stats",
+            "What did the cache do, and what does it hold?",
+            tag=TAG,
+            scope="stats:read",
+            parameters=query_of(TimesSerializer, _WORDS),
+            answers={200: answer("The project's figures.", ref("Stats"), headers=LIMITED)},
+        )
+    },
+    "/v1/usage": {
+        "get": operation(
+            "usage",
+            "What did calls come to, over time?",
+            tag=TAG,
+            scope="stats:read",
+            parameters=query_of(UsageSerializer, _WORDS),
+            answers={200: answer("A row for each hour or day that has calls.", ref("Usage"), headers=LIMITED)},
+        )
+    },
+    "/v1/pricing": {
+        "put": operation(
+            "putPrice",
+            "Set a price of your own",
+            words="It beats the built-in list, from now on.",
+            tag=TAG,
+            scope="keys:manage",
+            body=sent(ref("NewPrice"), price=_EXAMPLE),
+            answers={200: answer("The price.", ref("Price"), headers=LIMITED)},
+            errors=WITH_BODY,
+        ),
+        "get": operation(
+            "listPrices",
+            "List your own prices",
+            tag=TAG,
+            scope="stats:read",
+            parameters=query_of(WhichSerializer, _WORDS),
+            answers={200: answer("Those in force.", page_of(ref("Price")), headers=LIMITED)},
+        ),
+        "delete": operation(
+            "deletePrice",
+            "Go back to the built-in price",
+            words="Which one is said in the query, or in a body.",
+            tag=TAG,
+            scope="keys:manage",
+            parameters=[
+                {**parameter, "example": _EXAMPLE[parameter["name"]]} if parameter["name"] in _EXAMPLE else parameter
+                for parameter in query_of(WhichSerializer, _WORDS)
+            ],
+            body=sent(asked(fields_of(WhichSerializer, _WORDS)), required=False),
+            answers={
+                200: answer(
+                    "Gone.",
+                    told({"provider": string(), "model": string(), "deleted": {"const": True}}),
+                    headers=LIMITED,
+                )
+            },
+            errors=(*WITH_BODY, 404),
+        ),
+    },
+    "/metrics": {
+        "get": operation(
+            "metrics",
+            "The same for Prometheus",
+            words="Also at `/v1/metrics`. Names begin with `cacheai_`, and with `llm_cache_` as that tool has them.",
+            tag=TAG,
+            scope="stats:read",
+            answers={
+                200: {
+                    **answer("The project's figures since its first call.", headers=LIMITED),
+                    "content": {
+                        "text/plain": {"schema": string()},
+                        "application/openmetrics-text": {"schema": string()},
+                    },
+                }
+            },
+            errors=ANY_CALL,
+        )
+    },
+}
