@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "cache_api",
     "dashboard",
     "rest_framework",
+    "drf_spectacular_sidecar",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

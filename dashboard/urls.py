@@ -12,5 +12,6 @@ urlpatterns = [
         LoginView.as_view(template_name="dashboard/sign_in.html", redirect_authenticated_user=True),
         name="sign-in",
     ),
+    path("docs", views.docs, name="docs"),
     path("sign-out", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
 ]

@@ -15,6 +15,12 @@ from tenants.selectors import memberships_of, projects_of
 
 DAYS = 7
 
+# The reference's own files and calls to this very server; nothing written into the page itself.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
 
 @login_required
 def overview(http: HttpRequest) -> HttpResponse:
@@ -26,6 +32,13 @@ def overview(http: HttpRequest) -> HttpResponse:
     ]
     root = f"{http.scheme}://{http.get_host()}"
     return render(http, "dashboard/overview.html", {"blocks": blocks, "days": DAYS, "root": root})
+
+
+def docs(http: HttpRequest) -> HttpResponse:
+    """Every endpoint, to be read and tried; for everyone, as `/v1/schema` is."""
+    response = render(http, "dashboard/docs.html")
+    response.headers["Content-Security-Policy"] = DOCS_POLICY
+    return response
 
 
 def _block(tenant_name: str, project: Project) -> dict[str, Any]:
