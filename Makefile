@@ -7,6 +7,7 @@ CACHEAI_PORT ?= 8080
 # The first of these that is new enough.
 PYTHON := $(shell for it in python3.11 python3.12 python3.13 python3; do \
 	$$it -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$it && break; done)
+DATA ?= $(wildcard ../shared/data/dev)
 CONSTRAINTS := $(wildcard constraints.txt)
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install $(addprefix -c ,$(CONSTRAINTS))
 TOOLS := $(VENV)/bin
@@ -43,6 +44,10 @@ format: $(VENV)/test.stamp  ## Put the code into its one form
 .PHONY: bench
 bench: $(VENV)/bench.stamp  ## Measure speed beside two peers; a table, JSON and a picture in out/
 	$(TOOLS)/python -m tests.bench
+
+.PHONY: quality
+quality: $(VENV)/bench.stamp  ## Measure hits and wrong hits beside plain cosine; DATA=folder of questions, FLAGS=--quick
+	$(TOOLS)/python -m tests.bench.quality $(addprefix --data ,$(DATA)) $(FLAGS)
 
 .PHONY: clean
 clean:  ## Remove what was installed and built; data in .cacheai stays

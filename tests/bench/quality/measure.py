@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, help="folder of .jsonl or .jsonl.gz files; without it, generated questions"
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of report.json, report.md, curves.svg")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="folder of report.json, report.md, curves.svg, audit.jsonl"
+    )
     parser.add_argument("--tests", default=",".join(TESTS), help=f"some of {','.join(TESTS)}")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a part of each file, in about a minute")
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
 
     chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "audit.jsonl").write_text("".join(_audit(results.get("T2", {}))))
     text = markdown(report, found)
     (chosen.out / "report.json").write_text(json.dumps(_plain(report), ensure_ascii=False, indent=1))
     (chosen.out / "report.md").write_text(text)
@@ -86,7 +89,7 @@ def measured(data: Data, tests: Sequence[str], *, seed: int, quick: bool) -> dic
         "T5": lambda: t5_turns.measured(data.turns),
         "T6": t6_learning.measured,
         "cost": lambda: cost.measured(data.pairs),
-        "int8": lambda: t1_pairs.lost_by_8_bits(data.pairs),
+        "int8": lambda: t1_pairs.lost_by_8_bits(data.pairs, quick=quick),
     }
     results = {}
     for name in tests:
@@ -100,6 +103,14 @@ def _data(folder: Path | None, *, seed: int, quick: bool) -> Data:
     data = generated_data(seed) if folder is None else read(folder, quick=quick)
     ours = [pair for pairs in generated(seed).values() for pair in (some(pairs, QUICK_PROBES) if quick else pairs)]
     return replace(data, pairs={**data.pairs, SOURCE: ours})
+
+
+def _audit(files: Mapping[str, Any]) -> Iterator[str]:
+    """Each only once, and out of the report: they are the data's own words."""
+    for name, found in files.items():
+        hits = [hit for mix in found["mixes"].values() for hit in mix.pop("audit")]
+        for hit in {(it["asked"], it["answered by"]): it for it in hits}.values():
+            yield json.dumps({"file": name, **hit}, ensure_ascii=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.quality.data import Pair
+from tests.bench.quality.data import Pair, some
 from tests.bench.quality.product import scores_of
 from tests.bench.quality.sweep import RIGHT, WRONG, Array, Figure, Sweep, figure, share, weights
 from tests.bench.quality.vectors import Vectors, vectors_of
@@ -14,7 +14,7 @@ from tests.bench.quality.vectors import Vectors, vectors_of
 PRECISIONS = (0.95, 0.98, 0.99)
 FALSE_RATES = (0.01, 0.05)
 SHOWN_CUTS = (0.85, 0.92, 0.95)
-COMPARED_PAIRS = 1000  # for the embedder's 8 bits: paired, so that fewer do
+COMPARED_PAIRS, QUICK_COMPARED_PAIRS = 1000, 60  # for the embedder's 8 bits: paired, so that fewer do
 
 
 def measured(files: Mapping[str, Sequence[Pair]], *, seed: int) -> dict[str, Any]:
@@ -41,22 +41,22 @@ def cosines_of(pairs: Sequence[Pair], vectors: Vectors) -> Array:
     return np.einsum("ij,ij->i", vectors[0::2], vectors[1::2]) if pairs else np.zeros(0)
 
 
-def lost_by_8_bits(files: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, float]]:
+def lost_by_8_bits(files: Mapping[str, Sequence[Pair]], *, quick: bool) -> dict[str, dict[str, float]]:
     """The same pairs with vectors of 32 bits."""
     lost = {}
     for name, pairs in files.items():
-        some = pairs[:COMPARED_PAIRS]
-        if not _both_labels(some):
+        compared = some(pairs, QUICK_COMPARED_PAIRS if quick else COMPARED_PAIRS)
+        if not _both_labels(compared):
             continue
-        labels = np.array([pair.label for pair in some])
-        each = np.ones((1, len(some)), dtype=np.float32)
+        labels = np.array([pair.label for pair in compared])
+        each = np.ones((1, len(compared)), dtype=np.float32)
         of = {}
         for backend in ("int8", "fp32"):
-            cosines = cosines_of(some, vectors_of(_texts(some), backend=backend))
-            scores = [scores_of(pair.q2, pair.q1, float(it))[0] for pair, it in zip(some, cosines, strict=True)]
+            cosines = cosines_of(some, vectors_of(_texts(compared), backend=backend))
+            scores = [scores_of(pair.q2, pair.q1, float(it))[0] for pair, it in zip(compared, cosines, strict=True)]
             of[backend] = float(Sweep(np.array(scores), labels, each).auc()[0])
             of[f"{backend} cosine"] = float(Sweep(cosines, labels, each).auc()[0])
-        lost[name] = {"n": len(some), **of, "lost": of["fp32"] - of["int8"]}
+        lost[name] = {"n": len(compared), **of, "lost": of["fp32"] - of["int8"]}
     return lost
 
 

@@ -16,6 +16,7 @@ MIXES = {"chat": (0.1, 0.3, 0.6), "qa": (0.3, 0.3, 0.4), "support": (0.6, 0.2, 0
 SEEDS, QUICK_SEEDS = 5, 1
 BOUNDS = (0.01, 0.02, 0.05)
 COSINE_CUTS = (0.85, 0.92)
+AUDITED = 200  # hits of a mix that somebody may read: served, and wrong or unknown by the labels
 
 KNOWN_CLUSTERS = 0.6
 KNOWN_TEXTS = 4
@@ -176,7 +177,15 @@ def of_mix(mix: Sequence[Outcome], *, seed: int, frozen_cosine: float) -> dict[s
         "cosine oracle": _oracle(cosine, ceiling, len(mix)),
         "cosine steps": _steps(cosine),
         "curve": {"product": curve(product), "cosine": curve(cosine)},
-        "wrong": [(it.asked, it.answered_by, it.as_shipped) for it in mix if it.as_shipped in (WRONG, UNKNOWN)][:20],
+        "audit": [
+            {
+                "asked": it.asked,
+                "answered by": it.answered_by,
+                "label": "wrong" if it.as_shipped == WRONG else "unknown",
+            }
+            for it in mix
+            if it.as_shipped in (WRONG, UNKNOWN)
+        ][:AUDITED],
     }
 
 
