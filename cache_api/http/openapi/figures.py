@@ -173,10 +173,7 @@ PATHS: Json = {
             words="Which one is said in the query, or in a body.",
             tag=TAG,
             scope="keys:manage",
-            parameters=[
-                {**parameter, "example": _EXAMPLE[parameter["name"]]} if parameter["name"] in _EXAMPLE else parameter
-                for parameter in query_of(WhichSerializer, _WORDS)
-            ],
+            parameters=query_of(WhichSerializer, _WORDS, examples=_EXAMPLE),
             body=sent(asked(fields_of(WhichSerializer, _WORDS)), required=False),
             answers={
                 200: answer(

@@ -107,7 +107,11 @@ def fields_of(serializer: type[serializers.Serializer[Any]], words: Mapping[str,
 
 
 def query_of(
-    serializer: type[serializers.Serializer[Any]], words: Mapping[str, str], required: Sequence[str] = ()
+    serializer: type[serializers.Serializer[Any]],
+    words: Mapping[str, str],
+    *,
+    required: Sequence[str] = (),
+    examples: Mapping[str, Any] = {},
 ) -> list[Json]:
     """The same as parameters of a query."""
     return [
@@ -117,6 +121,7 @@ def query_of(
             "required": name in required,
             "description": schema.pop("description"),
             "schema": schema,
+            **({"example": examples[name]} if name in examples else {}),
         }
         for name, schema in fields_of(serializer, words).items()
     ]

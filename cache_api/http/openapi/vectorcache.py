@@ -225,7 +225,12 @@ PATHS: Json = {
             scope="cache:read",
             parameters=[
                 _IN_PATH,
-                *query_of(SimilarSerializer, {"query": "A question.", "limit": "How many at most."}, ("query",)),
+                *query_of(
+                    SimilarSerializer,
+                    {"query": "A question.", "limit": "How many at most."},
+                    required=("query",),
+                    examples={"query": QUESTION},
+                ),
             ],
             answers={
                 200: answer(
