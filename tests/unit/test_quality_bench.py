@@ -13,7 +13,7 @@ from tests.bench.quality.cosine import best_frozen
 from tests.bench.quality.data import ENTRY_SOURCE, Pair, Text, read, whole_clusters
 from tests.bench.quality.gates import Case, Gate, corrected, wanted
 from tests.bench.quality.probes import generated, generated_data
-from tests.bench.quality.product import CANDIDATES, nearest
+from tests.bench.quality.product import CANDIDATES, judged, may_match, nearest, scores_of
 from tests.bench.quality.report import table
 from tests.bench.quality.sweep import NOTHING, RIGHT, UNKNOWN, WRONG, Sweep, figure, share, weights
 from tests.bench.quality.t1_pairs import vetoes
@@ -432,3 +432,32 @@ def test_a_table_is_markdown_with_aligned_columns() -> None:
         "| one   |  1 |",
         "| three | 30 |",
     ]
+
+
+# -- The product's own code.
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "similarity", "gate"),
+    [
+        ("Where is my parcel?", "Where is my parcel now?", 0.97, None),
+        ("Where is my parcel?", "Where is my parcel now?", 0.6, None),  # a floor is a cut, which the sweep sets itself
+        ("Where is parcel 48120?", "Where is parcel 48121?", 0.99, "guard:id"),
+    ],
+)
+def test_a_pair_is_scored_or_refused_by_a_guard(asked: str, stored: str, similarity: float, gate: str | None) -> None:
+    score, found = scores_of(asked, stored, similarity)
+    assert found == gate
+    assert (0 < score <= 1) if gate is None else score < -1
+
+
+def test_of_the_candidates_the_product_passes_over_what_a_guard_refuses() -> None:
+    stored = ["Where is parcel 48121?", "Where is parcel 48120 now?", "How do I bake bread?"]
+    found = judged("Where is parcel 48120?", stored, [0.99, 0.985, 0.1])
+    assert (found.best, found.served) == (1, 1)
+    assert judged("Where is parcel 48120?", stored, [0.4, 0.3, 0.1]).best is None
+
+
+def test_a_question_about_the_present_is_not_looked_up() -> None:
+    assert not may_match("What is the weather in Oslo today?")
+    assert judged("What is the weather in Oslo today?", ["What is the weather in Oslo?"], [0.99]).served is None

@@ -144,8 +144,14 @@ def _stream(rows: Sequence[Mapping[str, Any]], count: int) -> Stream:
 
 
 def _turns(row: Mapping[str, Any]) -> Turns:
-    names = ("seed_history", "seed_turn", "probe_history", "probe_turn")
-    return Turns(*(row[name] for name in names), label=int(row["label"]), kind=str(row.get("kind", "")))
+    return Turns(
+        seed_history=row["seed_history"],
+        seed_turn=row["seed_turn"],
+        probe_history=row["probe_history"],
+        probe_turn=row["probe_turn"],
+        label=int(row["label"]),
+        kind=str(row.get("kind", "")),
+    )
 
 
 def _background(rows: Sequence[Mapping[str, Any]], *, quick: bool) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ one question in two wordings; `{x}` is what makes it special. About a third of t
 import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from tests.bench.quality.data import ENTRY_SOURCE, Data, Pair, Stream, Text
@@ -44,11 +45,9 @@ def generated(seed: int = 0) -> dict[str, list[Pair]]:
     """All pairs by kind; the same seed, the same pairs."""
     chance = Random(seed)
     found = {name: _of_kind(name, kind, chance) for name, kind in KINDS.items()}
-    for name, make in REWRITES.items():
-        found[name] = _unlike(
-            lambda make=make, name=name: _rewritten(name, make, chance), FALSE_SAME_WORDING + FALSE_OTHER_WORDING
-        )
-    found["freshness"] = _unlike(lambda: _fresh(chance), FALSE_SAME_WORDING + FALSE_OTHER_WORDING)
+    for name, rewrite in REWRITES.items():
+        found[name] = _unlike(partial(_rewritten, name, rewrite, chance), FALSE_SAME_WORDING + FALSE_OTHER_WORDING)
+    found["freshness"] = _unlike(partial(_fresh, chance), FALSE_SAME_WORDING + FALSE_OTHER_WORDING)
     return found
 
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 DRAWS = 200
 LEVEL = 95
 WRONG, RIGHT, UNKNOWN, NOTHING = 0, 1, 2, 3  # what a hit would be; NOTHING: there is none to be had
 
-Array = NDArray[Any]
+# Of booleans, counts and shares alike: numpy says of few of its results which.
+Array = Any
 
 
 @dataclass(frozen=True, slots=True)

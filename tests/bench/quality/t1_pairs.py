@@ -52,7 +52,7 @@ def lost_by_8_bits(files: Mapping[str, Sequence[Pair]], *, quick: bool) -> dict[
         each = np.ones((1, len(compared)), dtype=np.float32)
         of = {}
         for backend in ("int8", "fp32"):
-            cosines = cosines_of(some, vectors_of(_texts(compared), backend=backend))
+            cosines = cosines_of(compared, vectors_of(_texts(compared), backend=backend))
             scores = [scores_of(pair.q2, pair.q1, float(it))[0] for pair, it in zip(compared, cosines, strict=True)]
             of[backend] = float(Sweep(np.array(scores), labels, each).auc()[0])
             of[f"{backend} cosine"] = float(Sweep(cosines, labels, each).auc()[0])
