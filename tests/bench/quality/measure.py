@@ -25,7 +25,7 @@ from tests.bench.quality import (
 from tests.bench.quality.data import Data, read, some
 from tests.bench.quality.gates import gates
 from tests.bench.quality.probes import SOURCE, generated, generated_data
-from tests.bench.quality.product import POLICY
+from tests.bench.quality.product import POLICY, remember_texts
 from tests.bench.quality.report import drawn, markdown
 from tests.bench.quality.vectors import ROOT, embedder_version
 
@@ -92,6 +92,7 @@ def measured(data: Data, tests: Sequence[str], *, seed: int, quick: bool) -> dic
         "int8": lambda: t1_pairs.lost_by_8_bits(data.pairs, quick=quick),
     }
     results = {}
+    remember_texts()
     for name in tests:
         began = time.monotonic()
         results[name] = ways[name]()

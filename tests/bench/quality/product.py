@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from cache_api.dialects import openai_chat
+from cache_api.domain import guard
 from cache_api.domain.admission import bypass_reason, fuzzy
 from cache_api.domain.decision import Hit, Judgement, decide, judge
 from cache_api.domain.entry import Candidate, Entry
@@ -28,7 +29,7 @@ CANDIDATES = 5
 REFUSED = -2.0  # what is refused by a gate that no cut moves ranks under all others, and among its like by cosine
 CUT_GATES = ("floor", "probability")  # what a cut decides, and a sweep over cuts therefore sets itself
 QUERIES_AT_ONCE = 1000
-REMEMBERED = 50_000
+REMEMBERED = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,12 @@ def judged(asked: str, stored: Sequence[str], similarities: Sequence[float]) -> 
     """One question, as a single chat call, beside its nearest entries."""
     if not similarities or max(similarities) < SCORED_FROM or not may_match(asked):
         return NOTHING
+    return _judged(asked, tuple(stored), tuple(similarities))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _judged(asked: str, stored: tuple[str, ...], similarities: tuple[float, ...]) -> Judged:
+    """Remembered: another seed, or a neighbouring cut, meets mostly the same candidates."""
 
     request = request_of(asked)
     candidates = [
@@ -92,10 +99,24 @@ def _gate_of(judgement: Judgement) -> str | None:
 
 
 @lru_cache(maxsize=REMEMBERED)
+def looked_up(question: str) -> bool:
+    """Or does it pass the cache by, as what asks for the present does?"""
+    return bypass_reason(request_of(question), POLICY) is None
+
+
+@lru_cache(maxsize=REMEMBERED)
 def may_match(question: str) -> bool:
     """Is it looked up, and stored, by similarity at all?"""
-    request = request_of(question)
-    return bypass_reason(request, POLICY) is None and fuzzy(request, POLICY)
+    return looked_up(question) and fuzzy(request_of(question), POLICY)
+
+
+def remember_texts() -> None:
+    """What the guards see of a text, for as long as this process runs: the tests ask it over and over."""
+    guard._remembered = lru_cache(maxsize=REMEMBERED)(guard._traits)
+
+
+def forget_texts() -> None:
+    guard._remembered.cache_clear()
 
 
 @lru_cache(maxsize=REMEMBERED)

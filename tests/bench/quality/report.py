@@ -165,7 +165,13 @@ def _probes(files: Mapping[str, Any]) -> str:
                     str(it["unknown"]),
                 )
             )
-    return table(("", "n", "hit rate", "capture", "E_hit", "corrected", "E_req", "unknown"), rows)
+    shown = table(("", "n", "hit rate", "capture", "E_hit", "corrected", "E_req", "unknown"), rows)
+    left_out = ", ".join(f"{file} {of['bypassed']}" for file, of in files.items() if of["bypassed"])
+    return (
+        f"{shown}\n\nLeft out of T2 and T3, as they pass the cache by (`volatile`): {left_out or 'none'}."
+        if rows
+        else ""
+    )
 
 
 def _corrected(file: str, error: float) -> str:

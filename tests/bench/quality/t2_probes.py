@@ -1,6 +1,6 @@
 """T2: of questions asked to a full cache, how many are served, and how many of these wrongly?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.quality.data import Data, Pair, Text
-from tests.bench.quality.product import judged, nearest
+from tests.bench.quality.product import judged, looked_up, nearest
 from tests.bench.quality.sweep import NOTHING, RIGHT, UNKNOWN, WRONG, Array, Sweep, figure, share, weights
 from tests.bench.quality.vectors import vectors_of
 
@@ -67,14 +67,24 @@ def measured(data: Data, *, seed: int, frozen_cosine: float, quick: bool) -> dic
     for name, pairs in data.pairs.items():
         stored, probes = of_pairs(pairs)
         outcomes = asked_all(stored + entries, probes + others, outcome_of_pairs)
-        found[name] = _mixes([outcomes] * len(seeds), seeds, frozen_cosine) | {"specifics": False}
+        found[name] = _mixes([outcomes] * len(seeds), seeds, frozen_cosine) | {
+            "specifics": False,
+            "bypassed": _bypassed(pair.q2 for pair in pairs),
+        }
     for name, stream in data.streams.items():
         rounds = []
         for it in seeds:
             stored, probes = of_stream(stream.texts, Random(it))
             rounds.append(asked_all(stored + entries, probes + others, outcome_of_stream))
-        found[f"stream_{name}"] = _mixes(rounds, seeds, frozen_cosine) | {"specifics": stream.specifics}
+        found[f"stream_{name}"] = _mixes(rounds, seeds, frozen_cosine) | {
+            "specifics": stream.specifics,
+            "bypassed": _bypassed(text.text for text in stream.texts),
+        }
     return found
+
+
+def _bypassed(texts: Iterable[str]) -> int:
+    return sum(not looked_up(text) for text in texts)
 
 
 def of_pairs(pairs: Sequence[Pair]) -> tuple[list[Stored], list[Probe]]:
@@ -115,10 +125,10 @@ def outcome_of_stream(probe: Probe, entry: Stored) -> int:
 
 
 def asked_all(stored: Sequence[Stored], probes: Sequence[Probe], outcome_of: Any) -> list[Outcome]:
-    """Each probe once. What is word for word in the cache is the exact tier's, and left out."""
-    entries = list({it.text: it for it in reversed(stored)}.values())
+    """Each probe once, but what is word for word in the cache, or passes it by: that is no hit for anybody."""
+    entries = list({it.text: it for it in reversed(stored) if looked_up(it.text)}.values())
     kept = {it.text for it in entries}
-    asked = [probe for probe in probes if probe.text not in kept]
+    asked = [probe for probe in probes if probe.text not in kept and looked_up(probe.text)]
     places, cosines = nearest(vectors_of([it.text for it in asked]), vectors_of([it.text for it in entries]))
     return [
         _asked(probe, [entries[at] for at in near], cosine.tolist(), outcome_of)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.quality.data import Stream, Text
-from tests.bench.quality.product import CANDIDATES, SCORED_FROM, Judged, judged
+from tests.bench.quality.product import CANDIDATES, SCORED_FROM, Judged, judged, looked_up
 from tests.bench.quality.sweep import Array, Figure, figure, share, weights
 from tests.bench.quality.vectors import vectors_of
 
@@ -47,7 +47,7 @@ def measured(streams: Mapping[str, Stream], *, seed: int, frozen_cosine: float, 
 
 
 def of_stream(name: str, texts: Sequence[Text], *, seed: int, frozen_cosine: float, quick: bool) -> dict[str, Any]:
-    distinct = list({text.text: text for text in texts}.values())
+    distinct = list({text.text: text for text in texts if looked_up(text.text)}.values())
     world = _World(distinct)
     once = np.random.default_rng(seed).permutation(len(distinct)).tolist()
 
@@ -60,6 +60,7 @@ def of_stream(name: str, texts: Sequence[Text], *, seed: int, frozen_cosine: flo
     missing = next((share for part, share in MISLABELLED.items() if part in name), 0.0)
     found: dict[str, Any] = {
         "n": len(distinct),
+        "bypassed": sum(not looked_up(text.text) for text in texts),
         "ceiling once": 1 - len({text.cluster for text in distinct}) / len(distinct),
         "product": _figures(shipped, each),
         "product oracle": _oracle({cut: _figures(it, each) for cut, it in by_score.items()}),
@@ -90,7 +91,6 @@ class _World:
         self.texts = texts
         vectors = vectors_of([text.text for text in texts])
         self.cosines = vectors @ vectors.T
-        self._judged: dict[tuple[int, ...], Judged] = {}
 
     def cosine(self, cut: float) -> Serve:
         return lambda _asked, near, cosines: near[0] if near and cosines[0] >= cut else None
@@ -107,11 +107,7 @@ class _World:
         return None if judgement.served is None else near[judgement.served]
 
     def _judge(self, asked: int, near: Sequence[int], cosines: Sequence[float]) -> Judged:
-        """Neighbouring cuts meet mostly the same candidates."""
-        key = (asked, *near)
-        if key not in self._judged:
-            self._judged[key] = judged(self.texts[asked].text, [self.texts[at].text for at in near], cosines)
-        return self._judged[key]
+        return judged(self.texts[asked].text, [self.texts[at].text for at in near], cosines)
 
 
 def run(world: _World, order: Sequence[int], serve: Serve, *, judge_inserts: bool) -> Run:
