@@ -12,6 +12,7 @@ import numpy as np
 
 DRAWS = 200
 LEVEL = 95
+ROUNDING = 1e-3  # of a hit: counts are whole, but 0.02 is not
 WRONG, RIGHT, UNKNOWN, NOTHING = 0, 1, 2, 3  # what a hit would be; NOTHING: there is none to be had
 
 # Of booleans, counts and shares alike: numpy says of few of its results which.
@@ -55,9 +56,11 @@ class Sweep:
     """Hits at every cut, the highest first; the columns are cuts, and at column 0 nothing is served."""
 
     def __init__(self, scores: Array, outcomes: Array, each: Array) -> None:
-        order = np.argsort(-scores, kind="stable")
+        servable = np.flatnonzero(outcomes != NOTHING)  # the others count among those asked, and no more
+        order = servable[np.argsort(-scores[servable], kind="stable")]
         ordered = scores[order]
-        last_of_its_score = np.append(ordered[1:] != ordered[:-1], True)
+        last_of_its_score = np.ones(len(ordered), dtype=bool)
+        last_of_its_score[:-1] = ordered[1:] != ordered[:-1]
         self.cuts = np.append(np.inf, ordered[last_of_its_score])
         self.asked = each.sum(axis=1, dtype=np.float64)
         self._columns = np.flatnonzero(last_of_its_score)
@@ -66,16 +69,16 @@ class Sweep:
 
     def _summed(self, outcome: int) -> Array:
         counted = self._each[:, self._order] * (self._outcomes == outcome)
-        summed = np.cumsum(counted, axis=1, dtype=np.float64)[:, self._columns]
-        return np.hstack([np.zeros((len(summed), 1)), summed])
+        summed = np.cumsum(counted, axis=1, dtype=np.float32)[:, self._columns]  # exact: the sums are whole numbers
+        return np.hstack([np.zeros((len(summed), 1), dtype=np.float32), summed])
 
     def best(self, *, e_hit: float | None = None, e_req: float | None = None) -> Array:
         """The column with the most right hits whose error is within the bound, one for each row."""
         if e_hit is not None:
             # Written without a division, so that no hits at all are within every bound.
-            within = self.wrong <= e_hit * (self.right + self.wrong)
+            within = self.wrong <= e_hit * (self.right + self.wrong) + ROUNDING
         else:
-            within = self.wrong <= (e_req or 0.0) * self.asked[:, None]
+            within = self.wrong <= (e_req or 0.0) * self.asked[:, None] + ROUNDING
         return np.argmax(np.where(within, self.right, -1), axis=1)
 
     def hits(self, columns: Array) -> Array:
@@ -115,7 +118,7 @@ class Sweep:
         return np.nansum(np.diff(self.recall, axis=1) * precision[:, 1:], axis=1)
 
     def recall_at_precision(self, least: float) -> Array:
-        within = self.wrong <= (1 - least) * (self.right + self.wrong)
+        within = self.wrong <= (1 - least) * (self.right + self.wrong) + ROUNDING
         return np.max(np.where(within, self.recall, 0.0), axis=1)
 
     def recall_at_false_rate(self, most: float) -> Array:

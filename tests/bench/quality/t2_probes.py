@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.bench.quality.data import Data, Pair, Text
-from tests.bench.quality.product import judged, looked_up, nearest
+from tests.bench.quality.product import SCORED_FROM, judged, looked_up, nearest
 from tests.bench.quality.sweep import NOTHING, RIGHT, UNKNOWN, WRONG, Array, Sweep, figure, share, weights
 from tests.bench.quality.vectors import vectors_of
 
@@ -146,7 +146,7 @@ def _asked(probe: Probe, near: Sequence[Stored], cosines: Sequence[float], outco
         score=judgement.score,
         by_score=NOTHING if best is None else outcome_of(probe, best),
         cosine=cosines[0],
-        by_cosine=outcome_of(probe, near[0]),
+        by_cosine=NOTHING if cosines[0] < SCORED_FROM else outcome_of(probe, near[0]),
         as_shipped=NOTHING if served is None else outcome_of(probe, served),
         asked=probe.text,
         answered_by=None if served is None else served.text,
