@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
 from cache_api.http.openapi import document
 from tests.conftest import Cast
 
-EXAMPLES = 12  # of random calls to each operation, beside those at the borders
+EXAMPLES = 10  # of random calls to each operation, beside those at the borders
 WALKS, STEPS = 20, 6
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES,

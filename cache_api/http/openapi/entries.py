@@ -133,6 +133,11 @@ _QUESTION: Json = {
     "cache": ref("CacheControls"),
 }
 
+
+def _any_of(*names: str) -> Json:
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
 SCHEMAS: Json = {
     "Entry": told(_ENTRY, sometimes={**_ANSWERED, "similarity": number("To what was asked for by meaning.")}),
     "WholeEntry": told(
@@ -194,16 +199,19 @@ SCHEMAS: Json = {
         },
         sometimes=_ANSWERED,
     ),
-    "NewEntry": asked(
-        {
-            **_QUESTION,
-            "answer": {"description": "A text, a whole body, or any JSON."},
-            "response": {"description": "As `answer`; one of the two."},
-            "usage": maybe(table({}, "Counted tokens, in the provider's words.")),
-            "ttl": {**DURATION, "description": "How long it is kept."},
-            "tags": maybe(array(string(maxLength=64, pattern=PLAIN), maxItems=16)),
-        }
-    ),
+    "NewEntry": {
+        **asked(
+            {
+                **_QUESTION,
+                "answer": {"description": "A text, a whole body, or any JSON."},
+                "response": {"description": "As `answer`; one of the two."},
+                "usage": maybe(table({}, "Counted tokens, in the provider's words.")),
+                "ttl": {**DURATION, "description": "How long it is kept."},
+                "tags": maybe(array(string(maxLength=64, pattern=PLAIN), maxItems=16)),
+            }
+        ),
+        "allOf": [_any_of("answer", "response"), _any_of("request", "question", "prompt", "query", "messages")],
+    },
     "NewEntries": asked({"entries": array(ref("NewEntry"), minItems=1, maxItems=ENTRIES_MAX)}, "entries"),
     "EntryChange": asked(
         {
