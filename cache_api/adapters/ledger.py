@@ -78,7 +78,7 @@ class PostgresLedger:
     @property
     def is_down(self) -> bool:
         """Rows go to the spool."""
-        return self._connection is None
+        return self._connection is None and self._tried.is_set()
 
     def record(self, call: Call) -> None:
         """Return when the row is committed or spooled. Never raises."""
