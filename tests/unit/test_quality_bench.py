@@ -206,8 +206,9 @@ def test_the_best_frozen_threshold_counts_every_mix_alike() -> None:
         return {"cosine steps": {cut: {"right": right, "wrong": wrong} for cut, right, wrong in shares}}
 
     found = {
-        "a": {"mixes": {"chat": steps(("0.8", 0.5, 0.02), ("0.9", 0.3, 0.0))}},
-        "b": {"mixes": {"chat": steps(("0.8", 0.5, 0.03), ("0.9", 0.3, 0.01))}},
+        "stream_a": {"mixes": {"chat": steps(("0.8", 0.5, 0.02), ("0.9", 0.3, 0.0))}},
+        "stream_b": {"mixes": {"chat": steps(("0.8", 0.5, 0.03), ("0.9", 0.3, 0.01))}},
+        "traps": {"mixes": {"chat": steps(("0.8", 0.0, 0.5), ("0.9", 0.0, 0.5))}},
     }
     assert best_frozen(found) == 0.9
     assert best_frozen({}) is None

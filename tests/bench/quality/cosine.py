@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-# The highest share of right hits at no more than 2 % wrong ones over T2's mixes of the development data, each file
-# and mix counting alike, in steps of 0.01: what somebody who sets one threshold for all would have to set.
-FROZEN = 0.97
+# What somebody would set who sets one threshold for all: of T2's streams of the development data, each file and mix
+# counting alike, the one with the most right hits at E_hit <= 2 %. (With the traps among the pairs, none but 1 is.)
+FROZEN = 0.96
 
 AUC = {
     "qqp": 0.879,
@@ -26,7 +26,7 @@ ONCE = {
 }
 # T2 capture at E_hit <= 2 %: chat, Q&A, support.
 CAPTURE = {
-    "stream_qqp": (0.006, 0.020, 0.190),
+    "qqp": (0.006, 0.020, 0.190),
     "stream_bitext": (0.127, 0.139, 0.156),
     "stream_banking77": (0.375, 0.514, 0.612),
     "stream_clinc150": (0.294, 0.424, 0.562),
@@ -66,8 +66,13 @@ def _hit_rate(found: Mapping[str, Any] | None) -> float:
 
 
 def best_frozen(t2: Mapping[str, Any]) -> float | None:
-    """The threshold with the most right hits at E_hit <= 2 %, all files and mixes counting alike."""
-    mixes = [mix["cosine steps"] for found in t2.values() for mix in found["mixes"].values()]
+    """The threshold with the most right hits at E_hit <= 2 %, all streams and mixes counting alike."""
+    mixes = [
+        mix["cosine steps"]
+        for name, found in t2.items()
+        if name.startswith("stream_")
+        for mix in found["mixes"].values()
+    ]
     if not mixes:
         return None
     best, most = 1.0, 0.0
