@@ -10,6 +10,7 @@ from time import perf_counter
 from cache_api.domain.admission import bypass_reason, fuzzy, may_store
 from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, texts_of
 from cache_api.domain.call import Timings
+from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import Bypass, Decision, Hit, Miss, Reason, decide, freshness_refusal, threshold_of
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.policy import Policy
@@ -131,6 +132,9 @@ def look_for_similar(
             looked.vector = _timed_embed(embedder, request.question, min(EMBED_DEADLINE_SECONDS, left), watch)
         if looked.refused is not None:
             looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
+            return
+        if embedder.version != shipped().embedder:  # of its cosines nobody knows how often they are right
+            looked.decision = Miss(Reason.EXACT_ONLY)
             return
         began = perf_counter()
         at_least = threshold_of(request, policy)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cache_api.domain.blocklist import FLOOR, Match
 from cache_api.domain.call import Call
+from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
 from cache_api.domain.request import Caller, Request
@@ -19,7 +20,7 @@ class FixedEmbedder:
     """Texts of one group have the cosine asked for; all others stand at right angles."""
 
     def __init__(self, near: Mapping[str, tuple[str, float]] = {}) -> None:
-        self.version = "fixed-1"
+        self.version = shipped().embedder  # so that its cosines are judged like the default model's
         self.near = dict(near)  # text -> the text it resembles, and how much
         self.down = False
         self.asked: list[str] = []

@@ -45,6 +45,8 @@ def fuzzy(request: Request, policy: Policy) -> bool:
     question = request.question
     if question is None or policy.mode == "exact" or (request.controls.threshold or 0) >= 1:
         return False
+    if not policy.max_wrong_hit_rate:
+        return False
     if parsed.tools and policy.tools != "similar":
         return False
     return not exact_only(question)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from cache_api.domain.confidence import shipped
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.guard import mismatch
 from cache_api.domain.policy import Policy
@@ -111,13 +112,14 @@ class Judgement:
 
     candidate: Candidate
     refused: str | None
+    probability: float | None = None  # that its answer is right; of those alone that pass every gate before
 
     @property
     def reason(self) -> Reason:
         if self.refused is None:
             return Reason.SIMILAR
         gate = self.refused.partition(":")[0]
-        return Reason.BELOW_THRESHOLD if gate == "floor" else Reason(gate)
+        return Reason.BELOW_THRESHOLD if gate.startswith(("floor", "probability")) else Reason(gate)
 
 
 def threshold_of(request: Request, policy: Policy) -> float:
@@ -126,12 +128,12 @@ def threshold_of(request: Request, policy: Policy) -> float:
 
 
 def decide(request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime) -> Hit | Miss:
-    """Serve the nearest candidate that passes every gate; else explain by the nearest one."""
+    """Serve the likeliest of the candidates that pass every gate; else explain by the nearest one."""
     threshold = threshold_of(request, policy)
     judged = judge(request, candidates, policy, now)
-    for judgement in judged:
-        if judgement.refused is None:
-            return Hit(judgement.candidate.entry, Reason.SIMILAR, judgement.candidate.similarity, threshold)
+    if passed := [judgement for judgement in judged if judgement.refused is None]:
+        best = max(passed, key=lambda judgement: judgement.probability or 0.0).candidate  # the nearest of equals
+        return Hit(best.entry, Reason.SIMILAR, best.similarity, threshold)
 
     if not judged:
         return Miss(Reason.NO_CANDIDATE, None, threshold)
@@ -142,7 +144,8 @@ def judge(request: Request, candidates: Sequence[Candidate], policy: Policy, now
     """Every candidate, nearest first, with the first gate that refused it."""
     threshold = threshold_of(request, policy)
     nearest_first = sorted(candidates, key=lambda candidate: -candidate.similarity)
-    return [Judgement(candidate, _refusal(request, candidate, threshold, now)) for candidate in nearest_first]
+    cut = shipped().cut(policy.max_wrong_hit_rate)
+    return [_judgement(request, candidate, threshold, cut, now) for candidate in nearest_first]
 
 
 def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason | None:
@@ -154,6 +157,17 @@ def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason |
     if oldest is not None and entry.age_seconds(now) > oldest:
         return Reason.TOO_OLD
     return None
+
+
+def _judgement(request: Request, candidate: Candidate, threshold: float, cut: float, now: datetime) -> Judgement:
+    refused = _refusal(request, candidate, threshold, now)
+    if refused is not None or request.question is None or candidate.entry.question is None:
+        return Judgement(candidate, refused or "exact_only")
+
+    probability = shipped().probability(request.question, candidate.entry.question, candidate.similarity)
+    if probability < cut:
+        refused = f"probability {probability:.4f} < {cut:.4f}"
+    return Judgement(candidate, refused, probability)
 
 
 def _refusal(request: Request, candidate: Candidate, threshold: float, now: datetime) -> str | None:

@@ -10,8 +10,10 @@ DAY_SECONDS = 86_400
 TEXT_MAX_CHARACTERS = 10_000
 NAME_MAX_CHARACTERS = 256
 
-# Cosine of plain MiniLM vectors under which nothing is served; see the README for what it buys.
-DEFAULT_SIMILARITY_FLOOR = 0.90
+# A floor under the probability, which alone decides above it; of plain MiniLM vectors, hardly any that is right lies
+# lower.
+DEFAULT_SIMILARITY_FLOOR = 0.70
+DEFAULT_MAX_WRONG_HIT_RATE = 0.02
 DEFAULT_SYNTHESIS_FLOOR = 0.80  # under it the stored answers are about something else
 
 
@@ -30,6 +32,7 @@ class Policy:
     """
 
     mode: Literal["on", "exact", "off"] = "on"
+    max_wrong_hit_rate: float = DEFAULT_MAX_WRONG_HIT_RATE  # of the hits by similarity; 0: none are served
     similarity_floor: float = DEFAULT_SIMILARITY_FLOOR
     ttl_seconds: int | None = 7 * DAY_SECONDS
     tools: Literal["off", "exact", "similar"] = "exact"
@@ -49,6 +52,8 @@ class Policy:
         _one_of("mode", self.mode, "on", "exact", "off")
         _one_of("tools", self.tools, "off", "exact", "similar")
         _one_of("end_users", self.end_users, "optional", "separate")
+        if self.max_wrong_hit_rate != 0:
+            _within("max_wrong_hit_rate", self.max_wrong_hit_rate, 0.001, 0.10)
         _within("similarity_floor", self.similarity_floor, 0, 1)
         _within("max_temperature", self.max_temperature, 0, 2)
         _within("ttl_seconds", self.ttl_seconds, 1, 3650 * DAY_SECONDS)

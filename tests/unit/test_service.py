@@ -290,8 +290,20 @@ def test_the_shortest_time_wins() -> None:
     assert stored.expires_at == NOW + timedelta(seconds=500)
 
 
+def test_an_embedder_whose_cosines_nobody_has_judged_serves_exact_hits_only() -> None:
+    world = World(whole(), whole())
+    world.embedder.version = "another-model/mean/1"
+    world.ask(request_of(QUESTION))
+
+    world.ask(request_of(REWORDED))
+    assert world.decisions[-1] == ("miss", "exact_only")
+
+    world.ask(request_of(QUESTION))
+    assert world.decisions[-1] == ("hit", "exact")
+
+
 def test_a_caller_may_tighten_the_floor_and_never_loosen_it() -> None:
-    world = World(whole(), whole(), near={REWORDED: (QUESTION, 0.80)})
+    world = World(whole(), whole(), near={REWORDED: (QUESTION, 0.69)})
     world.ask(request_of(QUESTION))
 
     world.ask(request_of(REWORDED, controls=Controls(threshold=0.1)))

@@ -61,7 +61,6 @@ STREAM_ROUNDS = 3
 LEAST_OF_A_LABEL = 20  # a source with fewer of one label says nothing of that label
 L2 = 1e-3
 PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.10)
-KEPT_BACK = 0.7  # of the promise: what comes is never quite like what was seen
 SCARCEST = "chat"  # the mix in which the fewest questions have a right answer
 
 Array = Any
@@ -277,10 +276,9 @@ def _cuts(every: Sequence[Candidates], scores: dict[int, Array]) -> dict[str, fl
     p = 1 / (1 + np.exp(-score[order]))
     cuts: dict[float, float] = {}
     for promise in PROMISES:
-        bound = KEPT_BACK * promise
         risk = served / (served + 1) * wrong / hits + 1 / (served + 1)
-        start = int(np.ceil(1 / bound))
-        below = np.flatnonzero(risk[start:] > bound)
+        start = int(np.ceil(1 / promise))
+        below = np.flatnonzero(risk[start:] > promise)
         end = start + int(below[0]) if len(below) else len(risk)
         if end > start:
             cuts[promise] = float(p[end - 1])
@@ -308,7 +306,8 @@ def _report(
 
     yield "\n## Served at the default promise\n"
     yield "Cosine 0.90 and the guards, against p. Trained sources by folds, the others by the shipped weights.\n"
-    yield "| source | mix | 0.90: hit rate | wrong share (n) | p: hit rate | wrong share (n) |\n|---|---|---|---|---|---|"
+    yield "| source | mix | 0.90: hit rate | wrong share (n) | p: hit rate | wrong share (n) |"
+    yield "|---|---|---|---|---|---|"
     cut = written["cuts"]["0.02"]
     level = float(np.log(cut / (1 - cut)))
     others = [Probe(text, None, "other") for text in data.asked_background]
@@ -337,8 +336,8 @@ def _report(
     for low, high in ((0, 0.5), (0.5, 0.7), (0.7, 0.8), (0.8, 0.9), (0.9, 0.95), (0.95, 0.98), (0.98, 1.01)):
         these = (p >= low) & (p < high)
         if these.any():
-            mean = np.average(p[these], weights=weight[these])
-            yield f"| {mean:.3f} | {np.average(right[these], weights=weight[these]):.3f} | {int(these.sum() / len(MIXES))} |"
+            said, so = (np.average(values[these], weights=weight[these]) for values in (p, right))
+            yield f"| {said:.3f} | {so:.3f} | {int(these.sum() / len(MIXES))} |"
 
     yield "\n## Candidates that pass floor and guards\n"
     yield "| source | right | wrong | AUC of cosine | AUC of p | trained on |\n|---|---|---|---|---|---|"

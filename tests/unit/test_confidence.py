@@ -1,0 +1,146 @@
+"""What raises the probability of a right answer, what lowers it, and are the shipped weights the trained ones?"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cache_api.domain.confidence import (
+    DIFFERENCE,
+    FEATURES,
+    FILE,
+    LIKENESS,
+    NEVER,
+    BadWeights,
+    Calibration,
+    digest,
+    features,
+    shipped,
+)
+
+COSINES = st.floats(min_value=-1, max_value=1)
+VALUES = st.lists(st.floats(min_value=0, max_value=1), min_size=len(FEATURES), max_size=len(FEATURES))
+PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+
+DIFFERENT = [
+    # asked, stored, the difference seen
+    ("I want to use my gold account", "I want to create a gold account", "actions"),
+    ("How do I delete my profile?", "How do I update my profile?", "actions"),
+    ("Wie kann ich mein Konto löschen?", "Wie kann ich mein Konto ändern?", "actions"),
+    ("When was Paul Walker hired?", "When was Nina Walker hired?", "names"),
+    ("Wann wurde Paul eingestellt?", "Wann wurde Nina eingestellt?", "names"),
+    ("Can the landlord sue the tenant?", "Can the tenant sue the landlord?", "order"),
+    ("Darf der Mieter den Vermieter verklagen?", "Darf der Vermieter den Mieter verklagen?", "order"),
+    ("Was Anna accused?", "Was by Anna accused?", "voice"),
+    ("Is it safe?", "Is it not safe?", "denials"),
+    ("How do I renew a visa?", "Why do I renew a visa?", "question_word"),
+]
+
+THE_SAME_WORDS = [
+    # asked, stored
+    ("How do I cancel my order?", "how do i cancel the order"),
+    ("Where is my acount statement?", "Where is my account statement?"),
+    ("Where is my accuont statement?", "Where is my account statement?"),
+    ("My topup failed", "My top-up failed"),
+    ("How do I open an account?", "How do I create an account?"),
+    ("Does bread not rise?", "Doesn't bread rise?"),
+    ("Wie kann ich mein Konto löschen?", "Wie kann ich das Konto entfernen?"),
+]
+
+OTHER_WORDS = [
+    ("My cart is full", "My card is full"),
+    ("Where is room 12?", "Where is room 13?"),
+    ("How do I bake bread?", "How do I bake rolls?"),
+    ("Was Anna accused?", "Was by Anna accused?"),
+    ("Is Anna married to Bob in Rome?", "Is Anna married to Bob?"),
+]
+
+
+def seen(asked: str, stored: str) -> dict[str, float]:
+    return dict(zip(FEATURES, features(asked, stored, 0.9), strict=True))
+
+
+@pytest.mark.parametrize(("asked", "stored", "difference"), DIFFERENT)
+def test_a_difference_is_seen_from_both_sides(asked: str, stored: str, difference: str) -> None:
+    assert seen(asked, stored)[difference] == 1
+    assert seen(stored, asked)[difference] == 1
+    assert seen(asked, asked)[difference] == 0
+
+
+@pytest.mark.parametrize(("asked", "stored"), THE_SAME_WORDS)
+def test_another_spelling_or_another_word_for_the_same_action_is_the_same(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["same_words"] == seen(stored, asked)["same_words"] == 1
+
+
+@pytest.mark.parametrize(("asked", "stored"), OTHER_WORDS)
+def test_other_words_are_not_the_same(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["same_words"] == seen(stored, asked)["same_words"] == 0
+
+
+def test_two_sides_of_a_comparison_may_change_places() -> None:
+    assert seen("Is tea or coffee cheaper?", "Is coffee or tea cheaper?")["order"] == 0
+
+
+@given(COSINES, COSINES)
+def test_a_nearer_vector_never_lowers_the_probability(one: float, other: float) -> None:
+    asked, stored = "How do I use my account?", "How do I open an account?"
+    lower, higher = sorted((one, other))
+    assert shipped().probability(asked, stored, lower) <= shipped().probability(asked, stored, higher)
+
+
+@given(VALUES, st.sampled_from(FEATURES), st.floats(min_value=0, max_value=1))
+def test_likeness_never_lowers_it_and_a_difference_never_raises_it(values: list[float], name: str, more: float) -> None:
+    at = FEATURES.index(name)
+    raised = [*values[:at], max(values[at], more), *values[at + 1 :]]
+    before, after = shipped().of(values), shipped().of(raised)
+    assert before <= after if name in LIKENESS else before >= after
+
+
+@given(st.text(max_size=200), st.text(max_size=200), COSINES)
+def test_any_two_texts_have_a_probability(asked: str, stored: str, cosine: float) -> None:
+    assert 0 <= shipped().probability(asked, stored, cosine) <= 1
+
+
+@given(st.text(max_size=200))
+def test_a_question_differs_in_nothing_from_itself(text: str) -> None:
+    assert not any(seen(text, text)[name] for name in DIFFERENCE)
+
+
+def test_a_stricter_promise_never_has_a_lower_cut() -> None:
+    cuts = [shipped().cut(promise) for promise in PROMISES]
+    assert cuts == sorted(cuts, reverse=True)
+    assert all(0.5 < cut < 1 for cut in cuts)
+
+
+@pytest.mark.parametrize(("promise", "kept"), [(0.02, 0.02), (0.03, 0.02), (0.1, 0.1), (0.0015, 0.001)])
+def test_between_two_promises_the_stricter_is_kept(promise: float, kept: float) -> None:
+    assert shipped().cut(promise) == shipped().cuts[kept]
+
+
+def test_no_probability_is_enough_for_a_promise_stricter_than_all() -> None:
+    assert replace(shipped(), cuts={0.01: 0.9}).cut(0.001) == NEVER > 1
+
+
+def written() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(FILE.read_bytes())
+    return found
+
+
+def test_the_file_is_small_names_its_sources_and_is_as_it_was_written() -> None:
+    assert FILE.stat().st_size <= 200_000
+    assert written()["sha256"] == digest(written())
+    assert all(source["attribution"] for source in written()["trained_on"].values())
+
+
+@pytest.mark.parametrize(
+    "changed", [{"bias": 9.0}, {"features": 0, "sha256": ""}, {"weights": {"cosine": 1.0}, "sha256": ""}]
+)
+def test_changed_weights_and_weights_for_other_features_are_refused(changed: dict[str, Any]) -> None:
+    damaged = written() | changed
+    if "sha256" in changed:
+        damaged["sha256"] = digest(damaged)
+    with pytest.raises(BadWeights):
+        Calibration.build(damaged)
