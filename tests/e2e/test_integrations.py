@@ -25,7 +25,7 @@ from cacheai.integrations.pydantic_ai import ModelCosts, cached_agent_run, cache
 from .published_clients import run_with
 
 MODEL = "demo-small"
-LITELLM = "1.109.1"
+LITELLM = "1.106.2"
 
 
 def question() -> str:
