@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,14 @@ def test_an_interrupted_export_leaves_no_half_file(stack: Stack, run: Run, tmp_p
     run("import", "in.jsonl")
 
     environment = {**os.environ, "CACHEAI_API_KEY": run.key, "CACHEAI_BASE_URL": stack.base_url}  # type: ignore[attr-defined]
-    exporting = subprocess.Popen([COMMAND, "export", "-"], env=environment, stdout=subprocess.PIPE)
+    # Whoever runs the tests in the background has told them to ignore interrupts, and so their children.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    exporting = subprocess.Popen(
+        [COMMAND, "export", "-"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        preexec_fn=heeding,
+    )
     assert exporting.stdout is not None
     exporting.stdout.read(1)
     exporting.send_signal(signal.SIGINT)
