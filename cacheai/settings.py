@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "cacheai.apps.ProjectConfig",
     "tenants",
     "cache_api",
+    "billing",
     "dashboard",
     "rest_framework",
     "drf_spectacular_sidecar",

@@ -78,6 +78,13 @@ class Access:
     created_at: datetime
     expires_at: datetime | None = None
     networks: tuple[Network, ...] = ()
+    models_allowed: tuple[str, ...] = ()  # names, or beginnings with *; empty: any
+    key_tpm: int | None = None
+    tpm: int | None = None
+    bytes_max: int | None = None
+    period_start: datetime | None = None  # from here on requests count against the plan
+    read_only: bool = False
+    features: frozenset[str] = frozenset()
 
     def admits(self, address: str, now: datetime) -> bool:
         if self.expires_at is not None and now >= self.expires_at:
@@ -201,9 +208,9 @@ def _digest_anew(row: dict[str, Any], digest: bytes) -> None:
 
 
 _COLUMNS = (
-    "tenant_id", "project_id", "key_id", "scopes", "networks", "key_rpm", "provider", "created_at", "expires_at",
-    "revoked_at", "suspended_at", "default_model", "rpm", "entries_max", "ttl_max_seconds", "requests_included",
-    "requests_hard",
+    "tenant_id", "project_id", "key_id", "scopes", "networks", "models_allowed", "key_rpm", "key_tpm", "provider",
+    "created_at", "expires_at", "revoked_at", "suspended_at", "default_model", "rpm", "tpm", "entries_max",
+    "bytes_max", "ttl_max_seconds", "requests_included", "requests_hard", "period_start", "read_only", "features",
 )  # fmt: skip
 _KEY_BY_DIGEST = f"SELECT {', '.join(_COLUMNS)} FROM key_by_digest(%s)"  # noqa: S608 (names from above)
 
@@ -217,6 +224,7 @@ def _access(row: dict[str, Any]) -> Access:
     facts = {name: value for name, value in row.items() if name not in ("revoked_at", "suspended_at")}
     facts["scopes"] = keys.expand_scopes(row["scopes"])
     facts["networks"] = tuple(ipaddress.ip_network(network) for network in row["networks"])
+    facts["models_allowed"], facts["features"] = tuple(row["models_allowed"]), frozenset(row["features"])
     return Access(**facts)
 
 

@@ -13,7 +13,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-ROLES = ("owner", "admin", "developer", "billing", "viewer")
+from tenants.roles import ROLES
 
 
 class PeopleManager(UserManager["User"]):
@@ -49,10 +49,20 @@ class Tenant(models.Model):
     suspended_at = models.DateTimeField(null=True)
     plan = models.TextField(default="free")
     rpm = models.PositiveIntegerField(default=100)
+    tpm = models.PositiveIntegerField(null=True)  # tokens per minute, all keys together
     requests_included = models.BigIntegerField(default=10_000)
     requests_hard = models.BooleanField(default=True)
+    overage_cap_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    period_start = models.DateTimeField(default=timezone.now)  # from here on requests count against the plan
     entries_max = models.BigIntegerField(default=5_000)
+    bytes_max = models.BigIntegerField(null=True)
     ttl_max_seconds = models.BigIntegerField(default=7 * 86_400)
+    detail_days = models.PositiveIntegerField(default=7)  # how long ledger rows are kept; roll-ups stay
+    projects_max = models.PositiveIntegerField(null=True, default=1)
+    members_max = models.PositiveIntegerField(null=True, default=2)
+    keys_max = models.PositiveIntegerField(null=True, default=5)  # in each project
+    features = ArrayField(models.TextField(), default=list)
+    read_only = models.BooleanField(default=False)  # hits are served, nothing is stored
 
     class Meta:
         db_table = "tenant"
@@ -98,7 +108,9 @@ class ApiKey(models.Model):
     hint = models.TextField()
     scopes = ArrayField(models.TextField())
     networks = ArrayField(models.TextField(), default=list)
+    models_allowed = ArrayField(models.TextField(), default=list)  # names, or beginnings with *; empty: any
     rpm = models.PositiveIntegerField(null=True)
+    tpm = models.PositiveIntegerField(null=True)
     ttl_max_seconds = models.BigIntegerField(null=True)
     provider = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(default=timezone.now)
@@ -142,3 +154,33 @@ class DataKey(models.Model):
 
     class Meta:
         db_table = "data_key"
+
+
+class AuditEvent(models.Model):
+    """Who did what to what. Written once: the app may not change a row, and each row's hash covers the one before."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "seq")
+    tenant_id = models.UUIDField()
+    seq = models.BigIntegerField()
+    at = models.DateTimeField()
+    actor_kind = models.TextField()
+    actor_id = models.UUIDField(null=True)
+    address = models.TextField(default="")
+    action = models.TextField()
+    target = models.TextField(default="")
+    diff = models.JSONField(default=dict)
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        db_table = "audit_event"
+
+
+class AuditHead(models.Model):
+    """The end of a tenant's chain; locked while a row is added."""
+
+    tenant_id = models.UUIDField(primary_key=True)
+    seq = models.BigIntegerField(default=0)
+    hash = models.BinaryField(max_length=32, default=bytes(32))
+
+    class Meta:
+        db_table = "audit_head"

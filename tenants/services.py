@@ -2,9 +2,11 @@
 
 import ipaddress
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from secrets import token_bytes
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -12,7 +14,8 @@ from django.db.models import Q
 
 from tenants import authentication, keys, revocation, vault
 from tenants.isolation import as_owner, as_tenant
-from tenants.models import ROLES, ApiKey, DataKey, Member, Project, ProviderKey, Tenant, User
+from tenants.models import ApiKey, DataKey, Member, Project, ProviderKey, Tenant, User
+from tenants.roles import ROLES
 
 HINT_LAST_CHARACTERS = 4
 
@@ -35,6 +38,18 @@ class Limits:
     requests_hard: bool = True
     entries_max: int = 5_000
     ttl_max_seconds: int = 7 * 86_400
+    detail_days: int = 7
+    projects_max: int | None = 1
+    members_max: int | None = 2
+    keys_max: int | None = 5  # in each project
+    features: tuple[str, ...] = ()
+    tpm: int | None = None
+    bytes_max: int | None = None
+    overage_cap_usd: Decimal | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Named as the columns of Tenant are."""
+        return {**asdict(self), "features": list(self.features)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +72,7 @@ def password_set(*, user: User, password: str) -> None:
 def tenant_create(*, name: str, limits: Limits = Limits()) -> UUID:
     tenant_id = uuid4()
     with as_tenant(tenant_id):
-        Tenant.objects.create(
-            id=tenant_id,
-            name=name,
-            plan=limits.plan,
-            rpm=limits.rpm,
-            requests_included=limits.requests_included,
-            requests_hard=limits.requests_hard,
-            entries_max=limits.entries_max,
-            ttl_max_seconds=limits.ttl_max_seconds,
-        )
+        Tenant.objects.create(id=tenant_id, name=name, **limits.columns())
         DataKey.objects.bulk_create(
             DataKey(tenant_id=tenant_id, purpose=purpose, version=version, wrapped=wrapped)
             for purpose, version, wrapped in vault.new_keys(tenant_id)

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from tenants import selectors, services
+from tenants import features, selectors, services
 from tenants.models import User
 from tenants.services import Limits
 
@@ -18,7 +18,18 @@ NAME = "Demo"
 MODEL = "demo-small"
 OPENAI_MODEL = "gpt-4o-mini"
 # Generous: the demo is there to be tried, benchmarked and replayed to.
-LIMITS = Limits(plan="demo", rpm=100_000, requests_included=10_000_000, requests_hard=False, entries_max=1_000_000)
+LIMITS = Limits(
+    plan="demo",
+    rpm=100_000,
+    requests_included=10_000_000,
+    requests_hard=False,
+    entries_max=1_000_000,
+    detail_days=90,
+    projects_max=50,
+    members_max=25,
+    keys_max=100,
+    features=features.ENTERPRISE,
+)
 
 
 class Command(BaseCommand):
