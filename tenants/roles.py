@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-OWNER, ADMIN, DEVELOPER, BILLING, VIEWER = "owner", "admin", "developer", "billing", "viewer"
-ROLES = (OWNER, ADMIN, DEVELOPER, BILLING, VIEWER)
+ROLES = ("owner", "admin", "developer", "billing", "viewer")
 
 _EVERYONE = frozenset(ROLES)
-_BUILDERS = frozenset({OWNER, ADMIN, DEVELOPER})
-_MANAGERS = frozenset({OWNER, ADMIN})
+_BUILDERS = frozenset({"owner", "admin", "developer"})
+_MANAGERS = frozenset({"owner", "admin"})
 
 # Each act and who may do it. Figures and the list of calls hold no text.
 MAY: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -23,11 +22,11 @@ MAY: Mapping[str, frozenset[str]] = MappingProxyType(
         "webhooks": _MANAGERS,
         "sso": _MANAGERS,
         "members": _MANAGERS,  # owners are another owner's matter
-        "budgets": _MANAGERS | {BILLING},
+        "budgets": _MANAGERS | {"billing"},
         "audit": _MANAGERS,
         "export": _MANAGERS,
-        "plan": frozenset({OWNER, BILLING}),
-        "tenant": frozenset({OWNER}),  # delete it, hand it over
+        "plan": frozenset({"owner", "billing"}),
+        "tenant": frozenset({"owner"}),  # delete it, hand it over
     }
 )
 

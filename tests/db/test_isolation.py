@@ -204,7 +204,7 @@ def test_the_owner_works_across_tenants(cast: Cast) -> None:
 def test_only_jobs_and_operators_work_across_tenants() -> None:
     found = {
         str(path.relative_to(ROOT))
-        for app in ("tenants", "cache_api", "dashboard", "cacheai")
+        for app in ("tenants", "cache_api", "billing", "dashboard", "cacheai")
         for path in (ROOT / app).rglob("*.py")
         if "as_owner" in path.read_text() and path != ROOT / "tenants/isolation.py"
     }
@@ -217,7 +217,7 @@ def test_as_owner_is_the_only_door_to_the_owners_login() -> None:
     allowed = {"tenants/isolation.py", "tenants/management/commands/migrate.py"}
     found = {
         str(path.relative_to(ROOT))
-        for app in ("tenants", "cache_api", "dashboard", "cacheai")
+        for app in ("tenants", "cache_api", "billing", "dashboard", "cacheai")
         for path in (ROOT / app).rglob("*.py")
         if way_around.search(path.read_text())
     }
