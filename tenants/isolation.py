@@ -85,15 +85,13 @@ def as_owner() -> Iterator[BaseDatabaseWrapper]:
         _alias.reset(before)
 
 
-def read(
-    tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds: float, settings: str = ""
-) -> list[tuple[Any, ...]]:
-    """Ask one question as one tenant, in one message. `settings` are SET LOCAL statements, each with its semicolon.
+def read(tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:
+    """Ask one question as one tenant, in one message.
 
     Several statements in one simple message are one implicit transaction, so that SET LOCAL ends with it. Sent as
     BEGIN, SET, SELECT, COMMIT the same read takes twice as long.
     """
-    return _ask(f"SET LOCAL app.tenant_id = %s; {settings}{sql}", (str(tenant_id), *params), deadline_seconds)
+    return _ask(f"SET LOCAL app.tenant_id = %s; {sql}", (str(tenant_id), *params), deadline_seconds)
 
 
 def write(tenant_id: UUID, sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:

@@ -17,13 +17,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
 import psycopg
-from celery import current_app
 from django.conf import settings
-from kombu.exceptions import OperationalError as BrokerError
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
@@ -31,6 +30,7 @@ from cache_api.adapters.gathering import Gatherer, Overdue
 from cache_api.adapters.spool import Spool
 from cache_api.domain.call import Call
 from tenants import isolation, watchdog
+from tenants.hints import hint as hint_worker
 
 RECORD_SECONDS = 0.1  # How long an answer waits for its row before the row goes to disk instead.
 WRITE_SECONDS = 0.08  # Less, so that the writer can still spool, in one go, what it could not commit.
@@ -62,7 +62,7 @@ class PostgresLedger:
     ) -> None:
         self._conninfo = conninfo or app_conninfo()
         self._spool = Spool(spool_folder or spool_of_home())
-        self._hint = hint or hint_pricing
+        self._hint = hint or partial(hint_worker, "cache_api.accounting.price")
         self._commits: Gatherer[bytes, None] = Gatherer(self._write, max_batch=ROWS_PER_COMMIT)
         self._reset()
         _ledgers.add(self)
@@ -182,14 +182,6 @@ class PostgresLedger:
         """In a forked child: threads, connection and file are the parent's."""
         self._spool.forget()
         self._reset()
-
-
-def hint_pricing() -> None:
-    """Tell the accounting worker that there is something to price; if it is not told, it looks each minute."""
-    try:
-        current_app.send_task("cache_api.accounting.price", ignore_result=True, retry=False)
-    except (BrokerError, OSError) as error:
-        log.info("hint_lost", extra={"reason": str(error)})
 
 
 def row_of(call: Call) -> bytes:

@@ -1,22 +1,17 @@
 """How is work handed in that is too long for a call, and how far is it?"""
 
-import logging
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
-from celery import current_app
 from django.http import HttpResponse
-from kombu.exceptions import OperationalError as BrokerError
 
 from cache_api import jobs
 from cache_api.adapters import jobs as kept
 from cache_api.dialects.errors import Refused
 from cache_api.http.bodies import pieces
 from cache_api.http.visits import Visit, answer
-
-log = logging.getLogger(__name__)
+from tenants.hints import hint_aside
 
 
 def imported(visit: Visit) -> HttpResponse:
@@ -47,16 +42,8 @@ def shown(visit: Visit, job_id: UUID) -> HttpResponse:
 
 def accepted(visit: Visit, job_id: UUID) -> HttpResponse:
     """Tell the default worker; if it is not told, it looks for itself."""
-    arguments = [str(visit.access.tenant_id), str(job_id)]
-    threading.Thread(target=_hint, args=[arguments], name="hint", daemon=True).start()
+    hint_aside("cache_api.default.run_job", str(visit.access.tenant_id), str(job_id))
     return answer({"job_id": str(job_id)}, status=202)
-
-
-def _hint(arguments: list[str]) -> None:
-    try:
-        current_app.send_task("cache_api.default.run_job", arguments, ignore_result=True, retry=False)
-    except (BrokerError, OSError) as error:
-        log.info("hint_lost", extra={"reason": type(error).__name__})
 
 
 def _whole(visit: Visit, read: Iterator[bytes]) -> Iterator[bytes]:

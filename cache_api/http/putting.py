@@ -1,14 +1,9 @@
 """How are answers put that did not come through us?"""
 
-import logging
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-from celery import current_app
-from kombu.exceptions import OperationalError as BrokerError
 
 from cache_api import wiring
 from cache_api.adapters import catalogue
@@ -19,11 +14,10 @@ from cache_api.given import answer_in, entry_of, refuse_unstorable
 from cache_api.http.questions import request_of
 from cache_api.http.visits import Visit, unavailable
 from cache_api.ports import CacheUnavailable
+from tenants.hints import hint_aside
 
 EMBED_SECONDS = 2.0  # for all of a call's entries; what is not embedded then is soon afterwards
 HINT_PAUSE_SECONDS = 1.0
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +90,10 @@ def hint_vectors() -> None:
     now = time.monotonic()
     if now - _hinted_at >= HINT_PAUSE_SECONDS:
         _hinted_at = now
-        threading.Thread(target=_hint, name="hint", daemon=True).start()
+        hint_aside("cache_api.default.fill_vectors")
 
 
 _hinted_at = float("-inf")
-
-
-def _hint() -> None:
-    try:
-        current_app.send_task("cache_api.default.fill_vectors", ignore_result=True, retry=False)
-    except (BrokerError, OSError) as error:
-        log.info("hint_lost", extra={"reason": type(error).__name__})
 
 
 def _built(visit: Visit, fields: Any, *, unparsed: bool) -> NewEntry | Rejected:
