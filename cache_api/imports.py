@@ -29,7 +29,7 @@ from cache_api.dialects.spoken import dialect_at
 from cache_api.domain.admission import ttl_seconds
 from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
-from cache_api.domain.entry import NewEntry
+from cache_api.domain.entry import METADATA_MAX_BYTES, NewEntry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.scope import digest, fingerprint_of, scope_of
@@ -42,7 +42,6 @@ from tenants.authentication import Access
 
 KEYED = "keyed"
 VALUE = "value"
-METADATA_MAX_BYTES = 16 * 1024
 PROBE_TEXT, PROBE_SECONDS = "ready", 2.0
 
 # What of a line is a wish of the cache; headers of the upload join them.

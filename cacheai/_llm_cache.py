@@ -13,6 +13,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, Final, TypeVar, cast, get_type_hints
 
+from ._asking import given
 from ._call_key import Unserialisable, key_of
 from ._client import AsyncClient, Client
 from ._errors import CacheAIError, ConfigurationError, NotFoundError, ValidationError
@@ -291,15 +292,14 @@ class LLMCache:
     def _fields(self, value: Stored, kept: "Kept") -> dict[str, Any]:
         if is_plain(kept.request_data):
             value = {**value, "request": kept.request_data}
-        fields = {
-            "value": value,
-            "model": kept.model,
-            "provider": kept.provider,
-            "endpoint": kept.endpoint,
-            "tags": [_tag(kept.provider)] if kept.provider else None,
-            "ttl": kept.ttl_seconds,
-        }
-        return {name: field for name, field in fields.items() if field is not None}
+        return given(
+            value=value,
+            model=kept.model,
+            provider=kept.provider,
+            endpoint=kept.endpoint,
+            tags=[_tag(kept.provider)] if kept.provider else None,
+            ttl=kept.ttl_seconds,
+        )
 
     def ttl_seconds(self, ttl_days: float | None) -> int | None:
         days = ttl_days if ttl_days is not None else self._default_ttl_days

@@ -36,18 +36,23 @@ Line = Entry | Mapping[str, Any] | str | bytes
 Source = str | PathLike[str] | IO[str] | IO[bytes] | Iterable[Line]
 
 
+def lines_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines that are not empty, each without its end."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from filter(None, lines)
+    if rest:
+        yield rest
+
+
 class ExportedEntries(Stream[Entry]):
     """Entries as the server sends them, closed when read to the end or left."""
 
     def __stream__(self) -> Iterator[Entry]:
-        rest = b""
         try:
             with _as_ours(self.response):
-                for chunk in self.response.iter_bytes():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    yield from map(_entry, filter(None, lines))
-            if rest:
-                yield _entry(rest)
+                yield from map(_entry, lines_in(self.response.iter_bytes()))
         finally:
             self.response.close()
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from cache_api.domain.usage import Usage
 
 SYNTHESIZED = "synthesized"  # the source of an entry that was made of others
+METADATA_MAX_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from cache_api.adapters import blocklist
 from cache_api.adapters.blocklist import Full, NewQuestion
 from cache_api.dialects.errors import Refused
 from cache_api.domain.blocklist import FALSE_POSITIVES_MAX, KEPT
+from cache_api.domain.entry import METADATA_MAX_BYTES
 from cache_api.http.answering import caller_of
 from cache_api.http.putting import hint_vectors
 from cache_api.http.questions import controls_in
@@ -20,7 +21,6 @@ from cache_api.http.visits import Visit, answer
 from cache_api.ports import CacheUnavailable
 
 EMBED_SECONDS = 2.0  # a person waits
-METADATA_MAX_BYTES = 16 * 1024
 KEPT_MAX_SECONDS = 3650 * 86_400
 
 

@@ -15,7 +15,7 @@ from cache_api.dialects.errors import Refused
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.admission import may_store, ttl_seconds
 from cache_api.domain.call import new_id
-from cache_api.domain.entry import NewEntry
+from cache_api.domain.entry import METADATA_MAX_BYTES, NewEntry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.usage import Usage, estimated_usage
@@ -26,8 +26,6 @@ from cache_api.http.entries import fingerprint_under, is_fingerprint, no_entry
 from cache_api.http.putting import vectors_of, with_vector
 from cache_api.http.questions import controls_in
 from cache_api.http.visits import Visit, answer
-
-METADATA_MAX_BYTES = 16 * 1024
 
 # What is no metadata. A prompt is known already, and metadata is not sealed.
 _OWN = frozenset({"output", "model_id", "ttl", "tags", "value", "model", "prompt", "project_id", "cache"})

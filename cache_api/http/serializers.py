@@ -12,8 +12,8 @@ from django.core.validators import ProhibitNullCharactersValidator, RegexValidat
 from rest_framework import serializers
 
 from cache_api.dialects.errors import Refused
+from cache_api.domain.controls import NAME_MAX
 
-NAME_MAX = 128
 KEYS_MAX = 1_000
 LIST_DEFAULT, LIST_MAX = 50, 200
 OFFSET_MAX = 1_000_000

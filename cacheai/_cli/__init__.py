@@ -6,7 +6,7 @@ Over HTTP alone, as any caller. Exit: 0 done or declined, 1 an error, 2 not unde
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from openai import APIConnectionError, APIStatusError
@@ -14,7 +14,7 @@ from openai import APIConnectionError, APIStatusError
 from .._client import Client
 from .._errors import CacheAIError
 from .arguments import read
-from .terminal import Failed, Misused, Terminal
+from .terminal import Failed, Misused, Terminal, told_by
 
 ERROR: Final = 1
 MISUSED: Final = 2
@@ -38,7 +38,7 @@ def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = 
     except Failed as error:
         return _failed(terminal, str(error), error.code, ERROR)
     except APIStatusError as error:
-        return _failed(terminal, *_told(error), ERROR)
+        return _failed(terminal, *told_by(error), ERROR)
     except APIConnectionError as error:
         where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
         message = f"No answer from {where}: {error.__cause__ or error}. `cacheai doctor` looks for the reason."
@@ -56,12 +56,6 @@ def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = 
         return _failed(terminal, "Interrupted.", "interrupted", INTERRUPTED)
     except SystemExit as asked:  # --help, --version
         return int(asked.code or 0)
-
-
-def _told(error: APIStatusError) -> tuple[str, str]:
-    """The server's own sentence and word for what is wrong."""
-    body = error.body if isinstance(error.body, Mapping) else {}
-    return str(body.get("message") or error.message), str(body.get("code") or error.status_code)
 
 
 def _failed(terminal: Terminal, message: str, code: str, exit_code: int) -> int:

@@ -18,7 +18,7 @@ from .._client import Client
 from .._config import text_or_variable
 from .._errors import CacheAIError, CacheError
 from .entries import ask
-from .terminal import Terminal, plain
+from .terminal import Terminal, plain, told_by
 
 PATIENCE_SECONDS: Final = 10.0
 SKEW_SECONDS: Final = 60.0  # keys and entries expire by the server's clock
@@ -135,7 +135,7 @@ def _key_accepted(client: Client) -> Finding:
             return Finding("key accepted", BAD, "the server does not know this key", to_do)
         if error.status_code == 403:
             return Finding("key accepted", NOTE, "known, but without stats:read", "`cacheai stats` needs that scope")
-        return Finding("key accepted", BAD, f"{error.status_code}: {_sentence(error)}", "see the server's logs")
+        return Finding("key accepted", BAD, f"{error.status_code}: {told_by(error)[0]}", "see the server's logs")
     return Finding("key accepted", OK, "its project answers")
 
 
@@ -144,7 +144,7 @@ def _provider_key(client: Client) -> Finding:
     try:
         models = ask(client, "GET", "/models").get("data") or []
     except APIStatusError as error:
-        found = f"{error.status_code}: {_sentence(error)}"
+        found = f"{error.status_code}: {told_by(error)[0]}"
         if error.status_code == 401:
             return Finding("provider key", BAD, found, "the provider refuses the key: store a valid one")
         if error.code == "provider_key_missing":
@@ -177,7 +177,7 @@ def _round_trip(client: Client) -> Finding:
         put = ask(client, "POST", "/cache/entries", **which, answer="It is.", ttl=ENTRY_SECONDS)
         found = ask(client, "POST", "/cache/lookup", **which)
     except APIStatusError as error:
-        found_out = f"{error.status_code}: {_sentence(error)}"
+        found_out = f"{error.status_code}: {told_by(error)[0]}"
         if error.status_code == 403:
             return Finding("round trip", NOTE, found_out, "without cache:read and cache:write nothing is cached")
         return Finding("round trip", BAD, found_out, "see the server's logs")
@@ -196,8 +196,3 @@ def _address(client: Client) -> str:
 
 def _root(client: Client) -> str:
     return _address(client).removesuffix("/v1")
-
-
-def _sentence(error: APIStatusError) -> str:
-    body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message)

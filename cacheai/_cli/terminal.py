@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 from unicodedata import category
 
+from openai import APIStatusError
+
 REDRAWN_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 10.0  # between two lines where nothing can be redrawn
 WIDTH_WITHOUT_TERMINAL: Final = 160
@@ -21,6 +23,12 @@ class Failed(Exception):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def told_by(error: APIStatusError) -> tuple[str, str]:
+    """The server's own sentence and word for what is wrong."""
+    body = error.body if isinstance(error.body, Mapping) else {}
+    return str(body.get("message") or error.message), str(body.get("code") or error.status_code)
 
 
 class Misused(Exception):

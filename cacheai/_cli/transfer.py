@@ -17,6 +17,7 @@ from openai import Stream
 from .._asking import given
 from .._client import Client
 from .._errors import CacheAIError
+from .._transfer import lines_in
 from .entries import ask, filters_of, whole_file
 from .terminal import Failed, Misused, Progress, Terminal
 
@@ -44,7 +45,7 @@ def export(client: Client, args: Namespace, terminal: Terminal) -> int:
         nullcontext(sys.stdout.buffer) if to_stdout else whole_file(args.file) as file,
         _exported(client, args) as chunks,
     ):
-        lines = itertools.islice(_lines_in(chunks), args.limit)
+        lines = itertools.islice(lines_in(chunks), args.limit)
         count = _write(lines, file, form, progress)
         file.flush()
     if to_stdout:
@@ -75,15 +76,6 @@ def _exported(client: Client, args: Namespace) -> Iterator[Iterator[bytes]]:
         raise Failed(f"The export broke off ({error}): nothing was written. Try again.", "broken") from error
     finally:
         answer.close()
-
-
-def _lines_in(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from filter(None, lines)
-    if rest:
-        yield rest
 
 
 def _write(lines: Iterable[bytes], file: IO[bytes], form: str, progress: Progress) -> int:

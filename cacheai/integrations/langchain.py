@@ -14,6 +14,7 @@ from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
 from langchain_core.messages import AIMessage, messages_from_dict
 from langchain_core.outputs import ChatGeneration, Generation
 
+from .._asking import given
 from .._client import AsyncClient, Client
 from .._errors import CacheAIError, ConfigurationError
 from .._llm_cache import WAIT_SECONDS, awaited, log, log_not_stored
@@ -46,9 +47,8 @@ class CacheAICache(BaseCache):
         namespace: str | None = None,
         semantic: bool = True,
     ) -> None:
-        told = {"ttl": ttl, "namespace": namespace}
         client = client if client is not None else Client()
-        self._client = client.with_options(**{name: value for name, value in told.items() if value is not None})
+        self._client = client.with_options(**given(ttl=ttl, namespace=namespace))
         self._quick = self._client.with_options(timeout=WAIT_SECONDS, max_retries=0)
         self._namespace = namespace
         self._semantic = semantic

@@ -56,12 +56,6 @@ def team_create(name: str) -> Team:
     return Team(tenant_id, project_id, services.key_create(tenant_id=tenant_id, project_id=project_id).secret)
 
 
-def count(team: Team) -> int:
-    with _owner() as connection:
-        row = connection.execute("SELECT count(*) FROM entry WHERE tenant_id = %s", [team.tenant_id]).fetchone()
-    return int(row[0]) if row else 0
-
-
 def waiting_vectors(team: Team) -> int:
     counted = "SELECT count(*) FROM waiting_vector WHERE tenant_id = %s"
     with _owner() as connection:

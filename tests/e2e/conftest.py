@@ -54,13 +54,18 @@ class Stack:
 
     def control(self, **settings: Any) -> Any:
         """Tell the demo provider how to behave from now on."""
-        response = requests.post(self.demo_url.removesuffix("/v1") + "/control", json=settings, timeout=30)
+        response = requests.post(self.control_url, json=settings, timeout=30)
         response.raise_for_status()
         return response.json()
 
+    @property
+    def control_url(self) -> str:
+        """Where the demo provider is told how to behave, and asked what it saw."""
+        return self.demo_url.removesuffix("/v1") + "/control"
+
     def calls_upstream(self) -> int:
         """How often the provider was called since it was last reset."""
-        report = requests.get(self.demo_url.removesuffix("/v1") + "/control", timeout=30).json()
+        report = requests.get(self.control_url, timeout=30).json()
         return int(report["calls_total"])
 
     def manage(self, *arguments: str) -> str:

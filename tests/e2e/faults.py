@@ -250,15 +250,9 @@ def wait_until(true: Callable[[], object], *, seconds: float, what: str) -> floa
 
 def arrived(stack: Stack, calls: int) -> None:
     """Wait until so many calls have reached the provider since its last reset."""
-    address = f"{stack.demo_url.removesuffix('/v1')}/control?arrived={calls}&timeout=30"
+    address = f"{stack.control_url}?arrived={calls}&timeout=30"
     waited = requests.get(address, timeout=60)
     assert waited.status_code == 200, waited.text
-
-
-def upstream_total(stack: Stack) -> int:
-    """How often the provider was asked since its last reset."""
-    total: int = stack.control()["calls_total"]
-    return total
 
 
 # -- the books

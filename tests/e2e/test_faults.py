@@ -34,7 +34,6 @@ from tests.e2e.faults import (
     stopped,
     tree,
     unpriced,
-    upstream_total,
     wait_until,
     web_workers,
 )
@@ -124,7 +123,7 @@ def test_five_hundred_equal_calls_on_two_workers_reach_the_provider_twice_at_mos
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
-    assert upstream_total(own_stack) <= 2
+    assert own_stack.calls_upstream() <= 2
 
 
 def test_followers_of_a_killed_leader_are_answered_by_a_new_one(own_stack: Stack) -> None:
@@ -151,7 +150,7 @@ def test_followers_of_a_killed_leader_are_answered_by_a_new_one(own_stack: Stack
     assert len(followed) == 10
     assert {answer.status for answer in followed} == {200}
     assert len({answer.text for answer in followed}) == 1
-    assert upstream_total(own_stack) <= 2
+    assert own_stack.calls_upstream() <= 2
 
 
 # -- stored answers

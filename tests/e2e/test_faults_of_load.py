@@ -20,7 +20,6 @@ from tests.e2e.faults import (
     rows_of,
     rss_bytes,
     sql,
-    upstream_total,
     wait_until,
     web_workers,
 )
@@ -158,7 +157,7 @@ def test_a_refusal_for_now_is_relayed_whole_and_not_tried_again(own_stack: Stack
     assert (answer.status, answer.headers["retry-after"]) == (429, "7")
     assert answer.body == b'{"error":{"message":"slow down"}}'
     assert answer.headers["x-cacheai-limited-by"] == "provider"
-    assert upstream_total(own_stack) == 1
+    assert own_stack.calls_upstream() == 1
 
 
 def test_a_provider_that_hangs_up_without_a_byte_is_asked_twice_at_most(own_stack: Stack) -> None:
@@ -167,7 +166,7 @@ def test_a_provider_that_hangs_up_without_a_byte_is_asked_twice_at_most(own_stac
         own_stack.control(reset=True, drop_before_headers=True)
 
         assert line.ask(fresh(), headers=ALONE).status == 502
-        assert 1 <= upstream_total(own_stack) <= 2
+        assert 1 <= own_stack.calls_upstream() <= 2
 
 
 def test_a_stream_cut_within_a_character_keeps_its_bytes_and_ends_in_an_error(own_stack: Stack) -> None:

@@ -31,7 +31,7 @@ def _told(stack: Stack) -> dict[str, Any]:
 
 def asked(stack: Stack, path: str) -> list[Any]:
     """What the provider was asked there since its last reset."""
-    report = requests.get(stack.demo_url.removesuffix("/v1") + "/control", timeout=30).json()
+    report = requests.get(stack.control_url, timeout=30).json()
     return [call for call in report["calls"] if call["path"] == path]
 
 

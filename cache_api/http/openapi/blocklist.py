@@ -1,5 +1,6 @@
 """How is the blocklist described?"""
 
+from cache_api.domain.entry import METADATA_MAX_BYTES
 from cache_api.http.openapi.controls import DURATION, LIMITED
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
@@ -35,7 +36,7 @@ _WORDS = {
     "reason": "What the caller is told.",
     "category": "A word of your own.",
     "severity": "From 1 to 5.",
-    "metadata": "Yours; up to 16 KiB.",
+    "metadata": f"Yours; up to {METADATA_MAX_BYTES // 1024} KiB.",
     "limit": "How many at most.",
 }
 _LISTED: Json = {

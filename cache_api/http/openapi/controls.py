@@ -22,6 +22,7 @@ DECISIONS = ("hit", "miss", "bypass", "blocked")
 LAYERS = ("exact", "semantic", "synthesized")
 WORD = one_of("true", "false")
 PLAIN = r"^[^\x00\r\n]*$"
+TAGS = array(string(maxLength=TAG_MAX, pattern=PLAIN), maxItems=TAGS_MAX)
 
 # Header after `X-CacheAI-`, its schema, what it means and which other names are understood.
 _WISHES: tuple[tuple[str, Json, str, str], ...] = (
@@ -117,7 +118,7 @@ CACHE_CONTROLS = asked(
         "similarity_threshold": number("A higher floor for similarity.", minimum=0, maximum=1),
         "namespace": string("A cache of its own inside the project.", maxLength=NAME_MAX, pattern=PLAIN),
         "end_user": string("Only this person's entries are looked at.", maxLength=NAME_MAX, pattern=PLAIN),
-        "tags": array(string(maxLength=TAG_MAX, pattern=PLAIN), maxItems=TAGS_MAX),
+        "tags": TAGS,
         "depends_on": array(string(maxLength=NAME_MAX, pattern=PLAIN)),
         "task": string("A name under which expenses are added up.", maxLength=64),
     },

@@ -1,10 +1,11 @@
 """How is the care of entries described: looking up, putting, listing, moving, removing and judging them?"""
 
 from cache_api.dialects.spoken import DIALECTS
-from cache_api.http.changing import METADATA_MAX_BYTES
+from cache_api.domain.controls import NAME_MAX
+from cache_api.domain.entry import METADATA_MAX_BYTES
 from cache_api.http.entries import ENTRIES_MAX
 from cache_api.http.lookup import LIMIT_DEFAULT, LIMIT_MAX
-from cache_api.http.openapi.controls import DECISIONS, DURATION, LAYERS, LIMITED, LOOKING, PLAIN, STORING
+from cache_api.http.openapi.controls import DECISIONS, DURATION, LAYERS, LIMITED, LOOKING, PLAIN, STORING, TAGS
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
     JSON,
@@ -121,14 +122,14 @@ _QUESTION: Json = {
     "prompt": string(),
     "query": string(),
     "messages": array(table({})),
-    "model": string(maxLength=128, pattern=PLAIN),
+    "model": string(maxLength=NAME_MAX, pattern=PLAIN),
     "provider": maybe(string()),
     "system": maybe(string("A system message.")),
     "context": maybe(string("One more.")),
     "params": maybe(table({}, "Such as temperature.")),
     "similarity_threshold": maybe(number(minimum=0, maximum=1)),
-    "namespace": maybe(string(maxLength=128, pattern=PLAIN)),
-    "depends_on": maybe(array(string(maxLength=128, pattern=PLAIN))),
+    "namespace": maybe(string(maxLength=NAME_MAX, pattern=PLAIN)),
+    "depends_on": maybe(array(string(maxLength=NAME_MAX, pattern=PLAIN))),
     "project_id": maybe(string("The key's own project.", format="uuid")),
     "cache": ref("CacheControls"),
 }
@@ -207,7 +208,7 @@ SCHEMAS: Json = {
                 "response": {"description": "As `answer`; one of the two."},
                 "usage": maybe(table({}, "Counted tokens, in the provider's words.")),
                 "ttl": {**DURATION, "description": "How long it is kept."},
-                "tags": maybe(array(string(maxLength=64, pattern=PLAIN), maxItems=16)),
+                "tags": maybe(TAGS),
             }
         ),
         "allOf": [_any_of("answer", "response"), _any_of("request", "question", "prompt", "query", "messages")],
@@ -216,12 +217,12 @@ SCHEMAS: Json = {
     "EntryChange": asked(
         {
             "output": string("The answer's text."),
-            "model_id": string("The model that answered.", maxLength=128, pattern=PLAIN),
+            "model_id": string("The model that answered.", maxLength=NAME_MAX, pattern=PLAIN),
             "converter_type": string(),
             "ttl": {**DURATION, "description": "How long it is kept from now on."},
-            "tags": maybe(array(string(maxLength=64, pattern=PLAIN), maxItems=16)),
+            "tags": maybe(TAGS),
             "value": {"description": "Any JSON, under a cache key of your own."},
-            "model": string("Beside `value`.", maxLength=128, pattern=PLAIN),
+            "model": string("Beside `value`.", maxLength=NAME_MAX, pattern=PLAIN),
             "prompt": string("Not looked at."),
             "project_id": string("The key's own project.", format="uuid"),
         },

@@ -86,9 +86,9 @@ def judge_openly(request: Request, candidates: Sequence[Candidate]) -> list[Judg
 
 def score_of(judgement: Judgement) -> float:
     """The probability that the answer is right, or the cosine where the product has none."""
-    probability = getattr(judgement, "probability", None)
     if _gate_of(judgement) is None:
-        return float(judgement.candidate.similarity if probability is None else probability)
+        probability = judgement.probability
+        return judgement.candidate.similarity if probability is None else probability
     return REFUSED + judgement.candidate.similarity / 2
 
 

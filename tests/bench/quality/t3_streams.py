@@ -57,7 +57,6 @@ def of_stream(name: str, texts: Sequence[Text], *, seed: int, frozen_cosine: flo
     shipped = run(world, once, world.shipped, judge_inserts=True)
 
     each = weights([text.cluster for text in (distinct[at] for at in once)], seed=seed)
-    missing = next((share for part, share in MISLABELLED.items() if part in name), 0.0)
     found: dict[str, Any] = {
         "n": len(distinct),
         "bypassed": sum(not looked_up(text.text) for text in texts),
@@ -70,8 +69,6 @@ def of_stream(name: str, texts: Sequence[Text], *, seed: int, frozen_cosine: flo
         "by size": by_size(shipped),
         "curve": {"product": _curve(by_score), "cosine": _curve(by_cosine)},
     }
-    if missing:
-        found["e_hit corrected"] = found["product"]["e_hit"]["value"] * (1 - missing)
     for power in ZIPF:
         drawn = zipf(distinct, power, QUICK_DRAWS if quick else DRAWS, np.random.default_rng(seed))
         found[f"zipf {power:g}"] = {

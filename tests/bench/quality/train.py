@@ -31,8 +31,8 @@ from cache_api.domain.confidence import DIFFERENCE, FEATURES, FEATURES_VERSION, 
 from cache_api.domain.guard import mismatch
 from tests.bench.quality.data import Data, Pair, Text, read
 from tests.bench.quality.probes import all_pairs
-from tests.bench.quality.product import may_match, nearest
-from tests.bench.quality.sweep import RIGHT, UNKNOWN, WRONG
+from tests.bench.quality.product import POLICY, may_match, nearest
+from tests.bench.quality.sweep import RIGHT, UNKNOWN, WRONG, Array
 from tests.bench.quality.t2_probes import (
     GROUPS,
     MIXES,
@@ -43,9 +43,8 @@ from tests.bench.quality.t2_probes import (
     outcome_of_pairs,
     outcome_of_stream,
 )
-from tests.bench.quality.vectors import vectors_of
+from tests.bench.quality.vectors import model_version, vectors_of
 
-EMBEDDER = "all-MiniLM-L6-v2/mean/1"
 TRAINED_ON = {
     "stream_bitext": "bitext customer support, Bitext Innovations, CDLA-Sharing-1.0",
     "stream_banking77": "BANKING77, PolyAI, CC BY 4.0",
@@ -55,15 +54,12 @@ TRAINED_ON = {
 }
 # These kinds of CheckList are made of Quora's text.
 NOT_OURS = ("Robustness", "Change first name", "Change numbers", "Reflexivity")
-FLOOR = 0.70
 FOLDS = 4
 STREAM_ROUNDS = 3
 LEAST_OF_A_LABEL = 20  # a source with fewer of one label says nothing of that label
 L2 = 1e-3
 PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.10)
 SCARCEST = "chat"  # the mix in which the fewest questions have a right answer
-
-Array = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def main() -> None:
     calibrated = {id(one): slope * scores[id(one)] + shift for one in ours}
     cuts = _cuts([one for one in ours if one.source.startswith("stream_")], calibrated)
     written: dict[str, Any] = {
-        "embedder": EMBEDDER,
+        "embedder": model_version(),
         "features": FEATURES_VERSION,
         "bias": round(slope * bias + shift, 4),
         "weights": {name: round(slope * weight, 4) for name, weight in zip(FEATURES, weights, strict=True)},
@@ -157,7 +153,7 @@ def _candidates(
         for place, cosine in zip(places[number], cosines[number].tolist(), strict=True):
             entry = entries[place]
             if (
-                cosine >= FLOOR
+                cosine >= POLICY.similarity_floor
                 and may_match(probe.text)
                 and may_match(entry.text)
                 and not mismatch(probe.text, entry.text)
@@ -179,7 +175,7 @@ def _candidates(
 def _fitted(every: Sequence[Candidates], *, without: int | None = None) -> tuple[float, Array]:
     """The bias is the mean over the sources."""
     sources = sorted({one.source for one in every})
-    values, right, source, weight = [], [], [], []
+    values, right, source = [], [], []
     for one in every:
         seen = (one.outcome != UNKNOWN) & (one.fold != without if without is not None else True)
         values.append(one.values[seen])

@@ -38,6 +38,11 @@ def vectors_of(texts: Sequence[str], *, backend: str = "int8") -> Vectors:
     return Kept(FILE, lambda: _model(backend)).vectors_of(texts)
 
 
+def model_version() -> str:
+    """As entries have it: whichever way the model is run."""
+    return _model("int8").version
+
+
 def embedder_version(backend: str = "int8") -> str:
     return _key_of(_model(backend))
 
