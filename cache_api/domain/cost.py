@@ -12,6 +12,7 @@ Rates are dollars per million tokens. Amounts are exact and rounded once, at the
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import ROUND_HALF_EVEN, Decimal
+from itertools import pairwise
 from typing import Self
 
 from cache_api.domain.usage import Usage
@@ -80,8 +81,26 @@ class PlanFee:
         passed = [rate for start, rate in self.overage if calls_before >= start]
         return passed[-1] if passed else ZERO
 
+    def overage_usd(self, calls: int) -> Decimal:
+        """Dollars beyond the price for all billable calls of a period, tier by tier."""
+        ends = (*(start for start, _ in self.overage[1:]), calls)
+        tiers = zip(self.overage, ends, strict=False)
+        return sum((max(0, min(calls, end) - start) * rate for (start, rate), end in tiers), ZERO)
 
-# The one table of what plans take per call. A contract's fee is not known here: see fee_of_call.
+    def calls_within(self, cap_usd: Decimal) -> int:
+        """How many billable calls of a period stay within so much overage."""
+        if not self.overage:
+            return self.included
+
+        for (start, rate), (end, _) in pairwise(self.overage):
+            if cap_usd < (end - start) * rate:
+                return start + int(cap_usd / rate)
+            cap_usd -= (end - start) * rate
+        start, rate = self.overage[-1]
+        return start + int(cap_usd / rate)
+
+
+# The one table of what plans take; billing.plans adds their limits. A contract's fee is not known: see fee_of_call.
 PLAN_FEES: Mapping[str, PlanFee] = {
     "free": PlanFee(Decimal(0), 10_000),
     "pro": PlanFee(Decimal(29), 100_000, ((100_000, Decimal("0.00008")),)),
