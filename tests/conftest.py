@@ -174,6 +174,15 @@ def _delete_tenants() -> None:
             cursor.execute(f'DELETE FROM "{table}"')
         cursor.execute("DELETE FROM tenant")
         cursor.execute("DELETE FROM price_rate")  # no tenant's, yet left by a test that had calls priced
+        cursor.execute("DELETE FROM mail")
+        cursor.execute(
+            """
+            SELECT conrelid::regclass::text FROM pg_constraint
+            WHERE contype = 'f' AND confrelid = 'tenants_user'::regclass AND conrelid <> confrelid
+            """
+        )
+        for (table,) in cursor.fetchall():
+            cursor.execute(f"DELETE FROM {table}")
         cursor.execute("DELETE FROM tenants_user")
 
 

@@ -24,6 +24,7 @@ OWNER_CALLERS = {
     "cache_api/accounting.py": "prices and rolls up all tenants' calls",
     "cache_api/adapters/jobs.py": "jobs that a dead worker left, and old ones",
     "cache_api/maintenance.py": "expiry",
+    "tenants/mailing.py": "sends what everybody wrote",
 }
 
 TENANT_TABLES = """
