@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 from types import MappingProxyType
 from typing import Any
 
@@ -15,10 +16,17 @@ FREE, PRO, TEAM, ENTERPRISE = "free", "pro", "team", "enterprise"
 TRIAL_DAYS = 14
 PAST_DUE_GRACE = timedelta(days=7)
 
-# What Stripe says of a subscription, and what it opens.
-OPEN = frozenset({"trialing", "active", "past_due"})
-CLOSED = frozenset({"unpaid", "paused", "canceled", "incomplete_expired"})
-ENDED = frozenset({"canceled", "incomplete_expired"})  # Nothing leads out of these.
+# States of a subscription nothing leads out of.
+ENDED = frozenset({"canceled", "incomplete_expired"})
+
+
+class Opens(Enum):
+    """What a subscription opens."""
+
+    PLAN = "plan"
+    READ_ONLY = "read_only"  # the plan, but nothing is stored
+    FREE = "free"
+    UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +140,17 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
     }
 )
 RANK: Mapping[str, int] = {name: rank for rank, name in enumerate(PLANS)}
+
+
+def opens(state: str, past_due_since: datetime | None, now: datetime) -> Opens:
+    """`state` is Stripe's word; the empty one is of a tenant that never bought."""
+    match state:
+        case "trialing" | "active":
+            return Opens.PLAN
+        case "past_due":
+            in_grace = past_due_since is None or now < past_due_since + PAST_DUE_GRACE
+            return Opens.PLAN if in_grace else Opens.READ_ONLY
+        case "" | "incomplete":
+            return Opens.UNCHANGED
+        case _:  # unpaid, paused, canceled, incomplete_expired
+            return Opens.FREE
