@@ -21,10 +21,13 @@ CHECKSUM_CHARACTERS = 6
 SECRET_BYTES = 32
 
 _SHAPE = re.compile(r"ca-[0-9A-Za-z]{39}", re.ASCII)
+_ANYWHERE = re.compile(r"\bca-[0-9A-Za-z]{39}\b", re.ASCII)
 
-SCOPES = frozenset({"proxy", "cache:read", "cache:write", "cache:purge", "stats:read", "keys:manage"})
-DEFAULT_SCOPES = SCOPES - {"keys:manage"}
+TENANT_MANAGE = "tenant:manage"  # all projects, their keys, and what belongs to the tenant as a whole
+SCOPES = frozenset({"proxy", "cache:read", "cache:write", "cache:purge", "stats:read", "keys:manage", TENANT_MANAGE})
+DEFAULT_SCOPES = SCOPES - {"keys:manage", TENANT_MANAGE}
 ALIASES = {
+    TENANT_MANAGE: frozenset({TENANT_MANAGE, "keys:manage"}),
     "cache:*": frozenset({"cache:read", "cache:write", "cache:purge"}),
     "analytics:read": frozenset({"stats:read"}),
 }
@@ -75,6 +78,16 @@ def expand_scopes(names: list[str]) -> frozenset[str]:
     if unknown := scopes - SCOPES:
         raise UnknownScope(f"no such scope: {', '.join(sorted(unknown))}")
     return scopes
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a model's name, or a narrower pattern, is among those of a pattern: a name, or a beginning with `*`."""
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def find_in(text: str) -> list[str]:
+    """The well-formed keys in a text: what only looks like one has the wrong checksum."""
+    return [found for found in _ANYWHERE.findall(text) if is_well_formed(found)]
 
 
 def read_versions(text: str) -> tuple[Versioned, ...]:

@@ -140,9 +140,11 @@ def live(database: str, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def cast(live: None) -> Cast:
-    from tenants import services  # Django must be pointed at the test's database first.
+    from tenants import features, services  # Django must be pointed at the test's database first.
 
-    team, others = services.tenant_create(name="Team"), services.tenant_create(name="Others")
+    # Of a plan with room for what tests make.
+    limits = services.Limits(projects_max=50, members_max=50, keys_max=100, features=features.TEAM)
+    team, others = (services.tenant_create(name=name, limits=limits) for name in ("Team", "Others"))
     cache, theirs = (services.project_create(tenant_id=tenant, name="Cache") for tenant in (team, others))
     return Cast(
         owner=_person("owner@example.test", team, cache, role="owner"),

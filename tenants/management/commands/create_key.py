@@ -5,8 +5,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants import selectors, services
-from tenants.keys import DEFAULT_SCOPES, UnknownScope
+from tenants import api_keys, selectors
+from tenants.keys import DEFAULT_SCOPES
+from tenants.refusals import Refusal
 
 
 class Command(BaseCommand):
@@ -17,20 +18,26 @@ class Command(BaseCommand):
         parser.add_argument("--project", help="name or id; may be left out if there is only one")
         parser.add_argument("--name", default="")
         parser.add_argument("--scopes", default=",".join(sorted(DEFAULT_SCOPES)), help="a comma list")
+        parser.add_argument("--models", default="", help="a comma list of names, or beginnings with *; any if left out")
+        parser.add_argument("--networks", default="", help="a comma list like 192.0.2.0/24; any if left out")
         parser.add_argument("--rpm", type=int, help="calls a minute, if fewer than the tenant's")
+        parser.add_argument("--tpm", type=int, help="tokens a minute, if fewer than the tenant's")
         parser.add_argument("--ttl", type=int, metavar="SECONDS", help="how long its answers are kept at most")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            key = services.key_create(
+            key = api_keys.key_create(
                 tenant_id=options["tenant"],
                 project_id=self._project(options["tenant"], options["project"]),
                 name=options["name"],
-                scopes=[scope.strip() for scope in options["scopes"].split(",")],
+                scopes=_words(options["scopes"]),
+                models_allowed=_words(options["models"]),
+                networks=_words(options["networks"]),
                 rpm=options["rpm"],
+                tpm=options["tpm"],
                 ttl_max_seconds=options["ttl"],
             )
-        except UnknownScope as error:
+        except Refusal as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"id {key.id}\nkey {key.secret}")
 
@@ -41,3 +48,7 @@ class Command(BaseCommand):
             names = ", ".join(one.name for one in projects) or "none"
             raise CommandError(f"Name one project with --project. This tenant has: {names}")
         return found[0]
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

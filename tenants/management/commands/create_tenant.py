@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from tenants import services
+from tenants import projects, services
 from tenants.models import User
 
 
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         limits = services.Limits(plan=options["plan"])
         tenant_id = services.tenant_create(name=options["name"], limits=limits)
-        project_id = services.project_create(tenant_id=tenant_id, name=options["project"])
+        project_id = projects.project_create(tenant_id=tenant_id, name=options["project"])
         if options["email"]:
             user = User.objects.filter(email=options["email"]).first() or services.user_create(email=options["email"])
             services.member_add(tenant_id=tenant_id, user_id=user.id, role="owner")

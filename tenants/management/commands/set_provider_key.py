@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants import services
+from tenants import provider_keys
 
 
 class Command(BaseCommand):
@@ -22,10 +22,10 @@ class Command(BaseCommand):
         secret = getpass.getpass("Credential: ") if sys.stdin.isatty() else sys.stdin.readline()
         if not secret.strip():
             raise CommandError("There was no credential to read.")
-        services.provider_key_put(
+        provider_keys.provider_key_put(
             tenant_id=options["tenant"],
             provider=options["provider"],
             secret=secret.strip(),
             base_url=options["base_url"],
         )
-        self.stdout.write(f"stored, ending in {secret.strip()[-services.HINT_LAST_CHARACTERS :]}")
+        self.stdout.write(f"stored, ending in {secret.strip()[-provider_keys.HINT_LAST_CHARACTERS :]}")

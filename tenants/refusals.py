@@ -1,0 +1,67 @@
+"""Why may this not be done?
+
+Refusal
+├── NotFound
+├── Conflict         what is there already stands against it
+│   ├── NameTaken
+│   ├── LastProject
+│   └── KeyEnded
+├── BadValue         a field holds what it may not
+│   └── BadCredential
+└── NotAllowed
+    ├── TooWide
+    ├── LimitReached
+    └── NotInPlan
+"""
+
+
+class Refusal(Exception):
+    """This cannot be done."""
+
+    def __init__(self, message: str = "", *, field: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+        self.field = field  # which of the arguments is meant
+
+
+class NotFound(Refusal):
+    """There is no such thing in this tenant."""
+
+
+class Conflict(Refusal):
+    """What is there already stands against it."""
+
+
+class NameTaken(Conflict):
+    """Another one has this name."""
+
+
+class LastProject(Conflict):
+    """A tenant keeps at least one project."""
+
+
+class KeyEnded(Conflict):
+    """This key has ended, or has a successor already."""
+
+
+class BadValue(Refusal, ValueError):
+    """A field holds what it may not."""
+
+
+class BadCredential(BadValue):
+    """The provider does not know this credential."""
+
+
+class NotAllowed(Refusal):
+    """This is not allowed."""
+
+
+class TooWide(NotAllowed):
+    """Nobody makes a key that may more than they may themselves."""
+
+
+class LimitReached(NotAllowed):
+    """The plan allows no more of them."""
+
+
+class NotInPlan(NotAllowed):
+    """The plan does not include this."""
