@@ -463,3 +463,59 @@ class OwnPrice(models.Model):
 
     class Meta:
         db_table = "own_price"
+
+
+class Budget(models.Model):
+    """What may be spent on providers in a day or month: by a whole tenant, a project, a key, or under a task's name."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField(null=True)
+    key_id = models.UUIDField(null=True)
+    task = models.TextField(default="")
+    period = models.TextField()
+    amount_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    action = models.TextField(default="alert")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "budget"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "project_id", "key_id", "task", "period"],
+                nulls_distinct=False,
+                name="budget_once",
+            ),
+            models.CheckConstraint(condition=models.Q(period__in=("day", "month")), name="budget_period_known"),
+            models.CheckConstraint(
+                condition=models.Q(action__in=("alert", "cache_only", "block")), name="budget_action_known"
+            ),
+            models.CheckConstraint(condition=models.Q(amount_usd__gt=0), name="budget_of_something"),
+        ]
+
+
+class BudgetAlert(models.Model):
+    """A threshold that was passed, once. `budget` is its id; "requests" and "spend" are the plan's own limits."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "budget", "period", "threshold")
+    tenant_id = models.UUIDField()
+    budget = models.TextField()
+    period = models.DateTimeField()
+    threshold = models.PositiveSmallIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "budget_alert"
+
+
+class StorageLimit(models.Model):
+    """The limits a tenant's entries were last held to. Above lowered ones they stay until `surplus_until`."""
+
+    tenant_id = models.UUIDField(primary_key=True)
+    entries_max = models.BigIntegerField()
+    bytes_max = models.BigIntegerField(null=True)
+    surplus_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "storage_limit"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -85,6 +86,8 @@ class Access:
     period_start: datetime | None = None  # from here on requests count against the plan
     read_only: bool = False
     features: frozenset[str] = frozenset()
+    plan: str = ""
+    overage_cap_usd: Decimal | None = None  # None: the plan's price
 
     def admits(self, address: str, now: datetime) -> bool:
         if self.expires_at is not None and now >= self.expires_at:
@@ -211,6 +214,7 @@ _COLUMNS = (
     "tenant_id", "project_id", "key_id", "scopes", "networks", "models_allowed", "key_rpm", "key_tpm", "provider",
     "created_at", "expires_at", "revoked_at", "suspended_at", "default_model", "rpm", "tpm", "entries_max",
     "bytes_max", "ttl_max_seconds", "requests_included", "requests_hard", "period_start", "read_only", "features",
+    "plan", "overage_cap_usd",
 )  # fmt: skip
 _KEY_BY_DIGEST = f"SELECT {', '.join(_COLUMNS)} FROM key_by_digest(%s)"  # noqa: S608 (names from above)
 

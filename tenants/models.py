@@ -248,3 +248,46 @@ class TenantExport(models.Model):
 
     class Meta:
         db_table = "tenant_export"
+
+
+class WebhookEndpoint(models.Model):
+    """An address of a tenant's that is told of what happens. `sealed` is the secret its messages are signed with."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    url = models.TextField()
+    events = ArrayField(models.TextField(), default=list)  # empty: all
+    sealed = models.BinaryField()
+    hint = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    disabled_at = models.DateTimeField(null=True)
+    disabled_reason = models.TextField(default="")
+
+    class Meta:
+        db_table = "webhook_endpoint"
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one endpoint, and what came of it."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    endpoint_id = models.UUIDField()
+    event = models.TextField()
+    body = models.TextField()  # the very bytes, since they are signed
+    created_at = models.DateTimeField(default=timezone.now)
+    next_at = models.DateTimeField(null=True)  # None: delivered or given up
+    attempts = models.PositiveSmallIntegerField(default=0)
+    delivered_at = models.DateTimeField(null=True)
+    given_up_at = models.DateTimeField(null=True)
+    status = models.PositiveSmallIntegerField(null=True)  # of the last answer
+    error = models.TextField(default="")
+
+    class Meta:
+        db_table = "webhook_delivery"
+        indexes = [
+            models.Index(fields=["next_at"], name="webhook_delivery_due", condition=models.Q(next_at__isnull=False)),
+            models.Index(fields=["tenant_id", "endpoint_id", "created_at"], name="webhook_delivery_log"),
+        ]
