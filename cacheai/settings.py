@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "cache_api",
     "billing",
     "dashboard",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular_sidecar",
     "django.contrib.auth",
@@ -46,6 +47,7 @@ INSTALLED_APPS = [
 ]
 # The data plane passes none of these but the first: see wsgi.py.
 MIDDLEWARE = [
+    "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -73,6 +75,7 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
+CSRF_FAILURE_VIEW = "dashboard.views.errors.forged"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("CACHEAI_SECURE_COOKIES", default=False)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

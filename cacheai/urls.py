@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("dashboard.urls")),
 ]
 
-handler400 = "cache_api.http.operation.bad_request"
-handler404 = "cache_api.http.operation.not_found"
-handler500 = "cache_api.http.operation.server_error"
+handler400 = "dashboard.views.errors.bad_request"
+handler403 = "dashboard.views.errors.forbidden"
+handler404 = "dashboard.views.errors.not_found"
+handler500 = "dashboard.views.errors.server_error"

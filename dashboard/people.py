@@ -1,0 +1,169 @@
+"""Who looks at a page, at which tenant's, and may they?"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, NamedTuple, ParamSpec
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from tenants import roles, selectors
+from tenants.audit import Actor
+from tenants.models import Project, Tenant
+from tenants.refusals import Refusal
+from tenants.selectors import Membership
+
+P = ParamSpec("P")
+
+LAST_TENANT = "tenant"  # in the session: where a bare `/` leads
+
+
+class Link(NamedTuple):
+    name: str
+    href: str
+    icon: str
+    here: bool
+
+
+class Group(NamedTuple):
+    name: str
+    links: Sequence[Link]
+
+
+# Name of the URL, its words, its icon, and the act that opens it.
+_PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
+    "": (("overview", "Overview", "overview", "figures"),),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A member at a page of one of their tenants. `project` is what the address narrows the page to, if anything."""
+
+    user_id: UUID
+    tenant: Tenant
+    role: str
+    memberships: Sequence[Membership]
+    projects: Sequence[Project]
+    project: Project | None
+    address: str
+    page: str
+
+    def may(self, act: str) -> bool:
+        return roles.may(self.role, act)
+
+    @property
+    def acts(self) -> Mapping[str, bool]:
+        """For templates: `visit.acts.keys`."""
+        return {act: self.may(act) for act in roles.MAY}
+
+    @property
+    def actor(self) -> Actor:
+        """For the audit trail."""
+        return Actor("person", self.user_id, self.address)
+
+    @property
+    def navigation(self) -> Sequence[Group]:
+        return [
+            Group(name, links)
+            for name, pages in _PAGES.items()
+            if (links := [self._link(*page) for page in pages if self.may(page[3])])
+        ]
+
+    def href(self, name: str, *args: Any) -> str:
+        """A page of this tenant, still narrowed to the project."""
+        query = f"?{urlencode({'project': self.project.id})}" if self.project else ""
+        return reverse(name, args=[self.tenant.id, *args]) + query
+
+    def _link(self, name: str, words: str, icon: str, act: str) -> Link:
+        return Link(words, self.href(name), icon, self.page == name or self.page.startswith(f"{name}-"))
+
+
+View = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
+
+
+def page(*, may: str, methods: Sequence[str] = ("GET",)) -> Callable[[View[P]], Callable[..., HttpResponseBase]]:
+    """A view of one tenant, for its members whose role allows the act. To all others the tenant does not exist."""
+
+    def decorate(view: View[P]) -> Callable[..., HttpResponseBase]:
+        @login_required
+        @wraps(view)
+        def guarded(http: HttpRequest, tenant_id: UUID, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            visit = _visit(http, tenant_id)
+            http.visit = visit  # type: ignore[attr-defined]  # What went wrong is said inside the frame, too.
+            if not visit.may(may):
+                raise PermissionDenied(f"This takes another role than {visit.role}.")
+            if http.method not in (*methods, "HEAD" if "GET" in methods else ""):
+                return HttpResponseNotAllowed(methods)
+            return view(http, visit, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def show(http: HttpRequest, visit: Visit, template: str, *, status: int = 200, **context: Any) -> HttpResponse:
+    return render(http, f"dashboard/{template}", {"visit": visit, **context}, status=status)
+
+
+def done(http: HttpRequest, visit: Visit, said: str, name: str, *args: Any) -> HttpResponseRedirect:
+    """Say that it is done, on the page where that can be seen."""
+    messages.success(http, said)
+    return HttpResponseRedirect(visit.href(name, *args))
+
+
+def refused(http: HttpRequest, visit: Visit, refusal: Refusal, name: str, *args: Any) -> HttpResponseRedirect:
+    """The same for what could not be done, where there is no field to say it beside."""
+    messages.error(http, str(refusal))
+    return HttpResponseRedirect(visit.href(name, *args))
+
+
+def back(http: HttpRequest, otherwise: str) -> str:
+    """Where a form says it came from, if that is ours."""
+    wanted = http.POST.get("next", "")
+    ours = url_has_allowed_host_and_scheme(wanted, {http.get_host()}, require_https=http.is_secure())
+    return wanted if ours else otherwise
+
+
+def user_id_of(http: HttpRequest) -> UUID:
+    return UUID(str(http.user.pk))
+
+
+def _visit(http: HttpRequest, tenant_id: UUID) -> Visit:
+    user_id = user_id_of(http)
+    memberships = selectors.memberships_of(user_id=user_id)
+    here = next((one for one in memberships if one.tenant_id == tenant_id), None)
+    if here is None:
+        raise Http404
+    if http.session.get(LAST_TENANT) != str(tenant_id):
+        http.session[LAST_TENANT] = str(tenant_id)
+    projects = selectors.projects_of(tenant_id=tenant_id)
+    match = http.resolver_match
+    return Visit(
+        user_id=user_id,
+        tenant=selectors.tenant_of(tenant_id=tenant_id),
+        role=here.role,
+        memberships=memberships,
+        projects=projects,
+        project=_chosen(projects, http.GET.get("project", "")),
+        address=http.META.get("REMOTE_ADDR", ""),
+        page=(match.url_name if match else None) or "",
+    )
+
+
+def _chosen(projects: Sequence[Project], wanted: str) -> Project | None:
+    if not wanted:
+        return None
+    found = next((project for project in projects if str(project.id) == wanted), None)
+    if found is None:
+        raise Http404
+    return found

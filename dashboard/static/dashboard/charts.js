@@ -1,0 +1,55 @@
+// Draws what the page says in JSON: stacked bars of calls, or bars of dollars. The table beside holds the same.
+(() => {
+  "use strict";
+  const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A token may be light-dark(a, b): only a computed colour is one.
+  const probe = document.createElement("span");
+  const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
+  const TONES = { "Exact hits": "--exact", "Semantic hits": "--semantic", "Synthesized": "--synthesized", "Not from the cache": "--miss", "Saved": "--semantic" };
+  const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
+  const whole = (value) => value.toLocaleString();
+
+  const stacked = (data) => {
+    const [moments, ...series] = data;
+    const sums = moments.map(() => 0);
+    return [moments, ...series.map((values) => values.map((value, at) => (sums[at] += value)))];
+  };
+
+  const draw = (box) => {
+    const { kind, names, data } = JSON.parse(document.getElementById(box.dataset.chart).textContent);
+    const shown = kind === "usd" ? usd : whole;
+    const font = `12px ${tone("--font")}`;
+    const bars = uPlot.paths.bars({ size: [0.62, 48], radius: 0.12, gap: 0 });
+    const top = stacked(data);
+    // The tallest first, so that each lower part is painted over it.
+    const order = names.map((_, at) => at).reverse();
+    const axis = { stroke: colour("--ink-faint"), font, ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
+    const plot = new uPlot({
+      width: box.clientWidth,
+      height: 220,
+      padding: [12, 8, 0, 0],
+      legend: { live: true },
+      cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
+      scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, kind === "usd" ? 0.0001 : 4)] } },
+      axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, marks) => marks.map(shown) }],
+      series: [
+        {},
+        ...order.map((at) => ({
+          label: names[at],
+          fill: colour(TONES[names[at]]),
+          stroke: colour(TONES[names[at]]),
+          width: 0,
+          paths: bars,
+          points: { show: false },
+          value: (_, __, ___, index) => (index === null ? "" : shown(data[at + 1][index])),
+        })),
+      ],
+    }, [top[0], ...order.map((at) => top[at + 1])], box);
+    new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
+    addEventListener("theme", () => { plot.destroy(); draw(box); }, { once: true });
+  };
+
+  document.body.append(probe);
+  probe.hidden = true;
+  for (const box of document.querySelectorAll("[data-chart]")) draw(box);
+})();

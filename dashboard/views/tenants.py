@@ -1,0 +1,31 @@
+"""Where does a person who has just come in belong?"""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_safe
+
+from dashboard.forms import TenantName
+from dashboard.people import LAST_TENANT, user_id_of
+from tenants import selectors, services
+
+
+@login_required
+@require_safe
+def home(http: HttpRequest) -> HttpResponseRedirect:
+    """The tenant looked at last, else any, else a first one of their own."""
+    ids = [one.tenant_id for one in selectors.memberships_of(user_id=user_id_of(http))]
+    if not ids:
+        return redirect("tenant-new")
+    last = next((tenant_id for tenant_id in ids if str(tenant_id) == http.session.get(LAST_TENANT)), ids[0])
+    return redirect("overview", last)
+
+
+@login_required
+def new(http: HttpRequest) -> HttpResponse:
+    form = TenantName(http.POST if http.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        tenant_id = services.tenant_create(name=form.cleaned_data["name"])
+        services.member_add(tenant_id=tenant_id, user_id=user_id_of(http), role="owner")
+        return redirect("overview", tenant_id)
+    return render(http, "dashboard/tenant_new.html", {"form": form})
