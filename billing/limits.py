@@ -66,12 +66,12 @@ def write_limits(account: BillingAccount, now: datetime, actor: Actor = SYSTEM) 
 
 
 def _plan(account: BillingAccount, tenant: Tenant, opened: Opens) -> Plan | None:
-    """None: limits that are no plan's, such as the demo's, stay as they are."""
+    """None: limits that are no plan's, such as the demo's, stay as they are; so where nobody knows what was bought."""
     if account.plan_given:
         return PLANS[account.plan_given]
     if opened is Opens.UNCHANGED:
         return PLANS.get(tenant.plan)
-    return PLANS[FREE] if opened is Opens.FREE else PLANS[account.plan]
+    return PLANS[FREE] if opened is Opens.FREE else PLANS.get(account.plan)
 
 
 def _columns(account: BillingAccount, plan: Plan, opened: Opens, now: datetime) -> dict[str, Any]:

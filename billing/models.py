@@ -129,7 +129,9 @@ class UsageBucket(models.Model):
 class MeterPush(models.Model):
     """One message to Stripe's meter. Committed before it is sent, so that a crash leaves something to settle."""
 
-    SENDING, SENT, FAILED, DOUBTFUL = "sending", "sent", "failed", "doubtful"
+    SENDING, SENT = "sending", "sent"
+    LOST = "lost"  # Stripe never counted it; the next revision takes its place
+    FAILED, DOUBTFUL = "failed", "doubtful"  # an operator settles it; its bucket waits
 
     pk = models.CompositePrimaryKey("tenant_id", "hour", "period_start", "revision")
     tenant_id = models.UUIDField()
@@ -142,6 +144,7 @@ class MeterPush(models.Model):
     late = models.BooleanField(default=False)  # counted in a later period: its own was invoiced
     state = models.TextField(default=SENDING)
     attempts = models.PositiveIntegerField(default=0)
+    tried_at = models.DateTimeField(null=True)
     next_try_at = models.DateTimeField()
     created_at = models.DateTimeField()
     settled_at = models.DateTimeField(null=True)
@@ -150,7 +153,7 @@ class MeterPush(models.Model):
     class Meta:
         db_table = "meter_push"
         indexes = [
-            models.Index(fields=["state", "next_try_at"], name="meter_push_open", condition=~models.Q(state="sent"))
+            models.Index(fields=["state", "next_try_at"], name="meter_push_open", condition=models.Q(state="sending"))
         ]
 
 

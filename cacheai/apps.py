@@ -22,6 +22,8 @@ LOGGED = (
     "row",
     "rows",
     "status_code",
+    "subject",
+    "tenant_id",
     "version",
 )
 

@@ -208,6 +208,7 @@ class Migration(migrations.Migration):
                 ('late', models.BooleanField(default=False)),
                 ('state', models.TextField(default='sending')),
                 ('attempts', models.PositiveIntegerField(default=0)),
+                ('tried_at', models.DateTimeField(null=True)),
                 ('next_try_at', models.DateTimeField()),
                 ('created_at', models.DateTimeField()),
                 ('settled_at', models.DateTimeField(null=True)),
@@ -215,7 +216,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'meter_push',
-                'indexes': [models.Index(condition=models.Q(('state', 'sent'), _negated=True), fields=['state', 'next_try_at'], name='meter_push_open')],
+                'indexes': [models.Index(condition=models.Q(('state', 'sending')), fields=['state', 'next_try_at'], name='meter_push_open')],
             },
         ),
         migrations.CreateModel(
