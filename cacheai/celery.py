@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 from kombu import Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cacheai.settings")
@@ -59,8 +60,11 @@ def _configure(app: Celery) -> None:
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
             "mail": {"task": "tenants.mail", "schedule": 60.0, "options": {"expires": 60}},
+            "expiry-mails": {"task": "tenants.expiry_mails", "schedule": 3600.0, "options": {"expires": 3600}},
+            "audit-check": {"task": "tenants.audit_check", "schedule": crontab(hour=3, minute=17)},
             "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0, "options": {"expires": 15}},
             "find-exports": {"task": "cache_api.default.find_exports", "schedule": 60.0, "options": {"expires": 60}},
+            "renew-keys": {"task": "cache_api.default.renew_keys", "schedule": 3600.0, "options": {"expires": 3600}},
             "erase-tenants": {"task": "cache_api.default.erase_tenants", "schedule": 600.0, "options": {"expires": 600}},
         },
     )

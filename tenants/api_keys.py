@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from secrets import token_bytes
+from typing import Literal
 from uuid import UUID
 
 from django.conf import settings
@@ -131,7 +132,7 @@ def key_rotate(
     secret = keys.make(token_bytes(keys.RANDOM_BYTES))
     with as_tenant(tenant_id):
         old = _find(tenant_id, key_id, project_id, locked=True)
-        if _ended(old, now) or old.replaced_by is not None:
+        if status_of(old, now) != "live":
             raise KeyEnded
         _refuse_wider(old, reach)
         new = ApiKey(
@@ -192,6 +193,15 @@ def key_revoke(
     _tell_everywhere(key_id)
 
 
+def status_of(key: ApiKey, now: datetime) -> Literal["live", "ending", "expired", "revoked"]:
+    """An ending key has a successor, and works on for its grace."""
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.expires_at is not None and key.expires_at <= now:
+        return "expired"
+    return "live" if key.replaced_by is None else "ending"
+
+
 def keys_matching(name: str) -> list[ApiKey]:
     """An operator's search across tenants: by a key's id, its first characters, or the key itself."""
     with as_owner():
@@ -222,10 +232,6 @@ def _in_use(tenant_id: UUID, project_id: UUID, now: datetime) -> QuerySet[ApiKey
     """Those that count: a key in its grace has a successor that counts for it."""
     alive = Q(expires_at=None) | Q(expires_at__gt=now)
     return ApiKey.objects.filter(alive, tenant_id=tenant_id, project_id=project_id, revoked_at=None, replaced_by=None)
-
-
-def _ended(key: ApiKey, now: datetime) -> bool:
-    return key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now)
 
 
 def _secret_columns(secret: str) -> dict[str, bytes | int | str]:

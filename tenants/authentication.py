@@ -170,6 +170,13 @@ def forget(key_id: UUID) -> None:
     _verified.forget_where(lambda _, access: access.key_id == key_id)
 
 
+def find(api_key: str) -> dict[str, Any] | None:
+    """What is stored of a key, ended or not; None of what is none. Raises DatabaseUnavailable."""
+    if not keys.is_well_formed(api_key):
+        return None
+    return _find(api_key, keys.digest(api_key, _peppers[0].secret))
+
+
 def _refuse_without_asking(api_key: str, digest: bytes, address: str) -> None:
     """Junk, and addresses that guess, cost no query. It also refuses their good keys at a first meeting."""
     now = time.monotonic()

@@ -24,7 +24,7 @@ def provider_key_put(
     actor: Actor = SYSTEM,
 ) -> None:
     """Store it, sealed, in the place of one before. Nobody asks its provider here. Raises BadValue."""
-    secret = _checked(secret)
+    secret = checked(secret)
     with as_tenant(tenant_id):
         found = ProviderKey.objects.filter(tenant_id=tenant_id, provider=provider).first()
     # Of two put at once both seal for the same row.
@@ -74,8 +74,8 @@ def provider_key_delete(*, tenant_id: UUID, provider: str, actor: Actor = SYSTEM
     vault.forget(tenant_id)
 
 
-def _checked(secret: str) -> str:
-    """It goes out in a header."""
+def checked(secret: str) -> str:
+    """What can go out in a header, without blanks around it. Raises BadValue."""
     secret = secret.strip()
     if not secret:
         raise BadValue("Field required: secret", field="secret")

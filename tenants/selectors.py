@@ -1,11 +1,15 @@
 """What is there to see of tenants, their people and their keys?"""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Q
+
 from tenants.isolation import as_owner, as_person, as_tenant
-from tenants.models import ApiKey, Member, Project, ProviderKey, Tenant
+from tenants.models import ApiKey, AuditEvent, Member, Project, ProviderKey, Tenant, User
+from tenants.refusals import NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class ProviderKeyFacts:
     base_url: str
     hint: str
     created_at: datetime
+    taken_at: datetime | None  # when its provider last took it
+    trouble: str  # why that is not known; empty if it is
 
 
 def memberships_of(*, user_id: UUID) -> list[Membership]:
@@ -44,15 +50,73 @@ def projects_of(*, tenant_id: UUID) -> list[Project]:
         return list(Project.objects.filter(tenant_id=tenant_id).order_by("created_at"))
 
 
-def keys_of(*, tenant_id: UUID) -> list[ApiKey]:
+def project_of(*, tenant_id: UUID, project_id: UUID) -> Project:
+    """Raises NotFound."""
     with as_tenant(tenant_id):
-        return list(ApiKey.objects.filter(tenant_id=tenant_id).order_by("-created_at"))
+        project = Project.objects.filter(tenant_id=tenant_id, id=project_id).first()
+    if project is None:
+        raise NotFound
+    return project
+
+
+def keys_of(
+    *,
+    tenant_id: UUID,
+    project_id: UUID | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int | None = None,
+) -> list[ApiKey]:
+    """The newest first; `after` is when the last one of the page before was created, and its id."""
+    with as_tenant(tenant_id):
+        found = ApiKey.objects.filter(tenant_id=tenant_id).order_by("-created_at", "-id")
+        if project_id is not None:
+            found = found.filter(project_id=project_id)
+        if after is not None:
+            created_at, key_id = after
+            found = found.filter(Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=key_id))
+        return list(found[:limit])
+
+
+def key_of(*, tenant_id: UUID, key_id: UUID, project_id: UUID | None = None) -> ApiKey:
+    """With `project_id` it must be that project's. Raises NotFound."""
+    with as_tenant(tenant_id):
+        found = ApiKey.objects.filter(tenant_id=tenant_id, id=key_id)
+        key = (found if project_id is None else found.filter(project_id=project_id)).first()
+    if key is None:
+        raise NotFound
+    return key
 
 
 def provider_keys_of(*, tenant_id: UUID) -> list[ProviderKeyFacts]:
     with as_tenant(tenant_id):
         found = ProviderKey.objects.filter(tenant_id=tenant_id).order_by("provider")
-        return [ProviderKeyFacts(key.provider, key.base_url, key.hint, key.created_at) for key in found]
+        return [ProviderKeyFacts(*row) for row in found.values_list(*ProviderKeyFacts.__slots__)]
+
+
+def audit_events_of(*, tenant_id: UUID, limit: int, before: int | None = None) -> list[AuditEvent]:
+    """The newest first; `before` is the number of the last one of the page before."""
+    with as_tenant(tenant_id):
+        found = AuditEvent.objects.filter(tenant_id=tenant_id).order_by("-seq")
+        return list((found if before is None else found.filter(seq__lt=before))[:limit])
+
+
+def actor_names(*, tenant_id: UUID, events: Iterable[AuditEvent]) -> dict[UUID, str]:
+    """What people call who acted: an e-mail address, a key's name or its first characters. Who is gone is left out."""
+    by_kind: dict[str, set[UUID]] = {"person": set(), "key": set()}
+    for event in events:
+        if event.actor_id is not None and event.actor_kind in by_kind:
+            by_kind[event.actor_kind].add(event.actor_id)
+    with as_tenant(tenant_id):
+        people = User.objects.filter(id__in=by_kind["person"]).values_list("id", "email")
+        used = ApiKey.objects.filter(tenant_id=tenant_id, id__in=by_kind["key"])
+        return dict(people) | {key.id: key.name or key.hint for key in used}
+
+
+def emails_of(*, tenant_id: UUID, roles: Collection[str]) -> list[str]:
+    """Of the members in these roles."""
+    with as_tenant(tenant_id):
+        members = Member.objects.filter(tenant_id=tenant_id, role__in=roles)
+        return sorted(members.values_list("user__email", flat=True))
 
 
 def tenant_ids() -> list[UUID]:

@@ -130,7 +130,14 @@ class UrllibUpstream:
         return self.relay("POST", url, headers, body)
 
     def relay(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, query: str = ""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        *,
+        query: str = "",
+        read_seconds: float = READ_SECONDS,
     ) -> Arriving:
         """One exchange with a provider. Raises UpstreamError; closing the chunks gives the place back."""
         try:
@@ -140,13 +147,15 @@ class UrllibUpstream:
         if not self._places.acquire(timeout=QUEUE_SECONDS):
             raise Saturated("Too many calls are waiting for providers. Try again in a second.")
         try:
-            response = self._open(method, f"{url}?{query}" if query else url, headers, body)
+            response = self._open(method, f"{url}?{query}" if query else url, headers, body, read_seconds)
         except BaseException:
             self._places.release()
             raise
         return Arriving(response.status, _headers_down(response.headers), self._chunks(response))
 
-    def _open(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> BaseHTTPResponse:
+    def _open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, read_seconds: float
+    ) -> BaseHTTPResponse:
         for last in (False, True):
             _dialled.fresh = False
             try:
@@ -159,7 +168,7 @@ class UrllibUpstream:
                     decode_content=False,
                     redirect=False,
                     retries=False,
-                    timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                    timeout=Timeout(connect=CONNECT_SECONDS, read=read_seconds),
                 )
             except _Blocked as error:
                 raise UpstreamRefused("The base URL is not a public address.") from error

@@ -26,6 +26,7 @@ class Provider:
     needs_key: bool = True
     public_key: str = ""  # sent where the caller has none: any will do
     self_hosted_only: bool = False
+    credential_path: str = "models"  # what only a good credential may read
 
 
 class NoSuchProvider(ValueError):
@@ -50,6 +51,7 @@ def _provider(row: Mapping[str, Any]) -> Provider:
         needs_key=row.get("needs_key", True),
         public_key=row.get("public_key", ""),
         self_hosted_only=row.get("self_hosted_only", False),
+        credential_path=row.get("credential_path", "models"),
     )
 
 

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 # Who works across tenants. Each is a job or an operator's command; no call and no page is among them.
 OWNER_CALLERS = {
     "tenants/api_keys.py": "an operator names a key without its tenant",
+    "tenants/key_expiry.py": "finds the keys that end soon",
     "tenants/selectors.py": "the list of tenants, for jobs",
     "cache_api/accounting.py": "prices and rolls up all tenants' calls",
     "cache_api/adapters/jobs.py": "jobs that a dead worker left, and old ones",
