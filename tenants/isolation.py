@@ -33,6 +33,17 @@ BROKEN = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalErro
 Exchange = Callable[[psycopg.Connection[Any]], pq.abc.PGresult]
 
 _BINARY = [pq.Format.BINARY] * 16
+CATALOGUE_SECONDS = 10.0
+_TENANT_TABLES = """
+    SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
+_PRIMARY_KEY = """
+    SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (number, place)
+    JOIN pg_attribute a ON a.attnum = k.number
+    WHERE i.indrelid = (SELECT oid FROM pg_class WHERE relname = %s AND relnamespace = 'public'::regnamespace)
+      AND i.indisprimary AND a.attrelid = i.indrelid ORDER BY k.place
+"""
 # What each connection has prepared.
 _prepared: WeakKeyDictionary[psycopg.Connection[Any], set[str]] = WeakKeyDictionary()
 _alias: ContextVar[str] = ContextVar("alias", default=APP)
@@ -135,6 +146,21 @@ def call_on(
 def read_before_tenant(sql: str, params: Sequence[Any], *, deadline_seconds: float) -> list[tuple[Any, ...]]:
     """Ask one of the functions that must work before a tenant is known. Plain tables show no row here."""
     return _ask(sql, params, deadline_seconds)
+
+
+def in_transaction() -> bool:
+    """Is the one connection of this thread taken? A process with a pool has others."""
+    return getattr(connections[APP], "pool", None) is None and connections[APP].in_atomic_block
+
+
+def tenant_tables() -> list[str]:
+    """Every table that holds rows of tenants, by name: what another app adds is found too."""
+    found = read_before_tenant(_TENANT_TABLES, [], deadline_seconds=CATALOGUE_SECONDS)
+    return [name for (name,) in found]
+
+
+def primary_key_of(table: str) -> list[str]:
+    return [name for (name,) in read_before_tenant(_PRIMARY_KEY, [table], deadline_seconds=CATALOGUE_SECONDS)]
 
 
 def protect(table: str, *, verbs: str = "SELECT, INSERT, UPDATE, DELETE", column: str = "tenant_id") -> list[RunSQL]:

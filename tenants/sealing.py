@@ -38,8 +38,7 @@ class Corrupt(Exception):
 
 def encrypt(plain: bytes, key: bytes, *, key_version: int, context: str) -> bytes:
     nonce = token_bytes(NONCE_BYTES)
-    header = _HEADER.pack(LAYOUT_VERSION, key_version)
-    return header + nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
+    return header(key_version) + nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
 
 
 def decrypt(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> bytes:
@@ -50,6 +49,11 @@ def decrypt(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> b
         return AESGCM(key).decrypt(nonce, sealed[_HEADER.size + NONCE_BYTES :], context.encode())
     except InvalidTag:
         raise Corrupt(Corrupt.__doc__) from None
+
+
+def header(key_version: int) -> bytes:
+    """How everything begins that was sealed with a key of this version."""
+    return _HEADER.pack(LAYOUT_VERSION, key_version)
 
 
 def key_version(sealed: bytes) -> int:

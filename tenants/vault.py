@@ -12,21 +12,23 @@ from django.conf import settings
 from django.utils.functional import SimpleLazyObject
 
 from tenants import isolation, sealing
-from tenants.isolation import DatabaseUnavailable
+from tenants.isolation import DatabaseUnavailable, as_owner, as_tenant
 from tenants.kept import Kept
 from tenants.keys import Versioned, read_versions
-from tenants.sealing import Corrupt
+from tenants.models import DataKey
+from tenants.sealing import Corrupt, header, key_version
 
 READ_DEADLINE_SECONDS = 0.05
-# How long an unwrapped key stays in memory: a destroyed tenant's is gone with it.
-UNWRAPPED_SECONDS = 600
+# A destroyed tenant's keys open nothing anywhere after the first; in an outage known ones work on for the second.
+KEYS_FRESH_SECONDS = 8
+KEYS_USABLE_SECONDS = 600
 # A changed credential is used everywhere after the first; in an outage calls still reach their provider for the second.
 PROVIDER_KEY_FRESH_SECONDS = 5
 PROVIDER_KEY_USABLE_SECONDS = 900
 
 TEXT, DIGEST = "text", "digest"
 
-__all__ = ["Corrupt", "ProviderSecret", "VaultUnavailable", "WrongMasterKey"]
+__all__ = ["Corrupt", "ProviderSecret", "VaultUnavailable", "WrongMasterKey", "header", "key_version"]
 
 
 class VaultUnavailable(DatabaseUnavailable):
@@ -34,6 +36,10 @@ class VaultUnavailable(DatabaseUnavailable):
 
     def __init__(self, reason: str = "cache_unavailable") -> None:
         super().__init__(reason)
+
+
+class Destroyed(Exception):
+    """A tenant's keys are gone, and with them all it stored."""
 
 
 class WrongMasterKey(Exception):
@@ -84,7 +90,7 @@ class _Masters:
 _masters: _Masters = SimpleLazyObject(  # type: ignore[assignment]
     lambda: _Masters(read_versions(settings.CACHEAI_MASTER_KEYS))
 )
-_tenant_keys: Kept[UUID, _TenantKeys] = Kept(fresh_seconds=UNWRAPPED_SECONDS, usable_seconds=UNWRAPPED_SECONDS)
+_tenant_keys: Kept[UUID, _TenantKeys] = Kept(fresh_seconds=KEYS_FRESH_SECONDS, usable_seconds=KEYS_USABLE_SECONDS)
 _provider_keys: Kept[tuple[UUID, str], ProviderSecret | None] = Kept(
     fresh_seconds=PROVIDER_KEY_FRESH_SECONDS, usable_seconds=PROVIDER_KEY_USABLE_SECONDS
 )
@@ -105,6 +111,9 @@ def seal(tenant_id: UUID, plain: bytes, *, column: str, row_id: UUID) -> bytes:
 def unseal(tenant_id: UUID, sealed: bytes, *, column: str, row_id: UUID) -> bytes:
     """Raises Corrupt or VaultUnavailable."""
     keys = _keys_of(tenant_id)
+    if key_version(sealed) not in keys.text:  # Another process has a newer one already.
+        _tenant_keys.forget(tenant_id)
+        keys = _keys_of(tenant_id)
     return sealing.unseal(sealed, keys.text_key, context=sealing.row_context(tenant_id, column, row_id))
 
 
@@ -138,6 +147,33 @@ def new_keys(tenant_id: UUID) -> list[tuple[str, int, bytes]]:
     return [(purpose, 1, wrap(tenant_id, purpose, 1, token_bytes(sealing.KEY_BYTES))) for purpose in (TEXT, DIGEST)]
 
 
+def text_key_rotate(*, tenant_id: UUID) -> int:
+    """From now on the tenant's texts are sealed with a new key; its version. The older ones go on opening."""
+    with as_tenant(tenant_id):
+        keys = DataKey.objects.filter(tenant_id=tenant_id, purpose=TEXT).select_for_update()
+        version = max(key.version for key in keys) + 1
+        wrapped = wrap(tenant_id, TEXT, version, token_bytes(sealing.KEY_BYTES))
+        DataKey.objects.create(tenant_id=tenant_id, purpose=TEXT, version=version, wrapped=wrapped)
+    forget(tenant_id)
+    return version
+
+
+def rewrap(limit: int) -> int:
+    """Bring up to `limit` keys under the newest master key; how many. Raises WrongMasterKey or Corrupt.
+
+    What they open stays as it is: only the wrapping is another.
+    """
+    newest = header(_masters.newest)
+    with as_owner():
+        outdated = DataKey.objects.extra(where=["substring(wrapped FOR 5) <> %s"], params=[newest])
+        found = list(outdated.select_for_update()[:limit])
+        for key in found:
+            place = (key.tenant_id, key.purpose, key.version)
+            wrapped = wrap(*place, unwrap(*place, bytes(key.wrapped)))
+            DataKey.objects.filter(tenant_id=place[0], purpose=place[1], version=place[2]).update(wrapped=wrapped)
+    return len(found)
+
+
 def provider_key_of(tenant_id: UUID, provider: str) -> ProviderSecret | None:
     """Raises VaultUnavailable."""
     try:
@@ -157,11 +193,13 @@ def _keys_of(tenant_id: UUID) -> _TenantKeys:
         return _tenant_keys.get(tenant_id, lambda: _read_tenant_keys(tenant_id))
     except DatabaseUnavailable as error:
         raise VaultUnavailable(error.reason) from error
-    except (Corrupt, WrongMasterKey) as error:
+    except (Corrupt, Destroyed, WrongMasterKey) as error:
         raise VaultUnavailable from error
 
 
 def _read_tenant_keys(tenant_id: UUID) -> _TenantKeys:
+    if isolation.in_transaction():  # It has no room for a message of its own: known keys must do.
+        raise VaultUnavailable
     rows = isolation.read(
         tenant_id,
         "SELECT purpose, version, wrapped FROM data_key WHERE tenant_id = %s",
@@ -171,8 +209,8 @@ def _read_tenant_keys(tenant_id: UUID) -> _TenantKeys:
     keys = {(purpose, version): unwrap(tenant_id, purpose, version, wrapped) for purpose, version, wrapped in rows}
     text = {version: key for (purpose, version), key in keys.items() if purpose == TEXT}
     digests = [version for purpose, version in keys if purpose == DIGEST]
-    if not text or not digests:  # A tenant whose keys were destroyed.
-        raise VaultUnavailable
+    if not text or not digests:
+        raise Destroyed(Destroyed.__doc__)
     return _TenantKeys(text, keys[DIGEST, max(digests)])
 
 

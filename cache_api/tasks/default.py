@@ -5,7 +5,8 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from cache_api import jobs, maintenance, wiring
+from cache_api import exports, jobs, maintenance, sealed, wiring
+from tenants import erasure
 
 
 @shared_task(name="cache_api.default.expire")  # type: ignore[untyped-decorator]
@@ -33,3 +34,29 @@ def find_jobs() -> int:
     for tenant_id, job_id in found:
         run_job.delay(str(tenant_id), str(job_id))
     return len(found)
+
+
+@shared_task(name="cache_api.default.erase_tenants")  # type: ignore[untyped-decorator]
+def erase_tenants() -> int:
+    return erasure.run_due(timezone.now())
+
+
+@shared_task(name="cache_api.default.run_export")  # type: ignore[untyped-decorator]
+def run_export(tenant_id: str, export_id: str) -> None:
+    exports.run(UUID(tenant_id), UUID(export_id))
+
+
+@shared_task(name="cache_api.default.find_exports")  # type: ignore[untyped-decorator]
+def find_exports() -> int:
+    """Those whose hint was lost, or whose worker died; what is over goes."""
+    found = exports.unfinished(timezone.now())
+    for tenant_id, export_id in found:
+        run_export.delay(str(tenant_id), str(export_id))
+    return len(found)
+
+
+@shared_task(name="cache_api.default.renew_keys")  # type: ignore[untyped-decorator]
+def renew_keys() -> int:
+    """A new text key a year, and what older ones sealed comes under it little by little."""
+    sealed.rotate_old_keys(timezone.now())
+    return sealed.reseal(timezone.now())
