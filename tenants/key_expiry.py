@@ -8,7 +8,7 @@ from django.db.models import Q
 from tenants import selectors
 from tenants.isolation import as_owner, as_tenant
 from tenants.mailing import mail_send
-from tenants.models import ApiKey, Project, Tenant, User
+from tenants.models import ApiKey, Project, Tenant
 
 TOLD_DAYS_BEFORE = (1, 3, 14)
 TOLD_ROLES = ("owner", "admin")
@@ -36,18 +36,16 @@ def due(key: ApiKey, now: datetime) -> int | None:
 
 
 def _tell(tenant_id: UUID, key_id: UUID, now: datetime) -> bool:
-    told = selectors.emails_of(tenant_id=tenant_id, roles=TOLD_ROLES)
     with as_tenant(tenant_id):
         # Locked: of two that go through the keys at once the second finds it told.
         key = ApiKey.objects.select_for_update().filter(tenant_id=tenant_id, id=key_id).first()
         if key is None or key.expires_at is None or (days := due(key, now)) is None:
             return False
         ApiKey.objects.filter(tenant_id=tenant_id, id=key_id).update(expiry_told_days=days)
-        maker = User.objects.filter(id=key.created_by).values_list("email", flat=True)
         tenant = Tenant.objects.get(id=tenant_id)
         project = Project.objects.get(tenant_id=tenant_id, id=key.project_id)
         mail_send(
-            to=sorted({*told, *maker}),
+            to=selectors.emails_of(tenant_id=tenant_id, roles=TOLD_ROLES, maker=key.created_by),
             subject=f"A key of {tenant.name} ends in {days} day{'s' if days > 1 else ''} or less",
             text=(
                 f"The CacheAI key {key.name or 'without a name'}, which begins with {key.hint}, "

@@ -8,7 +8,7 @@ from tenants import api_keys, audit, authentication, selectors
 from tenants.audit import SYSTEM, Actor
 from tenants.isolation import as_tenant
 from tenants.mailing import mail_send
-from tenants.models import ApiKey, AuditEvent, Tenant, User
+from tenants.models import ApiKey, AuditEvent, Tenant
 
 TOLD_ROLES = ("owner", "admin")
 ACTION = "key.leaked"
@@ -36,11 +36,10 @@ def leak_report(leak: Leak) -> bool:
         return False
     tenant_id, key_id = found["tenant_id"], found["key_id"]
     where = leak.url[:LINK_MAX_CHARACTERS] or "a place that was not named"
-    told = selectors.emails_of(tenant_id=tenant_id, roles=TOLD_ROLES)
     with as_tenant(tenant_id):
         tenant = Tenant.objects.get(id=tenant_id)
         key = ApiKey.objects.get(tenant_id=tenant_id, id=key_id)
-        told = sorted({*told, *User.objects.filter(id=key.created_by).values_list("email", flat=True)})
+        told = selectors.emails_of(tenant_id=tenant_id, roles=TOLD_ROLES, maker=key.created_by)
         known = AuditEvent.objects.filter(tenant_id=tenant_id, action=ACTION, target=str(key_id), diff__url=where)
         if not known.exists():
             audit.record(

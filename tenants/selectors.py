@@ -112,11 +112,10 @@ def actor_names(*, tenant_id: UUID, events: Iterable[AuditEvent]) -> dict[UUID, 
         return dict(people) | {key.id: key.name or key.hint for key in used}
 
 
-def emails_of(*, tenant_id: UUID, roles: Collection[str]) -> list[str]:
-    """Of the members in these roles."""
-    with as_tenant(tenant_id):
-        members = Member.objects.filter(tenant_id=tenant_id, role__in=roles)
-        return sorted(members.values_list("user__email", flat=True))
+def emails_of(*, tenant_id: UUID, roles: Collection[str], maker: UUID | None = None) -> list[str]:
+    """Of the members in these roles, and of who made the thing in question, if still a member; inside `as_tenant`."""
+    told = Q(role__in=roles) if maker is None else Q(role__in=roles) | Q(user_id=maker)
+    return sorted(Member.objects.filter(told, tenant_id=tenant_id).values_list("user__email", flat=True))
 
 
 def tenant_ids() -> list[UUID]:
