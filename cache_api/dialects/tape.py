@@ -21,6 +21,7 @@ class Heard:
 
     answer: Mapping[str, Any] | None = None  # complete and fit to be stored, else None
     usage: Usage | None = None
+    in_served: int = 0  # tokens of what was stored already and only filled up, beside those of `usage`
     text: str = ""  # for an estimate where no usage came
     model: str = ""
     service_tier: str = ""

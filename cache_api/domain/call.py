@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from cache_api.domain.scope import digest
 from cache_api.domain.usage import Usage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -21,6 +22,15 @@ def new_id(now: datetime) -> UUID:
 def time_of(call_id: UUID) -> datetime:
     """The id's own millisecond: where its row is filed, however often it is written."""
     return _EPOCH + timedelta(milliseconds=call_id.int >> 80)
+
+
+def end_user_digest(key: bytes, name: str) -> str:
+    """How the ledger knows an end user: by a digest under the tenant's own key, never by the name.
+
+    Names are often mail addresses, and ledger rows lie open in backups, exports and replicas. Who has a name finds its
+    figures by the same digest; who has only the rows learns no name, and nobody does once the tenant's key is gone.
+    """
+    return digest(key, "end_user", [name])[:16].hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class Call:
     origin: str = "client"
     parent_id: UUID | None = None
     retry: bool = False
+    end_user: str = ""  # see end_user_digest
+    in_served: int = 0  # tokens of a list's items that were stored, beside those bought
 
     @property
     def at(self) -> datetime:

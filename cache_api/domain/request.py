@@ -18,6 +18,7 @@ class Caller:
     over_quota: bool = False
     ttl_max_seconds: int | None = None
     entries_full: bool = False
+    counted: bool = False  # against its plan, on arrival: so near the plan's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Request:
     raw: bytes = field(repr=False, default=b"")
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry: bool = False
+    end_user: str = ""  # as the ledger knows them
     small_model: Target | None = None  # who may answer from stored answers that are near
 
     @property

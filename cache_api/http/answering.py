@@ -18,7 +18,7 @@ from cache_api import wiring
 from cache_api.adapters import pending
 from cache_api.adapters.targets import small_model_of, target_of
 from cache_api.dialects.errors import Refused, Shape, anthropic_error, openai_error
-from cache_api.domain.call import new_id
+from cache_api.domain.call import end_user_digest, new_id
 from cache_api.domain.controls import InvalidControl, controls_of
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
@@ -30,9 +30,11 @@ from cache_api.ports import CacheUnavailable, UpstreamError, UpstreamRefused
 from cache_api.service import Reply
 from tenants import authentication, throttling, vault
 from tenants.authentication import Access
+from tenants.keys import covers
 
 NOBODY = UUID(int=0)
 JSON = "application/json"
+WRITING = "cache:write"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 # Headers by which a call asks its provider for an answer of another kind.
@@ -97,6 +99,9 @@ def require_scope(access: Access, scope: str, limits: Mapping[str, str]) -> None
     """Raises Refused."""
     if scope not in access.scopes:
         raise Refused(403, "insufficient_scope", f"This API key lacks the scope {scope}.", headers=limits)
+    if access.read_only and scope == WRITING:
+        message = "Nothing is stored until this team's invoice is paid; what is stored is served."
+        raise Refused(403, "insufficient_scope", message, headers=limits)
 
 
 def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Request, Policy]:
@@ -133,6 +138,8 @@ def build_request(
         allowed=wiring.allowed_addresses(),
         credential_needed=credential_needed,
     )
+    if who.access is not None and who.access.models_allowed:
+        _refuse_other_models(who.access, target)
     scope, fingerprint = _digests(who.access, dialect, target, controls, parsed) if known else (b"", b"")
     request = Request(
         caller=caller_of(who.access),
@@ -145,6 +152,7 @@ def build_request(
         raw=raw,
         headers=who.headers,
         retry=who.headers.get("x-stainless-retry-count", "0") not in {"0", ""},
+        end_user=_end_user(who.access, controls.end_user) if controls.end_user else "",
         small_model=None if policy.synthesis == "off" else small_model_of(who.access, policy, target, dialect.SPEAKS),
     )
     return request, policy
@@ -244,7 +252,7 @@ def caller_of(access: Access | None) -> Caller:
         access.project_id,
         access.key_id,
         may_read="cache:read" in access.scopes,
-        may_write="cache:write" in access.scopes,
+        may_write=WRITING in access.scopes and not access.read_only,
         ttl_max_seconds=access.ttl_max_seconds,
     )
 
@@ -252,6 +260,16 @@ def caller_of(access: Access | None) -> Caller:
 def lower_case_headers(meta: Mapping[str, Any]) -> dict[str, str]:
     """Of a WSGI environ; Content-Type and -Length are not among them."""
     return {name[5:].replace("_", "-").lower(): value for name, value in meta.items() if name.startswith("HTTP_")}
+
+
+def _refuse_other_models(access: Access, target: Target) -> None:
+    """By the name the provider knows, or that and the provider's own before it. Raises Refused."""
+    for name in (target.model, f"{target.provider}/{target.model}") if target.model else ():
+        if any(covers(pattern, name) for pattern in access.models_allowed):
+            return
+    which = f"{target.model!r} is not among them" if target.model else "this call names none"
+    message = f"This API key is for some models only, and {which}."
+    raise Refused(403, "model_not_allowed", message, "model")
 
 
 def _with_betas(parsed: Parsed, headers: Mapping[str, str]) -> Parsed:
@@ -284,6 +302,14 @@ def _digests(
         return b"", b""
     scope = scope_of(key, access.project_id, dialect.ENDPOINT, target, controls, parsed)
     return scope, fingerprint_of(key, scope, parsed)
+
+
+def _end_user(access: Access | None, name: str) -> str:
+    """Nobody where the tenant's key for digests is out of reach: the name itself is kept nowhere."""
+    try:
+        return "" if access is None else end_user_digest(vault.digest_key(access.tenant_id), name)
+    except vault.VaultUnavailable:
+        return ""
 
 
 def _limited(seconds: float, limits: Mapping[str, str]) -> Refused:

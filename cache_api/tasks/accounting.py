@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
 
-from cache_api import accounting
+from cache_api import accounting, proving
 from cache_api.adapters import ledger
 from cache_api.adapters.ledger import LedgerDown
 
@@ -27,7 +27,14 @@ def roll_up() -> int:
 
 @shared_task(name="cache_api.accounting.months")  # type: ignore[untyped-decorator]
 def months() -> list[str]:
-    return accounting.keep_months_ahead()
+    return proving.keep_months()
+
+
+@shared_task(name="cache_api.accounting.prove")  # type: ignore[untyped-decorator]
+def prove() -> int:
+    """A day is proven before its calls go: both follow one another in one task."""
+    now = timezone.now()
+    return proving.prove(now) + proving.let_go(now)
 
 
 @shared_task(name="cache_api.accounting.rates")  # type: ignore[untyped-decorator]

@@ -16,7 +16,7 @@ from django.db import connections
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cache_api import accounting, maintenance, selectors
+from cache_api import accounting, maintenance, proving, selectors
 from cache_api.adapters import ledger
 from cache_api.domain.call import Timings
 from cache_api.domain.usage import Usage
@@ -192,7 +192,7 @@ def test_fees_follow_the_plan_past_what_it_includes(cast: Cast) -> None:
     first = call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW - timedelta(hours=2))
     write([first])
     close_the_books()
-    execute("UPDATE usage_day SET billable = 99999")
+    execute("UPDATE fee_period SET billable = 99999")
     last, over = (call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW + timedelta(seconds=n)) for n in (1, 2))
     bypass = call_of(cast.owner.tenant_id, cast.owner.project_id, decision="bypass", reason="policy")
     write([last, over, bypass])
@@ -275,7 +275,7 @@ def test_an_accountant_killed_in_the_midst_of_it_has_counted_nothing_twice(
 
     assert query("SELECT hits, saved_usd FROM entry") == [(60, 60 * Decimal("0.003348"))]
     assert query("SELECT calls, saved_usd FROM usage_hour") == [(60, 60 * Decimal("0.003348"))]
-    assert accounting.recount() == accounting.Recount((), 0)
+    assert proving.recount() == proving.Recount((), 0)
 
 
 def test_two_accountants_at_once_count_every_call_once(cast: Cast) -> None:
@@ -296,7 +296,7 @@ def test_two_accountants_at_once_count_every_call_once(cast: Cast) -> None:
 
     assert query("SELECT hits FROM entry") == [(300,)]
     assert query("SELECT calls FROM usage_hour") == [(300,)]
-    assert accounting.recount() == accounting.Recount((), 0)
+    assert proving.recount() == proving.Recount((), 0)
 
 
 # -- Rates
@@ -365,7 +365,7 @@ def test_a_row_that_comes_late_changes_its_own_hour(cast: Cast) -> None:
 
     assert query("SELECT calls FROM usage_hour ORDER BY hour") == [(1,), (1,), (2,)]
     assert query("SELECT calls FROM usage_day ORDER BY day") == [(1,), (3,)]
-    assert accounting.recount().differences == ()
+    assert proving.recount().differences == ()
 
 
 def test_a_second_round_finds_nothing_to_do(cast: Cast) -> None:
@@ -392,7 +392,7 @@ def test_the_recount_finds_a_call_that_was_lost(cast: Cast) -> None:
     close_the_books()
     execute("DELETE FROM call")
 
-    found = accounting.recount(cast.owner.tenant_id).differences
+    found = proving.recount(cast.owner.tenant_id).differences
 
     assert [one.table for one in found] == ["usage_hour"]
 
@@ -472,7 +472,7 @@ def test_an_outsider_reads_nothing(cast: Cast) -> None:
 
 
 def test_months_ahead_have_their_partitions_and_early_rows_move_there(cast: Cast) -> None:
-    assert accounting.keep_months_ahead() == []
+    assert proving.keep_months() == []
     execute("DROP TABLE IF EXISTS call_2031_05")
     month = datetime.now(UTC).replace(day=15) + timedelta(days=31)
     name = f"call_{month:%Y_%m}"
@@ -481,7 +481,7 @@ def test_months_ahead_have_their_partitions_and_early_rows_move_there(cast: Cast
     write([call])
     assert query("SELECT count(*) FROM call_default") == [(1,)]
 
-    assert accounting.keep_months_ahead() == [name]
+    assert proving.keep_months() == [name]
 
     assert query(f"SELECT id FROM {name}") == [(call.id,)]
     assert query("SELECT count(*) FROM call_default") == [(0,)]
@@ -530,7 +530,7 @@ KINDS: dict[str, dict[str, Any]] = {
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]) -> None:
-    execute("TRUNCATE call, usage_hour, usage_day, usage_dirty, entry CASCADE")
+    execute("TRUNCATE call, usage_hour, usage_day, usage_end_user, usage_dirty, ledger_kept, ledger_proof, entry CASCADE")
     people = (cast.owner, cast.outsider)
     entry = uuid4()
     put_entry(cast, entry)
@@ -560,15 +560,15 @@ def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]
             ]
             write(calls)
             written += calls
-        assert accounting.recount().differences == ()
+        assert proving.recount().differences == ()
         for person in people:
             own = [call for call in written if call.tenant_id == person.tenant_id]
             assert selectors.figures(person.tenant_id, None, *EVER).calls == len(own)
 
     close_the_books()
 
-    found = accounting.recount()
-    assert found == accounting.Recount((), 0)
+    found = proving.recount()
+    assert found == proving.Recount((), 0)
     ours = [call for call in written if call.tenant_id == cast.owner.tenant_id]
     ((rolled,),) = query("SELECT coalesce(sum(calls), 0) FROM usage_day WHERE tenant_id = %s", [cast.owner.tenant_id])
     assert rolled == len(ours)

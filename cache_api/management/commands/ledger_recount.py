@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cache_api import accounting
+from cache_api import proving
 
 
 class Command(BaseCommand):
@@ -15,9 +15,9 @@ class Command(BaseCommand):
         parser.add_argument("--tenant", type=UUID, help="this tenant alone")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = accounting.recount(options["tenant"])
+        found = proving.recount(options["tenant"])
         for one in found.differences:
-            self.stderr.write(f"{one.table} of tenant {one.tenant_id} differs at {one.since}")
+            self.stderr.write(str(one))
         if found.differences:
             raise CommandError(f"{len(found.differences)} roll-ups differ from their calls.")
         self.stdout.write(f"No difference. {found.pending_hours} hours wait for their roll-up.")
