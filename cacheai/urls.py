@@ -1,10 +1,17 @@
 """Which view answers a path?"""
 
+from allauth.account import views as accounts
 from django.urls import include, path
+from django.views.decorators.http import require_POST
 
 urlpatterns = [
     path("", include("cache_api.http.urls")),
     path("", include("dashboard.urls")),
+    path("account/", include("allauth.urls")),
+    # Two names for the same: ours, and the one django-allauth looks for. The last of a name is where it leads.
+    path("sign-in", accounts.login, name="sign-in"),
+    path("sign-in", accounts.login, name="account_login"),
+    path("sign-out", require_POST(accounts.logout), name="sign-out"),
 ]
 
 handler400 = "dashboard.views.errors.bad_request"

@@ -4,24 +4,15 @@ All pages of a tenant lie under `/t/<its id>`: an address says whose it is, so t
 can show two tenants.
 """
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 
-from dashboard.views import docs, overview, tenants
-
-_tenant_pages = [
-    path("", overview.overview, name="overview"),
-]
+from dashboard.views import account, docs, tenants
 
 urlpatterns = [
     path("", tenants.home, name="home"),
     path("t/new", tenants.new, name="tenant-new"),
-    path("t/<uuid:tenant_id>/", include(_tenant_pages)),
-    path(
-        "sign-in",
-        LoginView.as_view(template_name="dashboard/sign_in.html", redirect_authenticated_user=True),
-        name="sign-in",
-    ),
+    path("t/<uuid:tenant_id>/", include("dashboard.tenant_urls")),
+    path("account/invitations/<str:token>", account.invitation, name="invitation"),
+    path("account/sso/", account.single_sign_on, name="sso"),
     path("docs", docs.docs, name="docs"),
-    path("sign-out", LogoutView.as_view(next_page="sign-in"), name="sign-out"),
 ]

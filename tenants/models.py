@@ -160,6 +160,55 @@ class DataKey(models.Model):
         db_table = "data_key"
 
 
+class Invitation(models.Model):
+    """A way into a tenant, once and for one verified mail. Only a digest of its token is stored."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE)
+    id = models.UUIDField(default=uuid.uuid4, editable=False)
+    email = models.TextField()  # in lower case
+    role = models.TextField(choices=[(role, role) for role in ROLES])
+    digest = models.BinaryField(unique=True, max_length=32)
+    invited_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "invitation"
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "email"], name="invitation_email_unique"),
+            models.CheckConstraint(condition=models.Q(role__in=ROLES), name="invitation_role_known"),
+        ]
+
+
+class SsoConnection(models.Model):
+    """A tenant's own sign-in, for the people of one domain. Of no use until the domain is proved."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True)
+    domain = models.TextField()  # in lower case
+    proof = models.TextField()  # what the domain's TXT record must say
+    proved_at = models.DateTimeField(null=True)
+    issuer = models.TextField()
+    client_id = models.TextField()
+    sealed = models.BinaryField()  # the client's secret
+    required = models.BooleanField(default=False)
+    exempt_id = models.UUIDField(null=True)  # the owner who may still come in by password
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "sso_connection"
+        constraints = [
+            # Who meets it controls the domain's records: it reveals nothing to a stranger.
+            models.UniqueConstraint(
+                fields=["domain"], condition=models.Q(proved_at__isnull=False), name="sso_domain_proved_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(required=False) | models.Q(proved_at__isnull=False, exempt_id__isnull=False),
+                name="sso_required_leaves_a_way_in",
+            ),
+        ]
+
+
 class Mail(models.Model):
     """A mail on its way, sealed. The app adds them and sees none; a worker sends them as the owner."""
 

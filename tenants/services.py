@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+from allauth.account.models import EmailAddress
+
 from tenants import vault
 from tenants.api_keys import NewKey as NewKey
 from tenants.api_keys import key_create as key_create
@@ -48,7 +50,10 @@ class Limits:
 
 
 def user_create(*, email: str, password: str | None = None) -> User:
-    return User.objects.create_user(email, password)
+    """By an operator, who knows that the address is the person's."""
+    user = User.objects.create_user(email, password)
+    EmailAddress.objects.create(user=user, email=email.lower(), primary=True, verified=True)
+    return user
 
 
 def password_set(*, user: User, password: str) -> None:
@@ -59,12 +64,17 @@ def password_set(*, user: User, password: str) -> None:
 def tenant_create(*, name: str, limits: Limits = Limits()) -> UUID:
     tenant_id = uuid4()
     with as_tenant(tenant_id):
-        Tenant.objects.create(id=tenant_id, name=name, **limits.columns())
-        DataKey.objects.bulk_create(
-            DataKey(tenant_id=tenant_id, purpose=purpose, version=version, wrapped=wrapped)
-            for purpose, version, wrapped in vault.new_keys(tenant_id)
-        )
+        tenant_insert(tenant_id, name, limits)
     return tenant_id
+
+
+def tenant_insert(tenant_id: UUID, name: str, limits: Limits) -> None:
+    """Inside its `as_tenant`."""
+    Tenant.objects.create(id=tenant_id, name=name, **limits.columns())
+    DataKey.objects.bulk_create(
+        DataKey(tenant_id=tenant_id, purpose=purpose, version=version, wrapped=wrapped)
+        for purpose, version, wrapped in vault.new_keys(tenant_id)
+    )
 
 
 def member_add(*, tenant_id: UUID, user_id: UUID, role: str) -> None:

@@ -33,16 +33,16 @@ def test_a_stranger_is_asked_to_sign_in_and_comes_back(cast: Cast) -> None:
 def test_the_right_password_leads_to_the_overview(owner: Client) -> None:
     owner.logout()
 
-    answer = owner.post("/sign-in", {"username": "owner@example.test", "password": PASSWORD}, follow=True)
+    answer = owner.post("/sign-in", {"login": "owner@example.test", "password": PASSWORD}, follow=True)
 
     assert b"Overview" in answer.content
     assert answer.redirect_chain[0] == ("/", 302)
 
 
 def test_a_wrong_password_keeps_what_was_typed(cast: Cast) -> None:
-    answer = Client().post("/sign-in", {"username": "owner@example.test", "password": uuid4().hex})
+    answer = Client().post("/sign-in", {"login": "owner@example.test", "password": uuid4().hex})
 
-    assert b"do not go together" in answer.content
+    assert b"are not correct" in answer.content
     assert b'value="owner@example.test"' in answer.content
 
 

@@ -80,7 +80,8 @@ class Command(BaseCommand):
         demo_url = f"http://127.0.0.1:{demo_port}/v1"
         self._say(f"Starting CacheAI on {root} (data and logs: {home})")
 
-        environment = {**os.environ, "CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
+        ours = {"CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
+        environment = {"CACHEAI_PUBLIC_URL": root, **os.environ, **ours}
         processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port, reload=reload)
         if not supervisor.start(processes, environment=environment, folder=settings.BASE_DIR):
             return

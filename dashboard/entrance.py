@@ -1,0 +1,160 @@
+"""How does a person come in?
+
+What django-allauth is told about our people: where its mails lead, how its secrets are sealed, and whose word about an
+address is believed.
+"""
+
+import base64
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialApp, SocialLogin
+from allauth.socialaccount.providers.base import AuthProcess
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from dashboard.forms import Form
+from tenants import members, selectors, sso, vault
+from tenants.audit import Actor
+from tenants.models import User
+from tenants.refusals import Refusal
+
+SIGNED_IN_BY = "sso"  # in the session: the tenant whose own sign-in was used
+OIDC = "openid_connect"
+NAME_MAX_CHARACTERS = 100
+
+
+class NewPerson(forms.Form):
+    """What signing up asks beside address and password."""
+
+    first_name = forms.CharField(
+        label="Your name",
+        max_length=NAME_MAX_CHARACTERS,
+        widget=forms.TextInput({"autocomplete": "name", "autofocus": True}),
+    )
+
+    field_order = ("first_name", "email", "password1")
+
+    def signup(self, http: HttpRequest, user: User) -> None:
+        """The account's own form keeps the name."""
+
+
+class SsoAddress(Form):
+    email = forms.EmailField(
+        label="Work e-mail", widget=forms.EmailInput({"autocomplete": "username", "autofocus": True})
+    )
+
+
+class Accounts(DefaultAccountAdapter):
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Links lead to our own address: the Host header is the caller's, and this is somebody else's mail."""
+        asked = self.request.build_absolute_uri("/")
+        ours = {
+            name: f"{settings.PUBLIC_URL}/{value.removeprefix(asked)}"
+            for name, value in context.items()
+            if isinstance(value, str) and value.startswith(asked)
+        }
+        site = SimpleNamespace(name="CacheAI", domain=urlsplit(settings.PUBLIC_URL).netloc)
+        super().send_mail(template_prefix, email, {**context, **ours, "current_site": site})
+
+    def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:  # type: ignore[override]
+        if not settings.EMAIL_HOST:
+            messages.info(request, "There is no mail server yet: mails are files in CACHEAI_HOME, folder mail.")
+        return super().respond_email_verification_sent(request, user)
+
+    def is_ajax(self, request: HttpRequest) -> bool:
+        """Our pages are pages, whoever asks."""
+        return False
+
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:  # type: ignore[override]
+        """Whoever comes in has a tenant: the one that vouched for them, the one they are invited to, or their own."""
+        actor = actor_of(request)
+        login = (about["signal_kwargs"] or {}).get("sociallogin")
+        if login is not None:
+            _join(request, UUID(login.account.provider), actor)
+        elif not _is_invited(about["redirect_url"]) and not selectors.memberships_of(user_id=user.id):
+            members.tenant_start(name=f"{_name(user)}'s team", owner_id=user.id, actor=actor)
+        return super().post_login(request, user, **about)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """By address alone: another Host header gives nobody more tries."""
+        return str(credentials.get("email", "")).lower()
+
+
+class SecondFactors(DefaultMFAAdapter):
+    def encrypt(self, text: str) -> str:
+        return base64.b64encode(vault.transport_seal(text.encode())).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return vault.transport_unseal(base64.b64decode(encrypted_text)).decode()
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        return {**super().get_public_key_credential_rp_entity(), "name": "CacheAI"}
+
+
+class SingleSignOn(DefaultSocialAccountAdapter):
+    """Each tenant is a provider of its own, named by its id."""
+
+    def list_apps(
+        self, request: HttpRequest, provider: str | None = None, client_id: str | None = None
+    ) -> list[SocialApp]:
+        try:
+            client = sso.sso_client(tenant_id=UUID(provider or ""))
+        except ValueError:
+            return []
+        return [] if client is None else [_app(client)]
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        domain = sociallogin.provider.app.settings["verified_email"][0]
+        domains = {address.email.rpartition("@")[2].lower() for address in sociallogin.email_addresses}
+        if sociallogin.state.get("process") != AuthProcess.LOGIN or domains != {domain}:
+            why = f"Your team's sign-in did not name an address at {domain}."
+            context = {"title": "You cannot come in this way", "text": why}
+            raise ImmediateHttpResponse(render(request, "dashboard/message.html", context, status=403))
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return True
+
+
+def actor_of(http: HttpRequest) -> Actor:
+    return Actor("person", UUID(str(http.user.pk)), http.META.get("REMOTE_ADDR", ""))
+
+
+def _join(http: HttpRequest, tenant_id: UUID, actor: Actor) -> None:
+    http.session[SIGNED_IN_BY] = str(tenant_id)
+    try:
+        members.member_join_by_sso(tenant_id=tenant_id, actor=actor)
+    except Refusal as refusal:
+        messages.error(http, str(refusal))
+
+
+def _is_invited(redirect_url: str | None) -> bool:
+    return (redirect_url or "").startswith(reverse("invitation", args=["-"])[:-1])
+
+
+def _name(user: User) -> str:
+    return user.first_name.strip() or user.email.partition("@")[0]
+
+
+def _app(client: sso.SsoClient) -> SocialApp:
+    """Made for this request and never saved: its secret stays sealed where it is."""
+    trusted: Mapping[str, Any] = {"verified_email": [client.domain], "email_authentication": True}
+    return SocialApp(
+        provider=OIDC,
+        provider_id=str(client.tenant_id),
+        name=client.domain,
+        client_id=client.client_id,
+        secret=client.secret,
+        settings={"server_url": client.issuer, "oauth_pkce_enabled": True, **trusted},
+    )
