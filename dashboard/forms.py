@@ -4,12 +4,39 @@ A form says what is missing or malformed. What the tenant's state forbids, the s
 the field it is about.
 """
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import forms
 from django.forms.renderers import DjangoTemplates
 
+from tenants import api_keys, keys
+from tenants.models import Project
 from tenants.refusals import Refusal
+from tenants.roles import ROLES
+
+SCOPE_WORDS: Mapping[str, str] = {
+    "proxy": "Call models",
+    "cache:read": "Be served from the cache",
+    "cache:write": "Have answers stored",
+    "cache:purge": "Delete entries",
+    "stats:read": "Read statistics",
+    "keys:manage": "Manage the project's keys and prices",
+    keys.TENANT_MANAGE: "Manage the whole tenant",
+}
+GRACE_WORDS: Mapping[timedelta, str] = dict(
+    zip(api_keys.GRACES, ("at once", "after 15 minutes", "after an hour", "after a day", "after 7 days"), strict=True)
+)
+EXPIRY_DAYS = (7, 30, 90, 365)
+ROLE_WORDS: Mapping[str, str] = {
+    "owner": "Owner: everything, and the tenant itself",
+    "admin": "Admin: all but plan, invoices and deletion",
+    "developer": "Developer: keys, policy, stored text",
+    "billing": "Billing: plan, invoices, budgets, figures",
+    "viewer": "Viewer: figures and the list of calls",
+}
 
 
 class Renderer(DjangoTemplates):
@@ -29,3 +56,101 @@ class Form(forms.Form):
 
 class TenantName(Form):
     name = forms.CharField(label="Name", max_length=128, widget=forms.TextInput({"autocomplete": "organization"}))
+
+
+class ProjectFacts(Form):
+    name = forms.CharField(label="Name", max_length=128)
+    default_model = forms.CharField(
+        label="Default model",
+        max_length=128,
+        required=False,
+        help_text="Asked where a call names none.",
+    )
+
+
+class NewKey(Form):
+    name = forms.CharField(label="Name", max_length=128, required=False, help_text="Where it is used: “support bot”.")
+    project_id = forms.TypedChoiceField(label="Project")
+    scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
+    expires = forms.TypedChoiceField(
+        label="Expires",
+        coerce=lambda days: timedelta(days=int(days)),
+        empty_value=None,
+        required=False,
+        choices=[("", "Never"), *((str(days), f"In {days} days") for days in EXPIRY_DAYS)],
+        help_text="Owners and admins get a mail 14, 3 and 1 days before.",
+    )
+    models_allowed = forms.CharField(
+        label="Models",
+        required=False,
+        help_text="Only these, one in each line or with commas between; gpt-4o* is all that begin so. Empty: any.",
+        widget=forms.Textarea({"rows": 2, "spellcheck": "false"}),
+    )
+    networks = forms.CharField(
+        label="Networks",
+        required=False,
+        help_text="Works from these addresses only, such as 203.0.113.0/24. Empty: from anywhere.",
+        widget=forms.Textarea({"rows": 2, "spellcheck": "false"}),
+    )
+    rpm = forms.IntegerField(label="Requests per minute", min_value=1, required=False)
+    tpm = forms.IntegerField(label="Tokens per minute", min_value=1, required=False)
+
+    def __init__(self, *args: Any, projects: Sequence[Project], scopes: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["project_id"].choices = [(str(one.id), one.name) for one in projects]  # type: ignore[attr-defined]
+        offered = [(scope, words) for scope, words in SCOPE_WORDS.items() if scope in set(scopes)]
+        self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
+        self.fields["scopes"].initial = sorted(keys.DEFAULT_SCOPES)
+
+    def clean_models_allowed(self) -> list[str]:
+        return _parted(self.cleaned_data["models_allowed"])
+
+    def clean_networks(self) -> list[str]:
+        return _parted(self.cleaned_data["networks"])
+
+    @property
+    def expires_at(self) -> datetime | None:
+        lasts: timedelta | None = self.cleaned_data["expires"]
+        return None if lasts is None else datetime.now(UTC) + lasts
+
+
+class Rotation(Form):
+    grace = forms.TypedChoiceField(
+        label="The old key ends",
+        coerce=lambda seconds: timedelta(seconds=int(seconds)),
+        choices=[(str(int(grace.total_seconds())), words) for grace, words in GRACE_WORDS.items()],
+        initial=str(int(api_keys.GRACES[3].total_seconds())),
+        help_text="Put the new key everywhere in that time.",
+    )
+
+
+class ProviderSecret(Form):
+    provider = forms.ChoiceField(label="Provider")
+    secret = forms.CharField(
+        label="Their API key",
+        help_text="Encrypted with a key of your tenant. Only its last four characters are ever shown again.",
+        widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
+    base_url = forms.URLField(
+        label="Base URL",
+        required=False,
+        assume_scheme="https",
+        help_text="Only where it is not the provider's usual one.",
+    )
+
+    def __init__(self, *args: Any, providers: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["provider"].choices = [(name, name) for name in providers]  # type: ignore[attr-defined]
+
+
+class Invitation(Form):
+    email = forms.EmailField(label="E-mail", widget=forms.EmailInput({"autocomplete": "off"}))
+    role = forms.ChoiceField(label="Role", initial="developer")
+
+    def __init__(self, *args: Any, roles: Iterable[str] = ROLES, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["role"].choices = [(role, ROLE_WORDS[role]) for role in roles]  # type: ignore[attr-defined]
+
+
+def _parted(text: str) -> list[str]:
+    return [part for part in re.split(r"[\s,]+", text) if part]

@@ -16,7 +16,8 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from tenants import roles, selectors
+from dashboard.entrance import SIGNED_IN_BY
+from tenants import roles, selectors, sso
 from tenants.audit import Actor
 from tenants.models import Project, Tenant
 from tenants.refusals import Refusal
@@ -42,6 +43,12 @@ class Group(NamedTuple):
 # Name of the URL, its words, its icon, and the act that opens it.
 _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "": (("overview", "Overview", "overview", "figures"),),
+    "Build": (
+        ("keys", "API keys", "key", "keys"),
+        ("providers", "Providers", "plug", "provider_keys"),
+        ("projects", "Projects", "box", "figures"),
+    ),
+    "Tenant": (("audit", "Audit log", "list", "audit"),),
 }
 
 
@@ -144,6 +151,8 @@ def _visit(http: HttpRequest, tenant_id: UUID) -> Visit:
     here = next((one for one in memberships if one.tenant_id == tenant_id), None)
     if here is None:
         raise Http404
+    if sso.sso_closes(tenant_id=tenant_id, user_id=user_id, signed_in_by=http.session.get(SIGNED_IN_BY, "")):
+        raise PermissionDenied("This tenant has a sign-in of its own: sign out, and come back by single sign-on.")
     if http.session.get(LAST_TENANT) != str(tenant_id):
         http.session[LAST_TENANT] = str(tenant_id)
     projects = selectors.projects_of(tenant_id=tenant_id)

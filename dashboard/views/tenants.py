@@ -5,9 +5,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
+from dashboard.entrance import actor_of
 from dashboard.forms import TenantName
 from dashboard.people import LAST_TENANT, user_id_of
-from tenants import selectors, services
+from tenants import members, selectors
 
 
 @login_required
@@ -25,7 +26,7 @@ def home(http: HttpRequest) -> HttpResponseRedirect:
 def new(http: HttpRequest) -> HttpResponse:
     form = TenantName(http.POST if http.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        tenant_id = services.tenant_create(name=form.cleaned_data["name"])
-        services.member_add(tenant_id=tenant_id, user_id=user_id_of(http), role="owner")
+        name = form.cleaned_data["name"]
+        tenant_id = members.tenant_start(name=name, owner_id=user_id_of(http), actor=actor_of(http))
         return redirect("overview", tenant_id)
     return render(http, "dashboard/tenant_new.html", {"form": form})
