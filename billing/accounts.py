@@ -7,10 +7,12 @@ another wrote in between asks again, and what was read first is never written la
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
+
+from django.db.models import F
 
 from billing import mirroring, stripe_api
 from billing.alerts import alert, resolve
@@ -21,6 +23,7 @@ from billing.plans import ENDED
 from tenants.audit import SYSTEM, Actor
 from tenants.isolation import as_owner, as_tenant
 
+TURNS_WITHIN = timedelta(hours=1)  # Stripe may turn a period a little after its end.
 ATTEMPTS = 5  # Each lost one means that another wrote something newer.
 
 
@@ -60,6 +63,29 @@ def account_sync(*, tenant_id: UUID, now: datetime, actor: Actor = SYSTEM) -> No
                 write_limits(locked, now, actor)
                 return
     raise BillingUnavailable
+
+
+def sync_turned(now: datetime) -> int:
+    """Those whose period is over, if no event said so: usage needs to know the next one. Raises BillingError."""
+    with as_owner():
+        ended = BillingAccount.objects.filter(period_end__lte=now, state__in=("trialing", "active", "past_due"))
+        due = list(ended.filter(synced_at__lt=F("period_end") + TURNS_WITHIN).values_list("tenant_id", flat=True))
+    for tenant_id in due:
+        account_sync(tenant_id=tenant_id, now=now)
+    return len(due)
+
+
+def sync_all(now: datetime) -> int:
+    """Every customer with a subscription at Stripe, and every one that had some; how many. Raises BillingError."""
+    subscribed = {mirroring.id_of(one["customer"]) for one in stripe_api.subscriptions()}
+    with as_owner():
+        accounts = BillingAccount.objects.exclude(customer_id="")
+        ours = dict(accounts.values_list("customer_id", "tenant_id"))
+        bought = set(accounts.exclude(state="").values_list("customer_id", flat=True))
+    due = [tenant_id for customer_id, tenant_id in ours.items() if customer_id in subscribed | bought]
+    for tenant_id in due:
+        account_sync(tenant_id=tenant_id, now=now)
+    return len(due)
 
 
 def _read(tenant_id: UUID, customer_id: str) -> Whole:

@@ -1,7 +1,7 @@
 """What did Stripe tell us, and was it acted on?
 
-A webhook is kept once and answered at once; a task acts on it. An event says only whose state changed: that is then read
-from Stripe anew. What webhooks lost is fetched by night, from a cursor.
+A webhook is kept once and answered at once; a task acts on it. An event says only whose state changed: that is then
+read from Stripe anew. What webhooks lost is fetched by night, from a cursor.
 """
 
 import json
@@ -11,15 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
-
 from billing import stripe_api
 from billing.accounts import account_sync, tenant_of
 from billing.alerts import alert
 from billing.errors import BillingError
 from billing.mirroring import certain_time, id_of
 from billing.models import Cursor, StripeEvent
-from tenants.isolation import as_owner, as_tenant
+from tenants.isolation import as_owner, as_tenant, read_before_tenant
 
 TYPES = (
     "checkout.session.completed",
@@ -48,15 +46,14 @@ BATCH = 200
 RETRY_FIRST = timedelta(seconds=30)
 RETRY_MAX = timedelta(hours=1)
 CURSOR = "events"
+KEEP_SECONDS = 5.0  # Stripe waits 20 for an answer.
 
 log = logging.getLogger(__name__)
 
 
 def event_keep(event: Mapping[str, Any]) -> None:
-    """Once, however often it comes. The app's login may add an event and not read it: so there is nothing to return."""
-    row = _row(event)
-    with connection.cursor() as cursor:
-        cursor.execute(_KEEP, row)
+    """Once, however often it comes. The app's login may add an event, and not read it. Raises DatabaseUnavailable."""
+    read_before_tenant(_KEEP, _row(event), deadline_seconds=KEEP_SECONDS)
 
 
 def act(now: datetime) -> int:
@@ -65,6 +62,7 @@ def act(now: datetime) -> int:
         waiting = list(
             StripeEvent.objects.filter(state=StripeEvent.WAITING, next_try_at__lte=now).order_by("created")[:BATCH]
         )
+    _find_disputed(waiting)
     done = 0
     for customer_id in dict.fromkeys(event.customer_id for event in waiting):
         done += _act_for(customer_id, [event for event in waiting if event.customer_id == customer_id], now)
@@ -89,6 +87,18 @@ def fetch(now: datetime, *, since: datetime | None = None) -> int:
         Cursor.objects.update_or_create(name=CURSOR, defaults={"at": now})
         StripeEvent.objects.filter(created__lt=now - KEPT).exclude(state=StripeEvent.WAITING).delete()
     return len(seen)
+
+
+def _find_disputed(events: list[StripeEvent]) -> None:
+    """A dispute names a charge, and the charge its customer."""
+    for event in events:
+        if event.type == DISPUTE and not event.customer_id:
+            try:
+                event.customer_id = stripe_api.customer_of_charge(id_of(event.payload["data"]["object"]["charge"]))
+            except BillingError:
+                continue
+            with as_owner():
+                StripeEvent.objects.filter(id=event.id).update(customer_id=event.customer_id)
 
 
 def _act_for(customer_id: str, events: list[StripeEvent], now: datetime) -> int:

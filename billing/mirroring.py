@@ -11,6 +11,8 @@ from billing.plans import ENDED, PLANS
 
 PRODUCT_PREFIX = "cacheai_"  # of the catalogue's product ids; the plan's name follows
 CENTS = Decimal(100)
+# In the metadata of a schedule's phase; Stripe copies it to the subscription, so it must not be the name plan_of reads.
+NEXT_PLAN = "next_plan"
 
 Seen = Mapping[str, Any]
 
@@ -132,7 +134,7 @@ def next_plan(schedule: Seen | None, now: datetime) -> str:
         return ""
     for phase in schedule["phases"]:
         if certain_time(phase["start_date"]) > now:
-            named = (phase.get("metadata") or {}).get("plan") or ""
+            named = (phase.get("metadata") or {}).get(NEXT_PLAN) or ""
             return named if named in PLANS else ""
     return ""
 

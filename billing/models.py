@@ -23,6 +23,7 @@ class BillingAccount(models.Model):
     )  # of the mirror: a sync that read Stripe before another wrote starts anew
     customer_id = models.TextField(default="")
     email = models.TextField(default="")
+    checkout_id = models.TextField(default="")  # the last one begun; the next closes it, so that nobody buys twice
     checkouts = models.PositiveIntegerField(default=0)  # attempts: what makes an idempotency key of a new one new
     changes = models.PositiveIntegerField(default=0)  # of the subscription by us, likewise
     trial_used = models.BooleanField(default=False)

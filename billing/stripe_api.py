@@ -1,7 +1,8 @@
 """The door to stripe: each call of ours, as one function; answers are plain dicts as Stripe's reference shows them.
 
-A POST carries an idempotency key of its caller's making, `tenant:operation:op_id`, so that whoever does not know
-whether it was done does it again. stripe is imported by the first call: it is 33 MB, and most web processes never bill.
+A POST that changes a customer carries an idempotency key of its caller's making, `tenant:operation:op_id`, so that
+whoever does not know whether it was done does it again. stripe is imported by the first call: it is 33 MB, and most web
+processes never bill.
 """
 
 import json
@@ -41,19 +42,19 @@ def is_emulated() -> bool:
 # -- Customers
 
 
-def customer_create(*, email: str, tenant_id: str, name: str, key: str) -> Seen:
-    params = {"email": email, "name": name, "metadata": {"tenant_id": tenant_id}}
+def customer_create(*, email: str, tenant_id: str, key: str) -> Seen:
+    params = {"email": email, "metadata": {"tenant_id": tenant_id}}
     return _asked(lambda c: c.v1.customers.create(params, _once(key)))
-
-
-def customer(customer_id: str) -> Seen:
-    return _asked(lambda c: c.v1.customers.retrieve(customer_id))
 
 
 def credit(customer_id: str, *, cents: int, reason: str, key: str) -> Seen:
     """Taken off the next invoice."""
     params = {"amount": -cents, "currency": "usd", "description": reason}
     return _asked(lambda c: c.v1.customers.balance_transactions.create(customer_id, params, _once(key)))
+
+
+def customer_of_charge(charge_id: str) -> str:
+    return str(_asked(lambda c: c.v1.charges.retrieve(charge_id))["customer"] or "")
 
 
 # -- Checkout and portal
@@ -63,8 +64,9 @@ def checkout_create(params: Params, *, key: str) -> Seen:
     return _asked(lambda c: c.v1.checkout.sessions.create(dict(params), _once(key)))
 
 
-def checkout(session_id: str) -> Seen:
-    return _asked(lambda c: c.v1.checkout.sessions.retrieve(session_id))
+def checkout_expire(session_id: str) -> Seen:
+    """Refused where it is complete or expired already."""
+    return _asked(lambda c: c.v1.checkout.sessions.expire(session_id))
 
 
 def portal_create(*, customer_id: str, configuration: str, return_url: str) -> Seen:
@@ -76,12 +78,11 @@ def portal_create(*, customer_id: str, configuration: str, return_url: str) -> S
 
 
 def subscription(subscription_id: str) -> Seen:
-    params = {"expand": ["items.data.price", "latest_invoice"]}
-    return _asked(lambda c: c.v1.subscriptions.retrieve(subscription_id, params))
+    return _asked(lambda c: c.v1.subscriptions.retrieve(subscription_id))
 
 
 def subscriptions_of(customer_id: str) -> list[Seen]:
-    params = {"customer": customer_id, "status": "all", "limit": PAGE, "expand": ["data.latest_invoice"]}
+    params = {"customer": customer_id, "status": "all", "limit": PAGE}
     return list(_listed(lambda c: c.v1.subscriptions.list(params)))
 
 
@@ -204,28 +205,27 @@ def prices() -> Iterator[Seen]:
     return _listed(lambda c: c.v1.prices.list({"active": True, "limit": PAGE, "expand": ["data.tiers"]}))
 
 
-# -- The catalogue's parts, by the name of their collection: found, made, changed
+# -- The catalogue's parts, by the name of their collection. No keys: each is looked for before it is made
 
 
 def parts(collection: str, params: Params) -> Iterator[Seen]:
     return _listed(lambda c: _service(c, collection).list({**params, "limit": PAGE}))
 
 
-def part_create(collection: str, params: Params, *, key: str) -> Seen:
-    return _asked(lambda c: _service(c, collection).create(dict(params), _once(key)))
+def part_create(collection: str, params: Params) -> Seen:
+    return _asked(lambda c: _service(c, collection).create(dict(params)))
 
 
-def part_update(collection: str, part_id: str, params: Params, *, key: str) -> Seen:
-    return _asked(lambda c: _service(c, collection).update(part_id, dict(params), _once(key)))
+def part_update(collection: str, part_id: str, params: Params) -> Seen:
+    return _asked(lambda c: _service(c, collection).update(part_id, dict(params)))
 
 
 def product_features(product_id: str) -> Iterator[Seen]:
     return _listed(lambda c: c.v1.products.features.list(product_id, {"limit": PAGE}))
 
 
-def product_feature_add(product_id: str, feature_id: str, *, key: str) -> Seen:
-    params = {"entitlement_feature": feature_id}
-    return _asked(lambda c: c.v1.products.features.create(product_id, params, _once(key)))
+def product_feature_add(product_id: str, feature_id: str) -> Seen:
+    return _asked(lambda c: c.v1.products.features.create(product_id, {"entitlement_feature": feature_id}))
 
 
 def close() -> None:

@@ -29,7 +29,7 @@ def _configure(app: Celery) -> None:
         "retry_on_timeout": False,
     }
     app.conf.update(
-        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default", "tenants.tasks"),
+        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default", "tenants.tasks", "billing.tasks"),
         broker_url=broker_url(settings.REDIS_URL),
         broker_transport_options=socket_options,
         broker_connection_retry_on_startup=True,
@@ -52,6 +52,7 @@ def _configure(app: Celery) -> None:
         task_routes={
             "cache_api.embed": {"queue": "embed"},
             "cache_api.accounting.*": {"queue": "accounting"},
+            "billing.*": {"queue": "accounting"},
         },
         beat_schedule={
             "price": {"task": "cache_api.accounting.price", "schedule": 60.0},
@@ -59,6 +60,10 @@ def _configure(app: Celery) -> None:
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
             # Each day once; by the hour, so that a machine that sleeps at night does it in the morning.
             "prove": {"task": "cache_api.accounting.prove", "schedule": 3600.0},
+            "stripe-events": {"task": "billing.act", "schedule": 60.0, "options": {"expires": 60}},
+            "limits": {"task": "billing.limits", "schedule": 60.0, "options": {"expires": 60}},
+            "push-usage": {"task": "billing.push", "schedule": 300.0, "options": {"expires": 300}},
+            "stripe-by-night": {"task": "billing.nightly", "schedule": crontab(hour=2, minute=41)},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
             "mail": {"task": "tenants.mail", "schedule": 60.0, "options": {"expires": 60}},

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_POST
 
 urlpatterns = [
     path("", include("cache_api.http.urls")),
+    path("", include("billing.urls")),
     path("", include("dashboard.urls")),
     path("account/", include("allauth.urls")),
     # Two names for the same: ours, and the one django-allauth looks for. The last of a name is where it leads.

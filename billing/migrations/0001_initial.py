@@ -168,6 +168,7 @@ class Migration(migrations.Migration):
                 ('version', models.BigIntegerField(default=0)),
                 ('customer_id', models.TextField(default='')),
                 ('email', models.TextField(default='')),
+                ('checkout_id', models.TextField(default='')),
                 ('checkouts', models.PositiveIntegerField(default=0)),
                 ('changes', models.PositiveIntegerField(default=0)),
                 ('trial_used', models.BooleanField(default=False)),
