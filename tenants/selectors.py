@@ -8,8 +8,9 @@ from uuid import UUID
 from django.db.models import Q
 
 from tenants.isolation import as_owner, as_person, as_tenant
-from tenants.models import ApiKey, AuditEvent, Member, Project, ProviderKey, Tenant, User
+from tenants.models import ApiKey, AuditEvent, Invitation, Member, Project, ProviderKey, Tenant, User
 from tenants.refusals import NotFound
+from tenants.roles import ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,23 @@ class ProviderKeyFacts:
     created_at: datetime
     taken_at: datetime | None  # when its provider last took it
     trouble: str  # why that is not known; empty if it is
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFacts:
+    user_id: UUID
+    email: str
+    name: str  # may be empty
+    role: str
+    joined_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInvitation:
+    id: UUID
+    email: str
+    role: str
+    expires_at: datetime  # may have passed: it can be sent again
 
 
 def memberships_of(*, user_id: UUID) -> list[Membership]:
@@ -57,6 +75,22 @@ def project_of(*, tenant_id: UUID, project_id: UUID) -> Project:
     if project is None:
         raise NotFound
     return project
+
+
+def members_of(*, tenant_id: UUID) -> list[MemberFacts]:
+    """Owners first, then by address."""
+    with as_tenant(tenant_id):
+        found = list(Member.objects.filter(tenant_id=tenant_id).select_related("user"))
+    members = [
+        MemberFacts(one.user_id, one.user.email, one.user.get_full_name(), one.role, one.created_at) for one in found
+    ]
+    return sorted(members, key=lambda member: (ROLES.index(member.role), member.email))
+
+
+def invitations_of(*, tenant_id: UUID) -> list[OpenInvitation]:
+    with as_tenant(tenant_id):
+        found = Invitation.objects.filter(tenant_id=tenant_id).order_by("-created_at")
+        return [OpenInvitation(one.id, one.email, one.role, one.expires_at) for one in found]
 
 
 def keys_of(
