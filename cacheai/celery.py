@@ -29,7 +29,13 @@ def _configure(app: Celery) -> None:
         "retry_on_timeout": False,
     }
     app.conf.update(
-        imports=("cache_api.tasks.embed", "cache_api.tasks.accounting", "cache_api.tasks.default", "tenants.tasks", "billing.tasks"),
+        imports=(
+            "cache_api.tasks.embed",
+            "cache_api.tasks.accounting",
+            "cache_api.tasks.default",
+            "tenants.tasks",
+            "billing.tasks",
+        ),
         broker_url=broker_url(settings.REDIS_URL),
         broker_transport_options=socket_options,
         broker_connection_retry_on_startup=True,
