@@ -140,7 +140,7 @@ def look_for_similar(
         at_least = threshold_of(request, policy)
         if policy.synthesis != "off":
             at_least = min(at_least, floor_of(request, policy))
-        candidates = store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least)
+        candidates = store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least, checked=policy.checked)
         watch.lookup += milliseconds_since(began)
         looked.decision = decide(request, candidates, policy, now)
         if policy.synthesis != "off":

@@ -85,6 +85,7 @@ class Entry(models.Model):
     hits = models.BigIntegerField(default=0)
     last_hit_at = models.DateTimeField(null=True)
     saved_usd = models.DecimalField(max_digits=20, decimal_places=10, default=0)
+    alias_of = models.UUIDField(null=True)  # whose answer was found to be this question's too
 
     class Meta:
         db_table = "entry"
@@ -192,6 +193,73 @@ class Feedback(models.Model):
 
     class Meta:
         db_table = "feedback"
+
+
+class AnswerCheck(models.Model):
+    """Whether an entry's answer was right for a question as near as `similarity`, and what was foretold of it.
+
+    `chance` is that of its being checked: a random sample's rows, over theirs, speak for all.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    checked_at = models.DateTimeField(default=timezone.now)
+    kind = models.TextField()  # hit, shadow (one that was not served), doubt (too unlikely to be served), feedback
+    source = models.TextField()  # judge, member, caller
+    entry_id = models.UUIDField()
+    similarity = models.FloatField()
+    probability = models.FloatField()
+    chance = models.FloatField(default=1.0)
+    correct = models.BooleanField()
+    trust = models.FloatField()
+    key_id = models.UUIDField(null=True)
+    call_id = models.UUIDField(null=True)
+
+    class Meta:
+        db_table = "answer_check"
+
+
+class CheckWanted(models.Model):
+    """A pair a judge model is to look at. `body` is the question that was asked, sealed."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "id")
+    tenant_id = models.UUIDField()
+    id = models.UUIDField(default=uuid.uuid4)
+    project_id = models.UUIDField()
+    kind = models.TextField()
+    body = models.BinaryField()
+    entry_id = models.UUIDField()
+    bought_id = models.UUIDField(null=True)  # the fresh answer's entry, after a miss
+    similarity = models.FloatField()
+    probability = models.FloatField()
+    chance = models.FloatField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    wanted_at = models.DateTimeField()
+    next_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "check_wanted"
+
+
+class Calibration(models.Model):
+    """What a project's own checks say of the promise. `cut`: the least probability to serve at."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "project_id")
+    tenant_id = models.UUIDField()
+    project_id = models.UUIDField()
+    cut = models.FloatField(null=True)
+    state = models.TextField()  # learning, kept, alarm
+    promise = models.FloatField()
+    checked = models.BigIntegerField()
+    wrong = models.BigIntegerField()
+    foretold = models.FloatField()
+    fitted_at = models.DateTimeField()
+    alarmed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "calibration"
 
 
 class BlocklistEntry(models.Model):

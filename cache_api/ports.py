@@ -84,8 +84,11 @@ class Arriving:
 class Store(Protocol):
     def find_exact(self, request: Request) -> Entry | None: ...
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
-        """Of the `limit` nearest those that reach the cosine `at_least`, and the nearest in any case."""
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float, checked: bool) -> list[Candidate]:
+        """Of the `limit` nearest those that reach the cosine `at_least`, and the nearest in any case.
+
+        With `checked`, each with what was said of its answer.
+        """
 
     def put(self, entry: NewEntry) -> UUID: ...
 
@@ -133,6 +136,17 @@ class Flight:
 class Flights(Protocol):
     def enter(self, request: Request, *, seconds: float) -> Flight:
         """Join identical calls under way, or lead; never raises."""
+
+
+class Limits(Protocol):
+    def enter(self, request: Request) -> Request:
+        """The request, perhaps as one that is over quota. Raises Refused."""
+
+    def buy(self, request: Request) -> int:
+        """Before a provider is asked; how many tokens were taken for it. Raises Refused."""
+
+    def note(self, request: Request, call: Call | None, *, tokens: int) -> None:
+        """What became of it; None: it was not answered. Never raises."""
 
 
 class Ledger(Protocol):

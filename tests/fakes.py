@@ -57,7 +57,7 @@ class MemoryStore:
         found = self.entries.get(request.fingerprint)
         return None if found is None else found.as_entry()
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float, checked: bool) -> list[Candidate]:
         self._fail("search")
         inside = [entry for entry in self.entries.values() if entry.scope == request.scope and entry.vector]
         near = [Candidate(entry.as_entry(), cosine(vector, entry.vector or b"")) for entry in inside]
@@ -115,6 +115,19 @@ class LoneFlights:
 
     def enter(self, request: Request, *, seconds: float) -> Flight:
         return Flight(None, lambda: self.elsewhere, self.landed.append)
+
+
+class NoLimits:
+    """Counts nothing and refuses nobody."""
+
+    def enter(self, request: Request) -> Request:
+        return request
+
+    def buy(self, request: Request) -> int:
+        return 0
+
+    def note(self, request: Request, call: Call | None, *, tokens: int) -> None:
+        pass
 
 
 class ListLedger:

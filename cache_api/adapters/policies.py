@@ -18,7 +18,10 @@ PROJECTS_MAX = 10_000
 
 _SELECT = (
     "SELECT (SELECT settings FROM policy WHERE tenant_id = %s AND project_id = %s), "
-    "EXISTS (SELECT FROM blocklist_entry WHERE tenant_id = %s AND project_id = %s AND expires_at > now())"
+    "EXISTS (SELECT FROM blocklist_entry WHERE tenant_id = %s AND project_id = %s AND expires_at > now()), "
+    "(SELECT cut FROM calibration WHERE tenant_id = %s AND project_id = %s), "
+    "EXISTS (SELECT FROM answer_check WHERE tenant_id = %s AND project_id = %s) "
+    "OR EXISTS (SELECT FROM feedback WHERE tenant_id = %s AND project_id = %s)"
 )
 
 log = logging.getLogger(__name__)
@@ -49,9 +52,11 @@ class Policies:
 
 def _read(tenant_id: UUID, project_id: UUID) -> Policy:
     place = (tenant_id, project_id)
-    ((settings, blocklisted),) = isolation.read(tenant_id, _SELECT, (*place, *place), deadline_seconds=READ_SECONDS)
+    ((settings, blocklisted, cut, checked),) = isolation.read(
+        tenant_id, _SELECT, place * 5, deadline_seconds=READ_SECONDS
+    )
     policy = Policy() if settings is None else _built(settings, project_id)
-    return policy if blocklisted else replace(policy, blocklist="off")
+    return replace(policy, blocklist=policy.blocklist if blocklisted else "off", learnt_cut=cut, checked=checked)
 
 
 def _built(settings: dict[str, object] | str, project_id: UUID) -> Policy:

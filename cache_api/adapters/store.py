@@ -4,6 +4,7 @@ import logging
 import struct
 from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,7 @@ import orjson
 
 from cache_api.adapters.breaker import Breaker
 from cache_api.domain.entry import SYNTHESIZED, Candidate, Entry, NewEntry
+from cache_api.domain.evidence import Check
 from cache_api.domain.request import Caller, Request
 from cache_api.domain.usage import Usage
 from cache_api.ports import CacheUnavailable
@@ -24,6 +26,7 @@ WRITTEN_AT_ONCE = 64  # of many entries, in one message: so each stays well with
 COLUMN = "entry.body"
 BYTEA = 17  # the type's number in every PostgreSQL
 
+_NOTHING_TOLD = (False, None, None, None)
 _QUARANTINE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 
 _WRITTEN = [
@@ -53,11 +56,10 @@ _WRITTEN = [
     "expires_at",
     "hits",
     "saved_usd",
+    "alias_of",
 ]
 _PUT = f"INSERT INTO entry ({', '.join(_WRITTEN)}) VALUES "  # noqa: S608
-_ROW = (
-    "(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::halfvec, %s, false, %s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0)"
-)
+_ROW = f"({', '.join(['%s'] * 12)}, %s::halfvec, %s, false, {', '.join(['%s'] * 9)}, 0, 0, NULL)"
 _REPLACING = " ON CONFLICT (tenant_id, project_id, fingerprint) DO UPDATE SET " + ", ".join(
     f"{name} = excluded.{name}" for name in _WRITTEN if name not in {"tenant_id", "project_id"}
 )
@@ -74,9 +76,16 @@ log = logging.getLogger(__name__)
 class PostgresStore:
     """The Store port."""
 
-    def __init__(self, *, breaker: Breaker, embedder_version: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        *,
+        breaker: Breaker,
+        embedder_version: Callable[[], str],
+        stored: Callable[[Sequence[NewEntry]], None] = lambda entries: None,
+    ) -> None:
         self._breaker = breaker
         self._embedder_version = embedder_version
+        self._stored = stored  # counts them
 
     def find_exact(self, request: Request) -> Entry | None:
         """The entry under the Request's Fingerprint, expired or not. Raises CacheUnavailable."""
@@ -84,11 +93,13 @@ class PostgresStore:
         rows = self._call(caller.tenant_id, "entry_exact", (caller.project_id, binary_array([request.fingerprint])))
         return self._entry(caller.tenant_id, rows[0]) if rows else None
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float = -1.0) -> list[Candidate]:
+    def search(
+        self, request: Request, vector: bytes, *, limit: int, at_least: float = -1.0, checked: bool = False
+    ) -> list[Candidate]:
         """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable.
 
         Those under the cosine `at_least` are left out, but for the nearest of all, which explains a miss: opening an
-        entry costs as much as comparing a thousand.
+        entry costs as much as comparing a thousand. With `checked`, what was said of them comes along.
         """
         caller = request.caller
         values = (
@@ -102,11 +113,19 @@ class PostgresStore:
         rows = self._call(caller.tenant_id, "entry_near", values)
         near_enough = [row for place, row in enumerate(rows) if not place or 1 - row[-1] >= at_least]
         found = ((self._entry(caller.tenant_id, row[:-2]), 1 - row[-1], row[-2]) for row in near_enough)
-        return [Candidate(entry, near, wrong) for entry, near, wrong in found if entry is not None]
+        candidates = [Candidate(entry, near, wrong) for entry, near, wrong in found if entry is not None]
+        return self._checked(caller, candidates, vector) if checked and candidates else candidates
+
+    def _checked(self, caller: Caller, candidates: Sequence[Candidate], vector: bytes) -> list[Candidate]:
+        ids = b"".join([candidate.entry.id.bytes for candidate in candidates])
+        rows = self._call(caller.tenant_id, "entry_checks", (caller.project_id, ids, binary_vector(vector)))
+        told = {row[0]: row[1:] for row in rows}
+        return [_with_checks(candidate, *told.get(candidate.entry.id, _NOTHING_TOLD)) for candidate in candidates]
 
     def put(self, entry: NewEntry) -> UUID:
         """Store it, in the place of one with the same Fingerprint. Raises CacheUnavailable."""
         self._write(entry.tenant_id, *put_statement([entry]))
+        self._stored([entry])
         return entry.id
 
     def find_many(self, caller: Caller, fingerprints: Sequence[bytes]) -> dict[bytes, Entry]:
@@ -120,6 +139,7 @@ class PostgresStore:
         """Store them all, each in the place of one with the same Fingerprint. Raises CacheUnavailable."""
         for start in range(0, len(entries), WRITTEN_AT_ONCE):
             self._write(entries[start].tenant_id, *put_statement(entries[start : start + WRITTEN_AT_ONCE]))
+        self._stored(entries)
 
     def _call(
         self, tenant_id: UUID, function: str, values: Sequence[Any], *, deadline_seconds: float = READ_SECONDS
@@ -150,6 +170,17 @@ class PostgresStore:
             return None
         except vault.VaultUnavailable as error:
             raise CacheUnavailable from error
+
+
+def _with_checks(
+    candidate: Candidate,
+    known_wrong: bool,
+    similarities: Sequence[float] | None,
+    rights: Sequence[bool] | None,
+    trusts: Sequence[float] | None,
+) -> Candidate:
+    checks = tuple(map(Check, similarities or (), rights or (), trusts or ()))
+    return replace(candidate, known_wrong=candidate.known_wrong or known_wrong, checks=checks)
 
 
 def entry_of_row(tenant_id: UUID, row: Sequence[Any]) -> Entry:

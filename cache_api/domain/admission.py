@@ -1,6 +1,7 @@
 """May the cache be used for this call at all, and by similarity too?"""
 
 from cache_api.domain.cacheable import exact_only, volatile
+from cache_api.domain.categories import KINDS, is_one_of
 from cache_api.domain.decision import Reason
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
@@ -36,6 +37,8 @@ def bypass_reason(request: Request, policy: Policy) -> Reason | None:
         return Reason.TOO_LONG
     if question is not None and policy.volatile_ttl_seconds == 0 and volatile(question):
         return Reason.VOLATILE
+    if question is not None and (never := _kinds(policy, "off")) and is_one_of(question, never):
+        return Reason.POLICY
     return None
 
 
@@ -49,7 +52,9 @@ def fuzzy(request: Request, policy: Policy) -> bool:
         return False
     if parsed.tools and policy.tools != "similar":
         return False
-    return not exact_only(question)
+    if exact_only(question):
+        return False
+    return not ((alike := _kinds(policy, "exact")) and is_one_of(question, alike))
 
 
 def ttl_seconds(request: Request, policy: Policy) -> int | None:
@@ -59,6 +64,11 @@ def ttl_seconds(request: Request, policy: Policy) -> int | None:
     if question is not None and policy.volatile_ttl_seconds and volatile(question):
         limits.append(policy.volatile_ttl_seconds)
     return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _kinds(policy: Policy, rule: str) -> list[str]:
+    """Those that this rule is set for."""
+    return [kind for kind in KINDS if getattr(policy, kind) == rule]
 
 
 def may_store(request: Request) -> bool:

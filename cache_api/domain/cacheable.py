@@ -268,7 +268,7 @@ _LATIN_SHARE = 0.5
 
 def exact_only(question: str) -> bool:
     """Is it stored but never matched by similarity? Cosine does not see what makes it differ from its like."""
-    return _over_the_window(question) or _foreign_to_the_embedder(question) or _calculation(question)
+    return _over_the_window(question) or _foreign_to_the_embedder(question)
 
 
 def _over_the_window(question: str) -> bool:
@@ -295,7 +295,8 @@ def _foreign_to_the_embedder(question: str) -> bool:
     return script_shares(plain(question)).get("LATIN", 0.0) < _LATIN_SHARE
 
 
-def _calculation(question: str) -> bool:
+def calculation(question: str) -> bool:
+    """Numbers to be worked with: another number is another answer, and a vector hardly sees it."""
     folded = plain(question).casefold()
     if _OPERATION.search(folded) or _SOLVE.search(folded):
         return True

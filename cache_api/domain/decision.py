@@ -7,9 +7,12 @@ from enum import StrEnum
 
 from cache_api.domain.confidence import shipped
 from cache_api.domain.entry import Candidate, Entry
+from cache_api.domain.evidence import is_shut, posterior
 from cache_api.domain.guard import mismatch
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
+
+DOUBTED = "probability"
 
 
 class Reason(StrEnum):
@@ -54,6 +57,7 @@ class Hit:
     reason: Reason
     similarity: float | None = None
     threshold: float | None = None
+    probability: float | None = None  # that the answer is right; of a similar one alone
     name = "hit"
 
     @property
@@ -66,6 +70,7 @@ class Miss:
     reason: Reason
     similarity: float | None = None  # of the nearest candidate
     threshold: float | None = None
+    doubtful: "Judgement | None" = None  # the likeliest that nothing but its probability refused
     name = "miss"
     layer = ""
 
@@ -119,7 +124,12 @@ class Judgement:
         if self.refused is None:
             return Reason.SIMILAR
         gate = self.refused.partition(":")[0]
-        return Reason.BELOW_THRESHOLD if gate.startswith(("floor", "probability")) else Reason(gate)
+        return Reason.BELOW_THRESHOLD if gate.startswith(("floor", "evidence", DOUBTED)) else Reason(gate)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Nothing is known against it but that it is not likely enough."""
+        return self.refused is not None and self.refused.startswith(DOUBTED)
 
 
 def threshold_of(request: Request, policy: Policy) -> float:
@@ -132,20 +142,30 @@ def decide(request: Request, candidates: Sequence[Candidate], policy: Policy, no
     threshold = threshold_of(request, policy)
     judged = judge(request, candidates, policy, now)
     if passed := [judgement for judgement in judged if judgement.refused is None]:
-        best = max(passed, key=lambda judgement: judgement.probability or 0.0).candidate  # the nearest of equals
-        return Hit(best.entry, Reason.SIMILAR, best.similarity, threshold)
+        best = max(passed, key=_likelihood)  # the nearest of equals
+        return Hit(best.candidate.entry, Reason.SIMILAR, best.candidate.similarity, threshold, best.probability)
 
     if not judged:
         return Miss(Reason.NO_CANDIDATE, None, threshold)
-    return Miss(judged[0].reason, judged[0].candidate.similarity, threshold)
+    doubtful = max((one for one in judged if one.is_doubtful), key=_likelihood, default=None)
+    return Miss(judged[0].reason, judged[0].candidate.similarity, threshold, doubtful)
 
 
 def judge(request: Request, candidates: Sequence[Candidate], policy: Policy, now: datetime) -> list[Judgement]:
     """Every candidate, nearest first, with the first gate that refused it."""
     threshold = threshold_of(request, policy)
     nearest_first = sorted(candidates, key=lambda candidate: -candidate.similarity)
-    cut = shipped().cut(policy.max_wrong_hit_rate)
+    cut = cut_of(policy)
     return [_judgement(request, candidate, threshold, cut, now) for candidate in nearest_first]
+
+
+def cut_of(policy: Policy) -> float:
+    """The least probability to serve at: what was learnt of this project, or what was learnt of the world."""
+    return shipped().cut(policy.max_wrong_hit_rate) if policy.learnt_cut is None else policy.learnt_cut
+
+
+def _likelihood(judgement: Judgement) -> float:
+    return judgement.probability or 0.0
 
 
 def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason | None:
@@ -165,8 +185,11 @@ def _judgement(request: Request, candidate: Candidate, threshold: float, cut: fl
         return Judgement(candidate, refused or "exact_only")
 
     probability = shipped().probability(request.question, candidate.entry.question, candidate.similarity)
-    if probability < cut:
-        refused = f"probability {probability:.4f} < {cut:.4f}"
+    if candidate.checks:
+        probability = posterior(probability, candidate.similarity, candidate.checks)
+        refused = "evidence" if is_shut(candidate.similarity, candidate.checks) else None
+    if refused is None and probability < cut:
+        refused = f"{DOUBTED} {probability:.4f} < {cut:.4f}"
     return Judgement(candidate, refused, probability)
 
 

@@ -1,12 +1,13 @@
 """What is stored of an answer?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from cache_api.domain.evidence import Check
 from cache_api.domain.usage import Usage
 
 SYNTHESIZED = "synthesized"  # the source of an entry that was made of others
@@ -96,3 +97,4 @@ class Candidate:
     entry: Entry
     similarity: float
     known_wrong: bool = False  # somebody said that this entry does not answer this question
+    checks: Sequence[Check] = ()  # of its answer, the newest first

@@ -15,6 +15,9 @@ NAME_MAX_CHARACTERS = 256
 DEFAULT_SIMILARITY_FLOOR = 0.70
 DEFAULT_MAX_WRONG_HIT_RATE = 0.02
 DEFAULT_SYNTHESIS_FLOOR = 0.80  # under it the stored answers are about something else
+DEFAULT_VERIFY_SHARE = 0.03  # of the hits by similarity
+DEFAULT_VERIFY_BUDGET_USD = 5.0
+LEARNT = frozenset({"learnt_cut", "checked"})
 
 
 class BadPolicy(ValueError):
@@ -31,7 +34,7 @@ class Policy:
     negations are others than what was asked: cheaper more often, and more often wrong.
     """
 
-    mode: Literal["on", "exact", "off"] = "on"
+    mode: Literal["on", "shadow", "exact", "off"] = "on"  # shadow: decide and record, never serve
     max_wrong_hit_rate: float = DEFAULT_MAX_WRONG_HIT_RATE  # of the hits by similarity; 0: none are served
     similarity_floor: float = DEFAULT_SIMILARITY_FLOOR
     ttl_seconds: int | None = 7 * DAY_SECONDS
@@ -47,9 +50,19 @@ class Policy:
     synthesis_model: str = ""
     synthesis_provider: str = ""  # empty: the one that was asked
     synthesis_floor: float = DEFAULT_SYNTHESIS_FLOOR
+    actions: Literal["similar", "exact", "off"] = "similar"  # a request to do something: cancel, order, send
+    personal: Literal["similar", "exact", "off"] = "similar"  # a question about the asker's own data
+    maths: Literal["similar", "exact", "off"] = "exact"
+    verify_model: str = ""  # who says of a share of the hits whether they were right; empty: nobody
+    verify_provider: str = ""  # whose it is; with the Tenant's ProviderKey
+    verify_share: float = DEFAULT_VERIFY_SHARE
+    verify_budget_usd: float = DEFAULT_VERIFY_BUDGET_USD  # a month
+    # Learnt, not set: the least probability at which the promise is kept here, and whether any answer was checked.
+    learnt_cut: float | None = None
+    checked: bool = False
 
     def __post_init__(self) -> None:
-        _one_of("mode", self.mode, "on", "exact", "off")
+        _one_of("mode", self.mode, "on", "shadow", "exact", "off")
         _one_of("tools", self.tools, "off", "exact", "similar")
         _one_of("end_users", self.end_users, "optional", "separate")
         if self.max_wrong_hit_rate != 0:
@@ -66,13 +79,20 @@ class Policy:
         if self.synthesis_provider:
             _one_of("synthesis_provider", self.synthesis_provider, *sorted(providers()))
         _within("synthesis_floor", self.synthesis_floor, 0, 1)
+        for name in ("actions", "personal", "maths"):
+            _one_of(name, getattr(self, name), "similar", "exact", "off")
+        _text("verify_model", self.verify_model, NAME_MAX_CHARACTERS)
+        if self.verify_provider or self.verify_model:
+            _one_of("verify_provider", self.verify_provider, *sorted(providers()))
+        _within("verify_share", self.verify_share, 0, 1)
+        _within("verify_budget_usd", self.verify_budget_usd, 0, 1_000_000)
         if self.synthesis != "off" and not self.synthesis_model:
             raise BadPolicy(f"synthesis={self.synthesis} needs synthesis_model, the name of a small model")
 
     @classmethod
     def build(cls, settings: Mapping[str, Any]) -> Self:
         """From stored settings; raises BadPolicy on an unknown name or a bad value."""
-        known = {field.name for field in fields(cls)}
+        known = {field.name for field in fields(cls)} - LEARNT
         if unknown := sorted(set(settings) - known):
             raise BadPolicy(f"unknown rule {unknown[0]!r}; known are {', '.join(sorted(known))}")
         return cls(**settings)

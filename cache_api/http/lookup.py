@@ -62,7 +62,7 @@ def _judged(request: Request, policy: Policy, looked: Looked, limit: int, now: d
     if looked.vector is None:
         return []
     try:
-        candidates = wiring.parts().store.search(request, looked.vector, limit=limit)
+        candidates = wiring.parts().store.search(request, looked.vector, limit=limit, checked=policy.checked)
     except CacheUnavailable:  # the decision stands by itself
         return []
     return judge(request, candidates, policy, now)

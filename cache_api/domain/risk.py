@@ -1,0 +1,127 @@
+"""Is the promise kept, and from which probability on is it?
+
+A check is weighted by 1 / the chance it had to be made, so that a sample speaks for all.
+
+    cut     the lowest t with n/(n+1) * W/n + 1/(n+1) <= a, on the way down from where n first reaches 1/a
+            (conformal risk control, arXiv 2208.02814; a is less than what is promised, for what drifts)
+    alarm   Page-Hinkley on wrong - (1 - p): answers are wrong more often than their probability says
+    range   Clopper-Pearson, 95 %
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, lgamma, log
+from typing import NamedTuple
+
+AIMED_AT = 0.7  # of what is promised
+STRICTER = 0.25  # of what is promised, while there is an alarm
+ALARM_AT = 3.0  # wrong answers more than foretold
+ALARM_SLACK = 0.5  # of what is promised, a check: chance alone must not ring
+CLEAN_CHECKS = 300  # after an alarm, within what is promised
+MEASURED_FROM = 100  # checks; fewer say nothing yet
+CONFIDENCE = 0.95
+_BISECTIONS = 40
+
+
+class Checked(NamedTuple):
+    """An answer that was checked: what was foretold of it, and what came out."""
+
+    probability: float
+    wrong: bool
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The share of wrong answers among those checked, with its 95 % interval."""
+
+    checked: int
+    wrong: int
+    low: float
+    high: float
+
+    @property
+    def rate(self) -> float | None:
+        """None: too few to say."""
+        return self.wrong / self.checked if self.checked >= MEASURED_FROM else None
+
+
+def measured(wrong: int, checked: int) -> Measured:
+    return Measured(checked, wrong, *interval(wrong, checked))
+
+
+def interval(wrong: int, checked: int) -> tuple[float, float]:
+    """Clopper-Pearson: the rates under which so many, or so few, are not too unlikely."""
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if wrong == 0 else _solve(lambda p: 1 - _at_most(wrong - 1, checked, p), tail, rising=True)
+    high = 1.0 if wrong == checked else _solve(lambda p: _at_most(wrong, checked, p), tail, rising=False)
+    return low, high
+
+
+def controlled_cut(checks: Sequence[Checked], promise: float) -> float | None:
+    """The lowest probability at which the promise is kept; None: too few checks, or it is kept nowhere."""
+    aim = AIMED_AT * promise
+    if aim <= 0 or len(checks) < 1 / aim:
+        return None
+    found: float | None = None
+    n = wrong = 0.0
+    seen = 0
+    ordered = sorted(checks, key=lambda check: -check.probability)
+    for place, check in enumerate(ordered):
+        n += check.weight
+        wrong += check.weight * check.wrong
+        seen += 1
+        if place + 1 < len(ordered) and ordered[place + 1].probability == check.probability:
+            continue  # a cut lies between two probabilities
+        if seen < 1 / aim:
+            continue
+        rate = wrong / n
+        if seen / (seen + 1) * rate + 1 / (seen + 1) > aim:
+            break
+        found = check.probability
+    return found
+
+
+def alarmed(checks: Sequence[Checked], promise: float) -> int | None:
+    """Where, among the checks in order of time, an alarm rang that is not over yet; None: all is well."""
+    rang: int | None = None
+    excess = lowest = 0.0
+    since: list[bool] = []
+    for place, check in enumerate(checks):
+        if rang is not None:
+            since.append(check.wrong)
+            newest = since[-CLEAN_CHECKS:]
+            if len(newest) == CLEAN_CHECKS and sum(newest) <= promise * CLEAN_CHECKS:
+                rang, since, excess, lowest = None, [], 0.0, 0.0
+            continue
+        excess += check.wrong - (1 - check.probability) - ALARM_SLACK * promise
+        lowest = min(lowest, excess)
+        if excess - lowest > ALARM_AT:
+            rang = place
+    if rang is None and checks:
+        wrong = sum(check.wrong for check in checks)
+        if interval(wrong, len(checks))[0] > promise:
+            rang = len(checks) - 1
+    return rang
+
+
+def _solve(share: Callable[[float], float], wanted: float, *, rising: bool) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if (share(middle) < wanted) == rising:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _at_most(most: int, of: int, p: float) -> float:
+    """The chance of at most so many among so many, each of chance p."""
+    if p <= 0:
+        return 1.0
+    if p >= 1:
+        return 0.0
+    whole = lgamma(of + 1)
+    logs = (whole - lgamma(k + 1) - lgamma(of - k + 1) + k * log(p) + (of - k) * log(1 - p) for k in range(most + 1))
+    return min(1.0, sum(map(exp, logs)))
