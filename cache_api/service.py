@@ -141,7 +141,7 @@ class CacheService:
             return self._ask(call, looked, looked.decision or Bypass(Reason.CACHE_UNAVAILABLE), send)
         except BaseException:
             call.land(None)
-            self.limits.note(request, None, tokens=call.tokens)
+            self._note(call, None)
             raise
 
     def relay(
@@ -350,7 +350,7 @@ class CacheService:
                 in_served=heard.in_served,
             )
         else:
-            self.limits.note(call.request, None, tokens=call.tokens)
+            self._note(call, None)
 
     def _remember(
         self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage, *, source: str
@@ -396,31 +396,36 @@ class CacheService:
     ) -> None:
         request = call.request
         row = Call(
-                id=call.id,
-                tenant_id=request.caller.tenant_id,
-                project_id=request.caller.project_id,
-                key_id=request.caller.key_id,
-                dialect=call.dialect.NAME,
-                provider=provider,
-                model_asked=request.parsed.model,
-                model_served=model,
-                stream=request.parsed.stream,
-                status=status,
-                decision=decision.name,
-                layer=decision.layer,
-                reason=decision.reason.value,
-                usage=usage,
-                timings=call.watch.timings(),
-                service_tier=service_tier,
-                similarity=decision.similarity,
-                entry_id=entry_id,
-                task=request.controls.task,
-                retry=request.retry,
-                end_user=request.end_user,
-                in_served=in_served,
-            )
+            id=call.id,
+            tenant_id=request.caller.tenant_id,
+            project_id=request.caller.project_id,
+            key_id=request.caller.key_id,
+            dialect=call.dialect.NAME,
+            provider=provider,
+            model_asked=request.parsed.model,
+            model_served=model,
+            stream=request.parsed.stream,
+            status=status,
+            decision=decision.name,
+            layer=decision.layer,
+            reason=decision.reason.value,
+            usage=usage,
+            timings=call.watch.timings(),
+            service_tier=service_tier,
+            similarity=decision.similarity,
+            entry_id=entry_id,
+            task=request.controls.task,
+            retry=request.retry,
+            end_user=request.end_user,
+            in_served=in_served,
+        )
         self.ledger.record(row)
-        self.limits.note(request, row, tokens=call.tokens)
+        self._note(call, row)
+
+    def _note(self, call: "_CallInProgress", row: Call | None) -> None:
+        if not call.noted:
+            call.noted = True
+            self.limits.note(call.request, row, tokens=call.tokens)
 
 
 @dataclass(slots=True)
@@ -435,6 +440,7 @@ class _CallInProgress:
     land: Callable[[Hit | None], None] = lambda hit: None
     stored: bool = False
     tokens: int = 0  # of this minute's, taken for it
+    noted: bool = False
 
 
 def _drained(arriving: Arriving, tape: Tape, settle: Callable[[], None]) -> None:

@@ -18,9 +18,11 @@ from cache_api.adapters.error_counts import ErrorCounts
 from cache_api.adapters.flights import SharedFlights
 from cache_api.adapters.ledger import PostgresLedger
 from cache_api.adapters.policies import Policies
+from cache_api.adapters.quotas import Quotas
 from cache_api.adapters.rates import KnownRates
 from cache_api.adapters.store import PostgresStore
 from cache_api.adapters.upstream import UrllibUpstream
+from cache_api.adapters.used import Used
 from cache_api.service import CacheService
 from tenants import vault
 
@@ -40,11 +42,13 @@ class Parts:
     embedder: QueueEmbedder
     upstream: UrllibUpstream
     policies: Policies
+    quotas: Quotas
     error_counts: ErrorCounts
 
     def close(self) -> None:
         """Write what is not written yet."""
         self.ledger.close()
+        self.quotas.close()
         self.error_counts.close()
 
 
@@ -58,8 +62,10 @@ def parts() -> Parts:
 def _parts() -> Parts:
     embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
     blocklist = PostgresBlocklist(breaker=Breaker(), embedder_version=lambda: embedder.version)
-    store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version)
-    redis = redis_client()
+    redis, known_rates = redis_client(), KnownRates()
+    used = Used(redis=redis, redis_breaker=Breaker(), truth_breaker=Breaker())
+    quotas = Quotas(used=used, cost_of=known_rates.cost_of)
+    store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version, stored=quotas.stored)
     ledger, error_counts = PostgresLedger(), ErrorCounts()
     ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(
@@ -68,8 +74,9 @@ def _parts() -> Parts:
         embedder=embedder,
         flights=SharedFlights(redis=redis, breaker=Breaker(), find_exact=store.find_exact),
         ledger=ledger,
+        limits=quotas,
         drain=Drains(),
-        cost_of=KnownRates().cost_of,
+        cost_of=known_rates.cost_of,
         note_error=error_counts.note,
     )
     upstream = UrllibUpstream(
@@ -77,7 +84,7 @@ def _parts() -> Parts:
         denied=tuple(settings.DENY_NETS),
         waiting_max=settings.WEB_THREADS - THREADS_KEPT_FREE,
     )
-    return Parts(service, ledger, store, blocklist, embedder, upstream, Policies(), error_counts)
+    return Parts(service, ledger, store, blocklist, embedder, upstream, Policies(), quotas, error_counts)
 
 
 def redis_client() -> Redis:

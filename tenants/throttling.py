@@ -1,4 +1,4 @@
-"""May this call go on, or does its tenant call too often?
+"""May this call go on, or does its tenant call too often, or for too many tokens?
 
 The door to the rate-limit library. A safety control: what a tenant has paid for is counted in PostgreSQL. Without Redis
 each process limits by itself, at its share.
@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Literal
 
 import structlog
 from django.conf import settings
@@ -26,6 +27,8 @@ LEASES_MAX = 20_000
 REDIS_AWAY_SECONDS = 5.0
 MEMORY_MAX_KEYS = 100_000
 KEY_PREFIX = "cacheai"
+
+Kind = Literal["gcra", "fixed_window"]  # of calls, of tokens; the library names its keys by it
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -80,6 +83,35 @@ def check(access: Access) -> Rate:
     return tenant if tenant.limited else key
 
 
+def take_tokens(access: Access, tokens: int) -> Rate | None:
+    """Where a limit of tokens per minute is set: take what a call will likely use, before a provider is asked.
+
+    Minutes are the clock's, so that what was not used can be given back. None: nothing is set. Never raises.
+    """
+    rate: Rate | None = None
+    taken: list[tuple[str, int]] = []
+    for key, limit in _token_limits(access):
+        taken.append((key, limit))
+        result = _ask(key, limit, tokens, "fixed_window")
+        if result.limited:
+            left = [_ask(*one, -tokens, "fixed_window") for one in taken][-1].state
+            return Rate(limit, left.remaining, left.reset_after, left.reset_after, limited=True)
+        rate = Rate(limit, result.state.remaining, result.state.reset_after, 0.0, limited=False)
+    return rate
+
+
+def settle_tokens(access: Access, more: int) -> None:
+    """The call used more than was taken for it, or less. Never raises."""
+    for key, limit in _token_limits(access) if more else ():
+        _ask(key, limit, more, "fixed_window")
+
+
+def span(seconds: float) -> str:
+    """As OpenAI writes it: 6m0s."""
+    whole = math.ceil(seconds)
+    return f"{whole // 60}m{whole % 60}s" if whole >= 60 else f"{whole}s"
+
+
 def failed_open() -> int:
     """How many checks of this process had to do without Redis."""
     return _state.failed_open
@@ -118,31 +150,36 @@ def _keep(key: str, limit: int, result: RateLimitResult, permits: int) -> Rate:
     return Rate(limit, min(limit, state.remaining + permits), state.reset_after, state.retry_after, result.limited)
 
 
-def _ask(key: str, limit: int, permits: int) -> RateLimitResult:
+def _token_limits(access: Access) -> list[tuple[str, int]]:
+    limits = ((f"key:{access.key_id}", access.key_tpm), (f"tenant:{access.tenant_id}", access.tpm))
+    return [(key, limit) for key, limit in limits if limit is not None]
+
+
+def _ask(key: str, limit: int, cost: int, kind: Kind = "gcra") -> RateLimitResult:
     now = time.monotonic()
     if now >= _state.redis_away_until:
         try:
-            return _common(limit).limit(key, cost=permits)
+            return _common(limit, kind).limiter.limit(key, cost)
         except exceptions.StoreUnavailableError as error:
             _state.redis_away_until = time.monotonic() + REDIS_AWAY_SECONDS
             log.warning("rate_limit_alone", seconds=REDIS_AWAY_SECONDS, error=type(error.__cause__).__name__)
     _state.failed_open += 1
-    return _alone(limit).limit(key, cost=permits)
+    return _alone(limit, kind).limiter.limit(key, cost)
 
 
 @lru_cache(maxsize=256)
-def _common(limit: int) -> Throttled:
-    return _throttled(limit, _redis(settings.REDIS_URL))
+def _common(limit: int, kind: Kind) -> Throttled:
+    return _throttled(limit, kind, _redis(settings.REDIS_URL))
 
 
 @lru_cache(maxsize=256)
-def _alone(limit: int) -> Throttled:
-    return _throttled(max(1, limit // settings.WEB_WORKERS), _memory())
+def _alone(limit: int, kind: Kind) -> Throttled:
+    return _throttled(max(1, limit // settings.WEB_WORKERS), kind, _memory())
 
 
-def _throttled(limit: int, where: store.BaseStore) -> Throttled:
+def _throttled(limit: int, kind: Kind, where: store.BaseStore) -> Throttled:
     quota = rate_limiter.per_min(limit, burst=math.ceil(BURST * limit))
-    return Throttled(using="gcra", quota=quota, store=where, key_prefix=KEY_PREFIX)
+    return Throttled(using=kind, quota=quota, store=where, key_prefix=KEY_PREFIX)
 
 
 @lru_cache(maxsize=1)

@@ -247,13 +247,16 @@ def read_controls(headers: Mapping[str, str], body: Body) -> Controls:
 def caller_of(access: Access | None) -> Caller:
     if access is None:
         return Caller(NOBODY, NOBODY, NOBODY, may_read=False, may_write=False)
+    over_quota, entries_full = wiring.parts().quotas.standing(access)
     return Caller(
         access.tenant_id,
         access.project_id,
         access.key_id,
         may_read="cache:read" in access.scopes,
         may_write=WRITING in access.scopes and not access.read_only,
+        over_quota=over_quota,
         ttl_max_seconds=access.ttl_max_seconds,
+        entries_full=entries_full,
     )
 
 

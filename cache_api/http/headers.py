@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from cache_api.domain.call import new_id
 from cache_api.domain.signals import Signals, request_id_of
-from tenants.throttling import Rate
+from tenants.throttling import Rate, span
 
 ALWAYS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -74,7 +74,7 @@ def rate_headers(rate: Rate) -> dict[str, str]:
         "X-RateLimit-Reset": str(int(time.time()) + reset),
         "x-ratelimit-limit-requests": str(rate.limit),
         "x-ratelimit-remaining-requests": str(rate.remaining),
-        "x-ratelimit-reset-requests": _span(reset),
+        "x-ratelimit-reset-requests": span(reset),
     }
 
 
@@ -86,11 +86,6 @@ def plain_headers() -> dict[str, str]:
 def relayed(headers: Mapping[str, str]) -> dict[str, str]:
     """The provider's own headers; its content type is set apart."""
     return {name: value for name, value in headers.items() if name != "content-type"}
-
-
-def _span(seconds: int) -> str:
-    """As OpenAI writes it: 6m0s."""
-    return f"{seconds // 60}m{seconds % 60}s" if seconds >= 60 else f"{seconds}s"
 
 
 def _word(value: bool) -> str:

@@ -78,7 +78,7 @@ def test_a_busy_tenants_call_seldom_asks_redis(access: Access, monkeypatch: pyte
 
 def test_the_last_permits_are_not_lost_to_a_busy_tenant(access: Access) -> None:
     access = replace(access, rpm=1_200)
-    throttling._common(1_200).limit(f"tenant:{access.tenant_id}", cost=1_438)  # What others used of 1,440.
+    throttling._common(1_200, "gcra").limit(f"tenant:{access.tenant_id}", cost=1_438)  # What others used of 1,440.
 
     assert _allowed(access, 2) == 2  # The second call asks for two, and gets the one there is.
 

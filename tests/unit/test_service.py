@@ -15,7 +15,7 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Request
 from cache_api.ports import Arriving, UpstreamUnreachable
 from cache_api.service import CacheService, Reply
-from tests.fakes import FixedEmbedder, ListedTexts, ListLedger, LoneFlights, MemoryStore, ScriptedProvider
+from tests.fakes import FixedEmbedder, ListedTexts, ListLedger, LoneFlights, MemoryStore, NoLimits, ScriptedProvider
 from tests.unit.builders import KEY, NOW, PROJECT, TENANT, entry_of, request_of
 
 QUESTION = "How do I reset my password?"
@@ -64,6 +64,7 @@ class World:
             embedder=self.embedder,  # type: ignore[arg-type]
             flights=self.flights,
             ledger=self.ledger,
+            limits=NoLimits(),
             drain=self._drain,
             cost_of=lambda caller, provider, models, usage: Decimal("0.5"),
             note_error=lambda request, status: self.errors.append(status),
