@@ -22,6 +22,7 @@ from tenants.roles import may
 # For how long an old key works beside its successor.
 GRACES = (timedelta(0), timedelta(minutes=15), timedelta(hours=1), timedelta(hours=24), timedelta(days=7))
 LIST_MAX = 64  # networks and models of one key: each is compared with each call
+LIFE_MAX = timedelta(days=3650)  # of a key that is to end at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,7 @@ def key_create(
 ) -> NewKey:
     """Raises BadValue, NotFound, TooWide, LimitReached or NotInPlan."""
     now = datetime.now(UTC)
-    if expires_at is not None and expires_at <= now:
-        raise BadValue("expires_at must be in the future", field="expires_at")
+    _refuse_past(expires_at, now)
     secret = keys.make(token_bytes(keys.RANDOM_BYTES))
     key = ApiKey(
         tenant_id=tenant_id,
@@ -127,8 +127,7 @@ def key_rotate(
     if grace not in GRACES:
         raise BadValue("grace must be 0, 15 minutes, 1 hour, 24 hours or 7 days", field="grace")
     now = datetime.now(UTC)
-    if expires_at is not None and expires_at <= now:
-        raise BadValue("expires_at must be in the future", field="expires_at")
+    _refuse_past(expires_at, now)
     secret = keys.make(token_bytes(keys.RANDOM_BYTES))
     with as_tenant(tenant_id):
         old = _find(tenant_id, key_id, project_id, locked=True)
@@ -275,6 +274,12 @@ def _positive(number: int | None, field: str) -> int | None:
     if number is not None and not 0 < number < 2**31:
         raise BadValue(f"{field} must be between 1 and {2**31 - 1}", field=field)
     return number
+
+
+def _refuse_past(expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and not now < expires_at <= now + LIFE_MAX:
+        message = f"expires_at must be in the future, and within {LIFE_MAX.days} days"
+        raise BadValue(message, field="expires_at")
 
 
 def _refuse_wider(key: ApiKey, reach: Reach) -> None:

@@ -8,6 +8,7 @@ from cache_api.http.embeddings import embeddings
 from cache_api.http.metrics import metrics
 from cache_api.http.pass_through import pass_through
 from cache_api.http.schema import schema
+from cache_api.http.tenant import urls as tenant
 from cache_api.http.visits import resource
 
 # By path, for the shortest way there.
@@ -33,8 +34,11 @@ OPERATION = [
 
 # Whatever else a provider has. Below our own paths nothing goes on: a mistyped one is no call to a provider.
 PASSED_THROUGH = [
-    re_path(r"^v1/(?!(?:cache|usage|pricing|schema|projects|keys|metrics)(?:/|\Z))(?P<path>.+)\Z", pass_through),
+    re_path(
+        r"^v1/(?!(?:cache|usage|pricing|schema|projects|keys|provider_keys|audit|tenant|metrics)(?:/|\Z))(?P<path>.+)\Z",
+        pass_through,
+    ),
     re_path(r"^(?P<path>(?:chat|completions|embeddings|responses|messages)/.+)\Z", pass_through),
 ]
 
-urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *OPERATION, *PASSED_THROUGH]
+urlpatterns = [*MODEL_ENDPOINTS, *resources.urlpatterns, *tenant.urlpatterns, *OPERATION, *PASSED_THROUGH]

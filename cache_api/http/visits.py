@@ -20,8 +20,31 @@ from cache_api.http.bodies import Body, read_json
 from cache_api.http.headers import ALWAYS
 from cache_api.http.shapes import shape_of
 from cache_api.ports import CacheUnavailable, UpstreamError
+from tenants.audit import Actor
 from tenants.authentication import Access
 from tenants.isolation import DatabaseUnavailable
+from tenants.refusals import (
+    BadCredential,
+    BadValue,
+    Conflict,
+    LimitReached,
+    NotFound,
+    NotInPlan,
+    Refusal,
+    TooWide,
+)
+
+# The first that fits.
+_TOLD: tuple[tuple[type[Refusal], int, str], ...] = (
+    (NotFound, 404, "not_found"),
+    (Conflict, 409, "conflict"),
+    (BadCredential, 400, "bad_credential"),
+    (BadValue, 400, "invalid_request"),
+    (TooWide, 403, "insufficient_scope"),
+    (LimitReached, 403, "limit_reached"),
+    (NotInPlan, 403, "not_in_plan"),
+    (Refusal, 403, "not_allowed"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +58,11 @@ class Visit:
     @property
     def place(self) -> Place:
         return Place(self.access.tenant_id, self.access.project_id, self.access.key_id)
+
+    @property
+    def actor(self) -> Actor:
+        """Who changes something, for the audit trail."""
+        return Actor("key", self.access.key_id, self.http.META.get("REMOTE_ADDR", ""))
 
     def body(self) -> Body:
         """An object; perhaps one that only a lenient parser could read. Raises Refused."""
@@ -98,6 +126,8 @@ def _visit(http: WSGIRequest, scope: str, handler: Handler, parts: Mapping[str, 
         return refusal(refused, shape, rate)
     except UpstreamError as error:
         return refusal(as_refused(error), shape, rate)
+    except Refusal as error:
+        return refusal(_refused(error), shape, rate)
     except (DatabaseUnavailable, CacheUnavailable):
         return refusal(unavailable(), shape, rate)
     except RecursionError:
@@ -109,6 +139,11 @@ def _visit(http: WSGIRequest, scope: str, handler: Handler, parts: Mapping[str, 
         headers["Content-Length"] = str(len(response.content))
     headers.setdefault("X-CacheAI-Request-Id", request_id_of(new_id(datetime.now(UTC))))
     return response
+
+
+def _refused(error: Refusal) -> Refused:
+    status, code = next(told for kind, *told in _TOLD if isinstance(error, kind))
+    return Refused(status, code, str(error), error.field)
 
 
 def unavailable() -> Refused:

@@ -3,9 +3,19 @@
 from collections import ChainMap
 from typing import Any
 
-from cache_api.http.openapi import blocklist, controls, entries, figures, models, operation, refusals, vectorcache
+from cache_api.http.openapi import (
+    blocklist,
+    controls,
+    entries,
+    figures,
+    models,
+    operation,
+    refusals,
+    tenant,
+    vectorcache,
+)
 
-_GROUPS = (models, vectorcache, entries, blocklist, figures, operation)
+_GROUPS = (models, vectorcache, entries, blocklist, figures, tenant, operation)
 
 
 def document(version: str) -> dict[str, Any]:

@@ -53,15 +53,17 @@ SCHEMAS: Json = {
 # Of each status its codes, and one of them as an example. A provider's own error keeps status and body.
 _CODES: Mapping[int, tuple[str, Refused]] = {
     400: (
-        "`invalid_request`, `invalid_control`, `provider_key_missing`, `base_url_not_allowed`, `dialect_unsupported`",
+        "`invalid_request`, `invalid_control`, `provider_key_missing`, `base_url_not_allowed`, `dialect_unsupported`, "
+        "`bad_credential`",
         Refused(400, "invalid_request", "limit: Ensure this value is greater than or equal to 1.", "limit"),
     ),
     401: ("`invalid_api_key`", Refused(401, "invalid_api_key", "Invalid or missing API key")),
     403: (
-        "`insufficient_scope`, `project_mismatch`, `blocked`",
+        "`insufficient_scope`, `project_mismatch`, `model_not_allowed`, `limit_reached`, `not_in_plan`, `blocked`",
         Refused(403, "insufficient_scope", "This API key lacks the scope cache:read."),
     ),
     404: ("`not_found`", Refused(404, "not_found", "There is no entry under this cache key.", "cache_key")),
+    409: ("`conflict`", Refused(409, "conflict", "There is a project named 'Support' already.", "name")),
     413: ("`request_too_large`", Refused(413, "request_too_large", "The body is larger than 32 MiB.")),
     415: (
         "`unsupported_encoding`",
