@@ -99,7 +99,7 @@ def run(tenant_id: UUID, export_id: UUID) -> None:
     unfinished_path = path.with_suffix(".part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with unfinished_path.open("wb", opener=_for_this_user_alone) as file:
+        with open(unfinished_path, "wb", opener=_for_this_user_alone) as file:
             _write(file, tenant_id, export_id)
             file.flush()
             os.fsync(file.fileno())
@@ -209,7 +209,7 @@ def _opened(tenant_id: UUID, sealed: Any, row: Mapping[str, Any]) -> Any:
 def _plain(value: Any) -> Any:
     """Money is told exactly."""
     if isinstance(value, Decimal):
-        return str(value)
+        return f"{value:f}"
     raise TypeError
 
 

@@ -50,6 +50,7 @@ SEALED = (
     Sealed("entry", "body"),
     Sealed("blocklist_entry", "body", "digest"),
     Sealed("provider_key", "sealed", is_secret=True),
+    Sealed("sso_connection", "sealed", "tenant_id", is_secret=True),
     Sealed("pending_miss", "body", "fingerprint", is_brief=True),
     Sealed("job_part", "body", "job_id", is_brief=True),
 )
@@ -97,7 +98,7 @@ def _reseal_some(tenant_id: UUID, column: Sealed, newest: int) -> int:
     read = ", ".join(dict.fromkeys([*key, column.id_column, column.column]))
     statement = (
         f"SELECT {read} FROM {column.table} WHERE tenant_id = %s "  # noqa: S608 (names of ours, and of the catalogue)
-        f"AND substring({column.column} FOR 5) <> %s LIMIT {ROWS_AT_A_TIME}"
+        f"AND {column.column} <> '' AND substring({column.column} FOR 5) <> %s LIMIT {ROWS_AT_A_TIME}"
     )
     with as_tenant(tenant_id), connection.cursor() as cursor:
         cursor.execute(statement, [tenant_id, vault.header(newest)])
@@ -123,14 +124,15 @@ def _drop_unused(tenant_id: UUID, newest: int, now: datetime) -> None:
         keys = DataKey.objects.filter(tenant_id=tenant_id, purpose=vault.TEXT)
         if keys.get(version=newest).created_at > now - KEY_KEPT:
             return
-        used: set[int] = set()
+        used: set[bytes] = set()
         for column in SEALED:
             cursor.execute(
                 f"SELECT DISTINCT substring({column.column} FOR 5) FROM {column.table} WHERE tenant_id = %s",  # noqa: S608
                 [tenant_id],
             )
-            used |= {vault.key_version(bytes(head)) for (head,) in cursor.fetchall() if head}
-        keys.filter(version__lt=newest).exclude(version__in=used).delete()
+            used |= {bytes(head) for (head,) in cursor.fetchall()}
+        older = keys.filter(version__lt=newest).values_list("version", flat=True)
+        keys.filter(version__in=[version for version in older if vault.header(version) not in used]).delete()
 
 
 def row_id_of(value: UUID | bytes | memoryview) -> UUID:

@@ -18,7 +18,9 @@ from typing import Any
 from uuid import UUID
 
 import redis
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError
 from psycopg import sql
 
@@ -176,6 +178,7 @@ def run_due(now: datetime) -> int:
             log.warning("erasure_waits", extra={"error": type(error.__cause__ or error).__name__})
     for one in lately:
         _remove_rows(one, ends)
+        _remove_files(one)
     return finished
 
 
@@ -219,6 +222,8 @@ def person_erase(*, user_id: UUID, now: datetime, address: str = "") -> Erasure:
             actor = Actor("person", user_id, address)
             audit.record(tenant_id=one.tenant_id, actor=actor, action="member.left", target=str(user_id))
     with as_person(user_id):
+        sessions = UserSession.objects.filter(user_id=user_id).values_list("session_key", flat=True)
+        Session.objects.filter(session_key__in=list(sessions)).delete()
         _, by_model = User.objects.filter(id=user_id).delete()
         counts = {**by_model, "tenants.Member": len(mine)}
         return Erasure.objects.create(

@@ -9,13 +9,16 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
+from allauth.account.models import EmailAddress
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management import CommandError, call_command
 
 from tenants import audit, authentication, erasure, services, vault
 from tenants.audit import Actor
 from tenants.authentication import InvalidKey, authenticate
-from tenants.erasure import AlreadyAsked, LastOwner, NotAsked, NotReady, NoTenant
+from tenants.erasure import AlreadyAsked, LastOwner, NotAsked, NoTenant, NotReady
 from tenants.isolation import as_owner, as_tenant, tenant_tables
 from tenants.models import DataKey, Erasure, Member, Tenant, User
 from tenants.vault import VaultUnavailable
@@ -268,6 +271,19 @@ def test_a_persons_account_goes_with_their_memberships(cast: Cast) -> None:
     assert done.counts["tenants.Member"] == 2
     assert "teammate@" not in json.dumps(erasure.report(done))
     assert authenticate(cast.teammate.api_key, address=HERE)  # a key is the team's, not a person's
+
+
+def test_whoever_left_is_signed_out_everywhere(cast: Cast) -> None:
+    session = SessionStore()
+    session.create()
+    UserSession.objects.create(
+        user_id=cast.teammate.user_id, session_key=session.session_key, ip=HERE, user_agent="", last_seen_at=NOW
+    )
+
+    erasure.person_erase(user_id=cast.teammate.user_id, now=NOW)
+
+    assert not SessionStore().exists(session.session_key)
+    assert not EmailAddress.objects.filter(user_id=cast.teammate.user_id).exists()
 
 
 def test_the_last_owner_hands_over_first(cast: Cast) -> None:
