@@ -209,6 +209,8 @@ DEMO_URL = env.text("CACHEAI_DEMO_URL", "http://127.0.0.1:8199/v1")
 # host:port pairs that may be dialled although they are private, and over http: the operator's, never a tenant's.
 UPSTREAM_ALLOWED = env.words("CACHEAI_UPSTREAM_ALLOWED")
 DENY_NETS = env.words("CACHEAI_DENY_NETS")
+# Shared with those who scan public places for keys and report what they find; without it nobody can report.
+LEAK_SECRET = env.text("CACHEAI_LEAK_SECRET", "")
 SELF_HOSTED = env.flag("CACHEAI_SELF_HOSTED", default=True)
 # OPENAI_API_KEY, ANTHROPIC_API_KEY and so on: `make run` stores them for the demo tenant, and for it alone.
 PROVIDER_KEYS = {name: key for name in providers() if (key := env.text(f"{name.upper()}_API_KEY", ""))}

@@ -4,8 +4,11 @@ from allauth.account import views as accounts
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
+from cache_api.http.leaks import leaked_keys
+
 urlpatterns = [
     path("", include("cache_api.http.urls")),
+    path("partners/leaked-keys", leaked_keys),
     path("", include("billing.urls")),
     path("", include("dashboard.urls")),
     path("account/", include("allauth.urls")),
