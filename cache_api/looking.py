@@ -106,8 +106,8 @@ def look_for_same(
         if entry := _timed_exact(store, request, watch):
             looked.refused = freshness_refusal(request, entry, now)
             if looked.refused is None:
-                looked.decision = Hit(entry, Reason.EXACT)
-            looked.stale = entry
+                looked.decision = _served(Hit(entry, Reason.EXACT), policy)
+            looked.stale = None if policy.mode == "shadow" else entry
 
 
 def look_for_similar(
@@ -142,9 +142,16 @@ def look_for_similar(
             at_least = min(at_least, floor_of(request, policy))
         candidates = store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least, checked=policy.checked)
         watch.lookup += milliseconds_since(began)
-        looked.decision = decide(request, candidates, policy, now)
-        if policy.synthesis != "off":
+        looked.decision = _served(decide(request, candidates, policy, now), policy)
+        if policy.synthesis != "off" and policy.mode != "shadow":
             looked.sources = sources(request, candidates, policy, now)
+
+
+def _served(decision: Hit | Miss, policy: Policy) -> Decision:
+    """A project that only watches is served nothing."""
+    if policy.mode == "shadow" and isinstance(decision, Hit):
+        return Bypass(Reason.POLICY, unserved=decision)
+    return decision
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from cache_api.domain.blocklist import Match
 from cache_api.domain.call import Call
+from cache_api.domain.checking import Wanted
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
 from cache_api.domain.request import Caller, Request
@@ -147,6 +148,11 @@ class Limits(Protocol):
 
     def note(self, request: Request, call: Call | None, *, tokens: int) -> None:
         """What became of it; None: it was not answered. Never raises."""
+
+
+class Checks(Protocol):
+    def want(self, wanted: Wanted) -> None:
+        """Have this pair looked at, off this call's way. Never raises."""
 
 
 class Ledger(Protocol):

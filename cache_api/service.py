@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
+from random import random
 from time import perf_counter
 from typing import Any, cast
 from uuid import UUID
@@ -26,11 +27,13 @@ from cache_api.dialects.held_back import held_back
 from cache_api.dialects.synthesis import asking_small_model, may_be_synthesized
 from cache_api.dialects.tape import Tape
 from cache_api.domain.call import Call, Timings, new_id
+from cache_api.domain.checking import Kind, Wanted, chance_of_doubt, chance_of_hit
 from cache_api.domain.decision import (
     Blocked,
     Bypass,
     Decision,
     Hit,
+    Miss,
     Reason,
     Synthesized,
 )
@@ -53,6 +56,7 @@ from cache_api.ports import (
     Arriving,
     Blocklist,
     CacheUnavailable,
+    Checks,
     Embedder,
     Flights,
     Ledger,
@@ -89,22 +93,26 @@ class CacheService:
         embedder: Embedder,
         flights: Flights,
         ledger: Ledger,
+        checks: Checks,
         limits: Limits,
         drain: Callable[[Callable[[], None]], bool],
         cost_of: Callable[[Caller, str, tuple[str, ...], Usage], Decimal | None],
         note_error: Callable[[Request, int], None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        chance: Callable[[], float] = random,
     ) -> None:
         self.store = store
         self.blocklist = blocklist
         self.embedder = embedder
         self.flights = flights
         self.ledger = ledger
+        self.checks = checks
         self.limits = limits
         self.drain = drain
         self.cost_of = cost_of
         self.note_error = note_error
         self.now = now
+        self.chance = chance
 
     def answer(
         self, request: Request, policy: Policy, dialect: Answering, send: Callable[[Request, bytes], Arriving]
@@ -120,7 +128,7 @@ class CacheService:
         if isinstance(looked.decision, Hit):
             return self._replay(call, looked.decision)
 
-        if looked.storable and not looked.asked_anew:
+        if looked.storable and not looked.asked_anew and policy.mode != "shadow":
             flight = self.flights.enter(request, seconds=FOLLOW_SECONDS)
             if flight.landed is not None:
                 return self._replay(call, flight.landed)
@@ -172,6 +180,7 @@ class CacheService:
 
     def _replay(self, call: "_CallInProgress", hit: Hit) -> Reply:
         entry = hit.entry
+        self._want_check("hit", call, hit)
         # What a small model answered would not have cost what the one that was asked takes.
         model = str(entry.answer.get("model")) if entry.synthesized else entry.model
         record = partial(
@@ -333,6 +342,7 @@ class CacheService:
             source = SYNTHESIZED if isinstance(decision, Synthesized) else "proxied"
             stored = self._remember(call, looked, heard.answer, usage, source=source)
         call.stored = stored is not None
+        self._check_bought(call, decision, stored)
         call.land(Hit(stored.as_entry(), Reason.COALESCED) if stored else None)
         if arriving.status >= 400:
             self.note_error(call.request, arriving.status)
@@ -351,6 +361,38 @@ class CacheService:
             )
         else:
             self._note(call, None)
+
+    def _check_bought(self, call: "_CallInProgress", decision: Decision, stored: NewEntry | None) -> None:
+        """Beside what was bought one sees best whether a stored answer would have done."""
+        if stored is None:
+            return
+        if isinstance(decision, Bypass) and decision.unserved is not None:
+            self._want_check("shadow", call, decision.unserved, bought=stored)
+        if isinstance(decision, Miss) and (doubtful := decision.doubtful) is not None:
+            candidate = doubtful.candidate
+            hit = Hit(candidate.entry, Reason.SIMILAR, candidate.similarity, None, doubtful.probability)
+            self._want_check("doubt", call, hit, bought=stored)
+
+    def _want_check(self, kind: Kind, call: "_CallInProgress", hit: Hit, *, bought: NewEntry | None = None) -> None:
+        request, policy = call.request, call.policy
+        if not policy.verify_model or hit.probability is None or hit.similarity is None or request.question is None:
+            return
+        chance = chance_of_doubt(policy, hit.probability) if kind == "doubt" else chance_of_hit(policy)
+        if self.chance() >= chance:
+            return
+        wanted = Wanted(
+            kind=kind,
+            tenant_id=request.caller.tenant_id,
+            project_id=request.caller.project_id,
+            call_id=call.id,
+            asked=request.question,
+            entry_id=hit.entry.id,
+            similarity=hit.similarity,
+            probability=hit.probability,
+            chance=chance,
+            bought_id=bought.id if bought else None,
+        )
+        self.checks.want(wanted)
 
     def _remember(
         self, call: "_CallInProgress", looked: Looked, answer: Mapping[str, Any], usage: Usage, *, source: str
@@ -395,6 +437,7 @@ class CacheService:
         in_served: int = 0,
     ) -> None:
         request = call.request
+        found = (decision.unserved if isinstance(decision, Bypass) else None) or decision
         row = Call(
             id=call.id,
             tenant_id=request.caller.tenant_id,
@@ -407,12 +450,12 @@ class CacheService:
             stream=request.parsed.stream,
             status=status,
             decision=decision.name,
-            layer=decision.layer,
+            layer=found.layer,
             reason=decision.reason.value,
             usage=usage,
             timings=call.watch.timings(),
             service_tier=service_tier,
-            similarity=decision.similarity,
+            similarity=found.similarity,
             entry_id=entry_id,
             task=request.controls.task,
             retry=request.retry,

@@ -12,6 +12,7 @@ from redis import Redis
 from cache_api.adapters.addresses import Allowed
 from cache_api.adapters.blocklist import PostgresBlocklist
 from cache_api.adapters.breaker import Breaker
+from cache_api.adapters.checks import WantedChecks
 from cache_api.adapters.drains import Drains
 from cache_api.adapters.embedding_queue import QueueEmbedder
 from cache_api.adapters.error_counts import ErrorCounts
@@ -74,6 +75,7 @@ def _parts() -> Parts:
         embedder=embedder,
         flights=SharedFlights(redis=redis, breaker=Breaker(), find_exact=store.find_exact),
         ledger=ledger,
+        checks=WantedChecks(),
         limits=quotas,
         drain=Drains(),
         cost_of=known_rates.cost_of,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cache_api.domain.blocklist import FLOOR, Match
 from cache_api.domain.call import Call
+from cache_api.domain.checking import Wanted
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry
@@ -128,6 +129,14 @@ class NoLimits:
 
     def note(self, request: Request, call: Call | None, *, tokens: int) -> None:
         pass
+
+
+class NotedChecks:
+    def __init__(self) -> None:
+        self.wanted: list[Wanted] = []
+
+    def want(self, wanted: Wanted) -> None:
+        self.wanted.append(wanted)
 
 
 class ListLedger:

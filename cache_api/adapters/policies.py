@@ -1,7 +1,9 @@
 """What does a project's Policy say, without asking the database each time?"""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -19,7 +21,7 @@ PROJECTS_MAX = 10_000
 _SELECT = (
     "SELECT (SELECT settings FROM policy WHERE tenant_id = %s AND project_id = %s), "
     "EXISTS (SELECT FROM blocklist_entry WHERE tenant_id = %s AND project_id = %s AND expires_at > now()), "
-    "(SELECT cut FROM calibration WHERE tenant_id = %s AND project_id = %s), "
+    "(SELECT to_json(calibration) FROM calibration WHERE tenant_id = %s AND project_id = %s), "
     "EXISTS (SELECT FROM answer_check WHERE tenant_id = %s AND project_id = %s) "
     "OR EXISTS (SELECT FROM feedback WHERE tenant_id = %s AND project_id = %s)"
 )
@@ -52,11 +54,20 @@ class Policies:
 
 def _read(tenant_id: UUID, project_id: UUID) -> Policy:
     place = (tenant_id, project_id)
-    ((settings, blocklisted, cut, checked),) = isolation.read(
+    ((settings, blocklisted, learnt, checked),) = isolation.read(
         tenant_id, _SELECT, place * 5, deadline_seconds=READ_SECONDS
     )
     policy = Policy() if settings is None else _built(settings, project_id)
-    return replace(policy, blocklist=policy.blocklist if blocklisted else "off", learnt_cut=cut, checked=checked)
+    policy = replace(policy, blocklist=policy.blocklist if blocklisted else "off", checked=checked)
+    return (
+        policy if learnt is None else _with_learnt(policy, orjson.loads(learnt) if isinstance(learnt, str) else learnt)
+    )
+
+
+def _with_learnt(policy: Policy, learnt: Mapping[str, Any]) -> Policy:
+    """What was learnt under another promise says nothing of this one's cut."""
+    cut = learnt["cut"] if learnt["promise"] == policy.max_wrong_hit_rate else None
+    return replace(policy, learnt_cut=cut, labels=learnt["checked"], alarmed=learnt["state"] == "alarm")
 
 
 def _built(settings: dict[str, object] | str, project_id: UUID) -> Policy:

@@ -78,6 +78,7 @@ class Miss:
 @dataclass(frozen=True, slots=True)
 class Bypass:
     reason: Reason
+    unserved: Hit | None = None  # what a project that only watches would have served
     name = "bypass"
     layer = ""
     similarity = None

@@ -17,7 +17,7 @@ DEFAULT_MAX_WRONG_HIT_RATE = 0.02
 DEFAULT_SYNTHESIS_FLOOR = 0.80  # under it the stored answers are about something else
 DEFAULT_VERIFY_SHARE = 0.03  # of the hits by similarity
 DEFAULT_VERIFY_BUDGET_USD = 5.0
-LEARNT = frozenset({"learnt_cut", "checked"})
+LEARNT = frozenset({"learnt_cut", "checked", "labels", "alarmed"})
 
 
 class BadPolicy(ValueError):
@@ -60,6 +60,8 @@ class Policy:
     # Learnt, not set: the least probability at which the promise is kept here, and whether any answer was checked.
     learnt_cut: float | None = None
     checked: bool = False
+    labels: int = 0  # checks so far
+    alarmed: bool = False  # more answers were wrong than foretold
 
     def __post_init__(self) -> None:
         _one_of("mode", self.mode, "on", "shadow", "exact", "off")

@@ -18,7 +18,16 @@ from cache_api.domain.scope import fingerprint_of
 from cache_api.embedding_list import EmbeddingList, _shares
 from cache_api.ports import Arriving, UpstreamUnreachable
 from cache_api.service import CacheService, Reply
-from tests.fakes import FixedEmbedder, ListedTexts, ListLedger, LoneFlights, MemoryStore, NoLimits, ScriptedProvider
+from tests.fakes import (
+    FixedEmbedder,
+    ListedTexts,
+    ListLedger,
+    LoneFlights,
+    MemoryStore,
+    NoLimits,
+    NotedChecks,
+    ScriptedProvider,
+)
 from tests.unit.builders import DIGEST_KEY, NOW, call_of
 
 POLICY = Policy(blocklist="off", stale_on_error_seconds=3600)
@@ -58,6 +67,7 @@ class World:
             embedder=FixedEmbedder(),
             flights=LoneFlights(),
             ledger=self.ledger,
+            checks=NotedChecks(),
             limits=NoLimits(),
             drain=lambda read_on: True,
             cost_of=lambda caller, provider, models, usage: Decimal(usage.in_total) / 1000,

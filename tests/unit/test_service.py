@@ -15,7 +15,16 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Request
 from cache_api.ports import Arriving, UpstreamUnreachable
 from cache_api.service import CacheService, Reply
-from tests.fakes import FixedEmbedder, ListedTexts, ListLedger, LoneFlights, MemoryStore, NoLimits, ScriptedProvider
+from tests.fakes import (
+    FixedEmbedder,
+    ListedTexts,
+    ListLedger,
+    LoneFlights,
+    MemoryStore,
+    NoLimits,
+    NotedChecks,
+    ScriptedProvider,
+)
 from tests.unit.builders import KEY, NOW, PROJECT, TENANT, entry_of, request_of
 
 QUESTION = "How do I reset my password?"
@@ -52,7 +61,8 @@ class World:
 
     def __init__(self, *script: Any, near: Any = None) -> None:
         self.store, self.flights, self.ledger = MemoryStore(), LoneFlights(), ListLedger()
-        self.blocklist = ListedTexts()
+        self.blocklist, self.checks = ListedTexts(), NotedChecks()
+        self.drawn = 0.0
         self.embedder = FixedEmbedder(near or {REWORDED: (QUESTION, 0.97)})
         self.provider = ScriptedProvider(*script)
         self.now = NOW
@@ -64,11 +74,13 @@ class World:
             embedder=self.embedder,  # type: ignore[arg-type]
             flights=self.flights,
             ledger=self.ledger,
+            checks=self.checks,
             limits=NoLimits(),
             drain=self._drain,
             cost_of=lambda caller, provider, models, usage: Decimal("0.5"),
             note_error=lambda request, status: self.errors.append(status),
             now=lambda: self.now,
+            chance=lambda: self.drawn,
         )
 
     def ask(self, request: Request, policy: Policy | None = None) -> Reply:
