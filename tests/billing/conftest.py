@@ -1,0 +1,37 @@
+"""A tenant with a Stripe of its own: real database, the emulator over HTTP, and one clock for both."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as django_settings
+
+from tests.stripe_emulator.fixtures import API_KEY, Handle, stripe_emulator
+
+__all__ = ["stripe_emulator"]
+
+WEBHOOK_SECRET = "whsec_of_the_tests"
+
+
+@pytest.fixture(autouse=True)
+def _live(live: None) -> None:
+    pass
+
+
+@pytest.fixture
+def stripe(stripe_emulator: Handle, monkeypatch: pytest.MonkeyPatch) -> Iterator[Handle]:
+    from billing import stripe_api
+
+    monkeypatch.setattr(django_settings, "STRIPE_SECRET_KEY", API_KEY)
+    monkeypatch.setattr(django_settings, "STRIPE_API_BASE", stripe_emulator.url)
+    monkeypatch.setattr(django_settings, "STRIPE_WEBHOOK_SECRETS", ["whsec_older", WEBHOOK_SECRET])
+    yield stripe_emulator
+    stripe_api.close()
+
+
+@pytest.fixture
+def shop(stripe: Handle) -> Handle:
+    """With our plans in it."""
+    from billing import catalogue
+
+    catalogue.set_up(check=False)
+    return stripe
