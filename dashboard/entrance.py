@@ -22,7 +22,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 
 from dashboard.forms import Form
 from tenants import members, selectors, sso, vault
@@ -140,7 +139,7 @@ def _join(http: HttpRequest, tenant_id: UUID, actor: Actor) -> None:
 
 
 def _is_invited(redirect_url: str | None) -> bool:
-    return (redirect_url or "").startswith(reverse("invitation", args=["-"])[:-1])
+    return (redirect_url or "").startswith(members.INVITATION_PATH)
 
 
 def _name(user: User) -> str:

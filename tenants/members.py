@@ -14,13 +14,12 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.urls import reverse
 
 from tenants import audit, isolation, names
 from tenants.audit import Actor
 from tenants.isolation import as_tenant
 from tenants.mailing import mail_send
-from tenants.models import Invitation, Member, Project, Tenant, User
+from tenants.models import Invitation, Member, Project, SsoConnection, Tenant, User
 from tenants.refusals import BadValue, Conflict, LimitReached, NotAllowed, NotFound
 from tenants.roles import ROLES, may
 from tenants.services import Limits, tenant_insert
@@ -28,6 +27,7 @@ from tenants.services import Limits, tenant_insert
 TOKEN_BYTES = 32
 INVITATION_LASTS = timedelta(days=7)
 READ_DEADLINE_SECONDS = 2.0
+INVITATION_PATH = "/account/invitations/"  # the page that takes what follows for a token
 FIRST_PROJECT = "Default"
 
 INVITATION = """\
@@ -47,6 +47,10 @@ class AlreadyMember(Conflict):
 
 class LastOwner(Conflict):
     """A tenant keeps at least one owner."""
+
+
+class ExemptOwner(Conflict):
+    """This owner alone may still come in by password: let another one require single sign-on first."""
 
 
 class BadInvitation(NotFound):
@@ -117,7 +121,7 @@ def invitation_send(*, tenant_id: UUID, email: str, role: str, actor: Actor) -> 
                 inviter=_name_of(actor),
                 tenant=tenant.name,
                 role=role,
-                link=settings.PUBLIC_URL + reverse("invitation", args=[token]),
+                link=settings.PUBLIC_URL + INVITATION_PATH + token,
             ),
         )
         audit.record(
@@ -214,7 +218,7 @@ def role_change(*, tenant_id: UUID, user_id: UUID, role: str, actor: Actor) -> N
         if role == member.role:
             return
         if member.role == "owner":
-            _demand_another_owner(tenant_id)
+            _demand_another_owner(tenant_id, user_id)
         _set_role(tenant_id, user_id, member.role, role, actor)
 
 
@@ -227,7 +231,7 @@ def member_remove(*, tenant_id: UUID, user_id: UUID, actor: Actor) -> None:
         if not leaves:
             _demand_over(_role_of(tenant_id, actor), member.role)
         if member.role == "owner":
-            _demand_another_owner(tenant_id)
+            _demand_another_owner(tenant_id, user_id)
         Member.objects.filter(tenant_id=tenant_id, user_id=user_id).delete()
         action = "member.leave" if leaves else "member.remove"
         diff = {"role": member.role}
@@ -245,6 +249,7 @@ def ownership_transfer(*, tenant_id: UUID, user_id: UUID, actor: Actor) -> None:
             raise AlreadyMember("This person is an owner already.")
         _set_role(tenant_id, user_id, member.role, "owner", actor)
         _set_role(tenant_id, own_id, "owner", "admin", actor)
+        SsoConnection.objects.filter(tenant_id=tenant_id, exempt_id=own_id).update(exempt_id=user_id)
 
 
 def _set_role(tenant_id: UUID, user_id: UUID, before: str, role: str, actor: Actor) -> None:
@@ -292,9 +297,11 @@ def _demand_over(role: str, other: str) -> None:
         raise NotAllowed("Only an owner decides about owners.")
 
 
-def _demand_another_owner(tenant_id: UUID) -> None:
+def _demand_another_owner(tenant_id: UUID, user_id: UUID) -> None:
     if Member.objects.filter(tenant_id=tenant_id, role="owner").count() == 1:
         raise LastOwner
+    if SsoConnection.objects.filter(tenant_id=tenant_id, exempt_id=user_id).exists():
+        raise ExemptOwner
 
 
 def _demand_room(tenant: Tenant, *, more: int = 0) -> None:
