@@ -64,6 +64,53 @@ def test_a_whole_net_has_no_problems(cast: Cast) -> None:
             "DROP VIEW peep",
             "The view peep shows every tenant: security_invoker is not set.",
         ),
+        (
+            "CREATE TABLE library_of_people (email text); GRANT SELECT ON library_of_people TO cacheai_app",
+            "DROP TABLE library_of_people",
+            "The app's login may SELECT library_of_people, and should not.",
+        ),
+        (
+            "GRANT UPDATE, DELETE ON audit_event TO cacheai_app",
+            "REVOKE UPDATE, DELETE ON audit_event FROM cacheai_app",
+            "The app's login may DELETE, UPDATE audit_event, and should not.",
+        ),
+        (
+            "GRANT TRUNCATE ON project TO cacheai_app",
+            "REVOKE TRUNCATE ON project FROM cacheai_app",
+            "The app's login may TRUNCATE project, and should not.",
+        ),
+        (
+            "CREATE SEQUENCE counted; GRANT USAGE ON SEQUENCE counted TO cacheai_app",
+            "DROP SEQUENCE counted",
+            "The app's login may read or move the sequence counted.",
+        ),
+        (
+            "CREATE FUNCTION peep() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1::bigint';"
+            "REVOKE ALL ON FUNCTION peep() FROM PUBLIC",
+            "DROP FUNCTION peep()",
+            "The function peep sees every tenant and has no search_path.",
+        ),
+        (
+            "CREATE FUNCTION peep() RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public"
+            " AS 'SELECT 1::bigint'",
+            "DROP FUNCTION peep()",
+            "The function peep sees every tenant and everybody may call it.",
+        ),
+        (
+            "CREATE POLICY hole ON call FOR SELECT TO cacheai_app USING (decision = 'hit')",
+            "DROP POLICY hole ON call",
+            "A policy of call names neither tenant nor person.",
+        ),
+        (
+            "CREATE POLICY hole ON project FOR INSERT TO cacheai_app WITH CHECK (true)",
+            "DROP POLICY hole ON project",
+            "A policy of project names neither tenant nor person.",
+        ),
+        (
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO cacheai_app",
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA public REVOKE SELECT ON TABLES FROM cacheai_app",
+            "What is made in public from now on is the app's to reach.",
+        ),
     ],
 )
 def test_a_hole_is_found(cast: Cast, statement: str, mend: str, problem: str) -> None:
