@@ -8,7 +8,7 @@ another wrote in between asks again, and what was read first is never written la
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any
 from uuid import UUID
 
@@ -147,11 +147,11 @@ def _keep_periods(account: BillingAccount, whole: Whole) -> None:
                 },
             )
     periods = list(BillingPeriod.objects.filter(tenant_id=account.tenant_id).order_by("start"))
-    for period, following in pairwise([*periods, None]):
-        ends = period.end if following is None else min(period.end, following.start)
+    followed_at = [period.start for period in periods[1:]]
+    for period, following in zip_longest(periods, followed_at):
+        ends = min(period.end, following or period.end)
         final = period.final or mirroring.is_final(period, ends, whole.invoices)
-        if (ends, final) != (period.end, period.final):
-            BillingPeriod.objects.filter(tenant_id=account.tenant_id, start=period.start).update(end=ends, final=final)
+        BillingPeriod.objects.filter(tenant_id=account.tenant_id, start=period.start).update(end=ends, final=final)
 
 
 def _tell(account: BillingAccount, whole: Whole, now: datetime) -> None:

@@ -11,8 +11,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
-MONEY = {"max_digits": 20, "decimal_places": 10}
-
 
 class BillingAccount(models.Model):
     """A tenant's customer at Stripe, what it bought, and what operators gave it."""
@@ -45,7 +43,7 @@ class BillingAccount(models.Model):
 
     # -- Ours
     plan_given = models.TextField(default="")  # by an operator; stands above what was bought
-    overage_cap_usd = models.DecimalField(**MONEY, null=True)  # empty: the plan's price
+    overage_cap_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)  # empty: the plan's price
     apply_at = models.DateTimeField(null=True)  # when the limits change by themselves: a grace ends, a grant is over
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -80,9 +78,9 @@ class Invoice(models.Model):
     number = models.TextField(default="")
     status = models.TextField()
     reason = models.TextField(default="")
-    total_usd = models.DecimalField(**MONEY)
-    amount_due_usd = models.DecimalField(**MONEY)
-    amount_paid_usd = models.DecimalField(**MONEY)
+    total_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    amount_due_usd = models.DecimalField(max_digits=20, decimal_places=10)
+    amount_paid_usd = models.DecimalField(max_digits=20, decimal_places=10)
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     created_at = models.DateTimeField()
@@ -181,7 +179,7 @@ class Credit(models.Model):
     pk = models.CompositePrimaryKey("tenant_id", "id")
     tenant_id = models.UUIDField()
     id = models.UUIDField(default=uuid.uuid4, editable=False)
-    amount_usd = models.DecimalField(**MONEY)
+    amount_usd = models.DecimalField(max_digits=20, decimal_places=10)
     reason = models.TextField()
     transaction_id = models.TextField(default="")  # Stripe's; empty: not confirmed yet
     created_at = models.DateTimeField(default=timezone.now)
