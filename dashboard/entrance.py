@@ -22,7 +22,10 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from requests import Session
 
+from cache_api import wiring
+from cache_api.adapters.outside import guarded_session
 from dashboard.forms import Form
 from tenants import members, selectors, sso, vault
 from tenants.audit import Actor
@@ -113,6 +116,9 @@ class SingleSignOn(DefaultSocialAccountAdapter):
         except ValueError:
             return []
         return [] if client is None else [_app(client)]
+
+    def get_requests_session(self) -> Session:
+        return guarded_session(allowed=wiring.allowed_addresses(), denied=tuple(settings.DENY_NETS))
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         domain = sociallogin.provider.app.settings["verified_email"][0]

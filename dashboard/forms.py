@@ -58,6 +58,33 @@ class TenantName(Form):
     name = forms.CharField(label="Name", max_length=128, widget=forms.TextInput({"autocomplete": "organization"}))
 
 
+class TenantEnd(Form):
+    """Typed in full, so that no slip of the hand ends a tenant."""
+
+    confirmation = forms.CharField(label="Type the tenant's name", widget=forms.TextInput({"autocomplete": "off"}))
+
+    def __init__(self, *args: Any, name: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+    def clean_confirmation(self) -> str:
+        typed: str = self.cleaned_data["confirmation"]
+        if typed.strip() != self.name:
+            raise forms.ValidationError(f"This is not {self.name}.")
+        return typed
+
+
+class SpendCap(Form):
+    usd = forms.DecimalField(
+        label="Spend cap in dollars",
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=2,
+        help_text="The most that requests beyond the plan may cost in a period. Empty: as much as the plan itself.",
+    )
+
+
 class ProjectFacts(Form):
     name = forms.CharField(label="Name", max_length=128)
     default_model = forms.CharField(

@@ -1,5 +1,6 @@
 """Who looks at a page, at which tenant's, and may they?"""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -7,6 +8,9 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec
 from urllib.parse import urlencode
 from uuid import UUID
 
+from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows import reauthentication
+from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -15,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.cache import never_cache
 
 from dashboard.entrance import SIGNED_IN_BY
 from tenants import roles, selectors, sso
@@ -25,6 +30,7 @@ from tenants.selectors import Membership
 
 P = ParamSpec("P")
 
+FRESH_SECONDS = 15 * 60
 LAST_TENANT = "tenant"  # in the session: where a bare `/` leads
 
 
@@ -48,7 +54,12 @@ _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("providers", "Providers", "plug", "provider_keys"),
         ("projects", "Projects", "box", "figures"),
     ),
-    "Tenant": (("audit", "Audit log", "list", "audit"),),
+    "Tenant": (
+        ("members", "Members", "people", "figures"),
+        ("billing", "Billing", "card", "plan"),
+        ("audit", "Audit log", "list", "audit"),
+        ("settings", "Settings", "settings", "figures"),
+    ),
 }
 
 
@@ -98,8 +109,13 @@ class Visit:
 View = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
 
 
-def page(*, may: str, methods: Sequence[str] = ("GET",)) -> Callable[[View[P]], Callable[..., HttpResponseBase]]:
-    """A view of one tenant, for its members whose role allows the act. To all others the tenant does not exist."""
+def page(
+    *, may: str, methods: Sequence[str] = ("GET",), fresh: bool = False
+) -> Callable[[View[P]], Callable[..., HttpResponseBase]]:
+    """A view of one tenant, for its members whose role allows the act. To all others the tenant does not exist.
+
+    `fresh`: whoever found the browser open is asked for the password, a passkey or a code again, and then led back.
+    """
 
     def decorate(view: View[P]) -> Callable[..., HttpResponseBase]:
         @login_required
@@ -111,9 +127,14 @@ def page(*, may: str, methods: Sequence[str] = ("GET",)) -> Callable[[View[P]], 
                 raise PermissionDenied(f"This takes another role than {visit.role}.")
             if http.method not in (*methods, "HEAD" if "GET" in methods else ""):
                 return HttpResponseNotAllowed(methods)
+            if fresh and not _is_fresh(http):
+                # What was sent waits in the session until it may be done; a credential is rather typed again.
+                if "secret" in http.POST:
+                    return HttpResponseRedirect(http.get_full_path())
+                raise ReauthenticationRequired
             return view(http, visit, *args, **kwargs)
 
-        return guarded
+        return never_cache(guarded)
 
     return decorate
 
@@ -143,6 +164,14 @@ def back(http: HttpRequest, otherwise: str) -> str:
 
 def user_id_of(http: HttpRequest) -> UUID:
     return UUID(str(http.user.pk))
+
+
+def _is_fresh(http: HttpRequest) -> bool:
+    """Whether they proved who they are a moment ago; those who come by single sign-on prove it elsewhere."""
+    if not reauthentication.get_reauthentication_flows(http.user):
+        return True
+    proofs = get_authentication_records(http)
+    return bool(proofs) and time.time() - proofs[-1]["at"] < FRESH_SECONDS
 
 
 def _visit(http: HttpRequest, tenant_id: UUID) -> Visit:

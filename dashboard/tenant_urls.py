@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from dashboard.views import audit, keys, overview, projects, providers
+from dashboard.views import audit, billing, keys, members, overview, projects, providers, settings
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
@@ -18,6 +18,30 @@ urlpatterns = [
     path("projects/new", projects.new, name="projects-new"),
     path("projects/<uuid:project_id>", projects.change, name="projects-change"),
     path("projects/<uuid:project_id>/delete", projects.delete, name="projects-delete"),
+    path("members", members.members, name="members"),
+    path("members/invite", members.invite, name="members-invite"),
+    path("members/invitations/<uuid:invitation_id>/withdraw", members.withdraw, name="members-withdraw"),
+    path("members/<uuid:user_id>/role", members.role, name="members-role"),
+    path("members/<uuid:user_id>/remove", members.remove, name="members-remove"),
+    path("members/leave", members.leave, name="members-leave"),
+    path("members/transfer", members.transfer, name="members-transfer"),
+    path("billing", billing.billing, name="billing"),
+    path("billing/checkout/<str:plan>", billing.checkout, name="billing-checkout"),
+    path("billing/upgrade/<str:plan>", billing.upgrade, name="billing-upgrade"),
+    path("billing/downgrade/<str:plan>", billing.downgrade, name="billing-downgrade"),
+    path("billing/portal", billing.portal, name="billing-portal"),
+    path("billing/cancel", billing.cancel, name="billing-cancel"),
+    path("billing/undo", billing.undo, name="billing-undo"),
+    path("billing/resume", billing.resume, name="billing-resume"),
+    path("billing/cap", billing.spend_cap, name="billing-cap"),
     path("audit", audit.audit, name="audit"),
     path("audit/export", audit.export, name="audit-export"),
+    path("settings", settings.settings, name="settings"),
+    path("settings/name", settings.rename, name="settings-rename"),
+    path("settings/leaked", settings.leaked, name="settings-leaked"),
+    path("settings/export", settings.export_ask, name="settings-export"),
+    path("settings/exports", settings.export_list, name="settings-exports"),
+    path("settings/exports/<uuid:export_id>", settings.export_file, name="settings-export-file"),
+    path("settings/delete", settings.delete, name="settings-delete"),
+    path("settings/undelete", settings.undelete, name="settings-undelete"),
 ]

@@ -14,5 +14,8 @@ urlpatterns = [
     path("t/<uuid:tenant_id>/", include("dashboard.tenant_urls")),
     path("account/invitations/<str:token>", account.invitation, name="invitation"),
     path("account/sso/", account.single_sign_on, name="sso"),
+    # Before django-allauth's own of these addresses.
+    path("account/sso/<uuid:provider_id>/login/", account.sso_login),
+    path("account/sso/<uuid:provider_id>/login/callback/", account.sso_callback),
     path("docs", docs.docs, name="docs"),
 ]

@@ -1,5 +1,6 @@
 """How does a figure, a moment or an icon look on a page?"""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -8,10 +9,24 @@ from django.templatetags.static import static
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from tenants import features
+from tenants.models import TenantExport
+
 register = template.Library()
 
 # Below this the cents alone would say nothing: prices of single calls are fractions of one.
 SMALL_USD = Decimal("0.1")
+FEATURE_WORDS: Mapping[str, str] = {
+    features.SYNTHESIS: "Answers from near ones",
+    features.OWN_PRICES: "Prices of your own",
+    features.REFUSING_BUDGETS: "Budgets that refuse",
+    features.WEBHOOKS: "Webhooks",
+    features.SSO: "Single sign-on",
+    features.AUDIT_LOG: "Audit log",
+    features.NETWORKS: "Keys for some networks",
+    features.SAML: "SAML",
+    features.OWN_KMS: "Your own KMS key",
+}
 
 
 @register.simple_tag
@@ -55,6 +70,30 @@ def usd(amount: Decimal | None) -> str:
 @register.filter
 def count(number: int | None) -> str:
     return "no limit" if number is None else f"{number:,}"
+
+
+@register.filter
+def said(value: object) -> str:
+    """A value out of the audit trail: of two the one before and the one after, of a list its parts."""
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value) or "none"
+    return "none" if value in (None, "") else str(value)
+
+
+@register.filter
+def words(name: str) -> str:
+    """A feature's name as people say it."""
+    return FEATURE_WORDS.get(name, name.replace("_", " "))
+
+
+@register.filter
+def after_colon(text: str) -> str:
+    return text.partition(": ")[2]
+
+
+@register.filter
+def under_way(exports: Iterable[TenantExport]) -> bool:
+    return any(one.finished_at is None for one in exports)
 
 
 @register.filter

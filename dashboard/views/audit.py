@@ -42,10 +42,17 @@ def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse | HttpRespo
     )
 
 
-def _named(visit: Visit, events: list[AuditEvent]) -> list[tuple[AuditEvent, str]]:
+def _named(visit: Visit, events: list[AuditEvent]) -> list[tuple[AuditEvent, str, str]]:
+    """Each with who did it, and to what: ids that still lead to a name as that name."""
     names = selectors.actor_names(tenant_id=visit.tenant.id, events=events)
+    targets = {str(project.id): project.name for project in visit.projects}
+    targets |= {str(key.id): key.name or key.hint for key in selectors.keys_of(tenant_id=visit.tenant.id)}
     return [
-        (event, names.get(event.actor_id) or event.actor_kind if event.actor_id else event.actor_kind)
+        (
+            event,
+            (event.actor_id and names.get(event.actor_id)) or event.actor_kind,
+            targets.get(event.target, event.target),
+        )
         for event in events
     ]
 

@@ -25,7 +25,7 @@ def keys(http: HttpRequest, visit: Visit) -> HttpResponse:
     return show(http, visit, "keys.html", live=live, ended=ended, rotation=Rotation(auto_id=None))
 
 
-@page(may="keys", methods=("GET", "POST"))
+@page(may="keys", methods=("GET", "POST"), fresh=True)
 def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     reach = api_keys.reach_of_role(visit.role)
     form = NewKey(
@@ -56,7 +56,7 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "key_new.html", form=form, may_narrow=features.NETWORKS in visit.tenant.features)
 
 
-@page(may="keys", methods=("POST",))
+@page(may="keys", methods=("POST",), fresh=True)
 def rotate(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     form = Rotation(http.POST)
     if not form.is_valid():
@@ -75,7 +75,7 @@ def rotate(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     return _shown_once(http, visit, made, rotated=True)
 
 
-@page(may="keys", methods=("POST",))
+@page(may="keys", methods=("POST",), fresh=True)
 def revoke(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     try:
         api_keys.key_revoke(tenant_id=visit.tenant.id, key_id=key_id, actor=visit.actor)

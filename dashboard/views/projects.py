@@ -49,7 +49,7 @@ def change(http: HttpRequest, visit: Visit, project_id: UUID) -> HttpResponseBas
     return show(http, visit, "project_form.html", form=form, title=project.name, button="Save")
 
 
-@page(may="keys", methods=("POST",))
+@page(may="keys", methods=("POST",), fresh=True)
 def delete(http: HttpRequest, visit: Visit, project_id: UUID) -> HttpResponseBase:
     try:
         project_delete(tenant_id=visit.tenant.id, project_id=project_id, actor=visit.actor)

@@ -18,7 +18,7 @@ def providers(http: HttpRequest, visit: Visit) -> HttpResponse:
     return show(http, visit, "providers.html", keys=selectors.provider_keys_of(tenant_id=visit.tenant.id))
 
 
-@page(may="provider_keys", methods=("GET", "POST"))
+@page(may="provider_keys", methods=("GET", "POST"), fresh=True)
 def put(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     """A new one, or the next in the place of one before."""
     form = ProviderSecret(
@@ -45,7 +45,7 @@ def test(http: HttpRequest, visit: Visit, provider: str) -> HttpResponseBase:
     return _told(http, visit, provider, tested)
 
 
-@page(may="provider_keys", methods=("POST",))
+@page(may="provider_keys", methods=("POST",), fresh=True)
 def delete(http: HttpRequest, visit: Visit, provider: str) -> HttpResponseBase:
     try:
         provider_keys.provider_key_delete(tenant_id=visit.tenant.id, provider=provider, actor=visit.actor)

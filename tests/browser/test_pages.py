@@ -9,7 +9,20 @@ from django.urls import reverse
 from tests.browser.conftest import NARROW, WIDE, screenshot
 from tests.conftest import Cast
 
-PAGES = ("overview", "keys", "keys-new", "providers", "providers-put", "projects", "projects-new", "audit")
+PAGES = (
+    "overview",
+    "keys",
+    "keys-new",
+    "providers",
+    "providers-put",
+    "projects",
+    "projects-new",
+    "audit",
+    "members",
+    "members-invite",
+    "billing",
+    "settings",
+)
 
 
 @pytest.fixture
