@@ -90,6 +90,33 @@ def _deliver(emulator: "Emulator", *, ids: list[str] | None = None) -> Any:
     return {"deliveries": sent}
 
 
+def _dispute(emulator: "Emulator", *, invoice: str) -> Any:
+    world = emulator.world
+    with world.lock:
+        charge = world.kind("charge")[world.kind("_charge_of_invoice")[invoice]["charge"]]
+        charge["disputed"] = True
+        dispute = {
+            "id": world.new_id("dp"),
+            "object": "dispute",
+            "amount": charge["amount"],
+            "balance_transactions": [],
+            "charge": charge["id"],
+            "created": world.now_of(charge),
+            "currency": charge["currency"],
+            "is_charge_refundable": False,
+            "livemode": False,
+            "metadata": {},
+            "payment_intent": charge["payment_intent"],
+            "reason": "fraudulent",
+            "status": "needs_response",
+        }
+        world.add(dispute, silent=True)
+        world.emit("charge.dispute.created", dispute)
+        world.save()
+    emulator.postman.wake()
+    return dispute
+
+
 def _requests(emulator: "Emulator") -> Any:
     return {"requests": emulator.requests}
 
@@ -112,6 +139,7 @@ ANSWERS = {
     "POST release": _release,
     "GET deliveries": _deliveries,
     "POST deliver": _deliver,
+    "POST dispute": _dispute,
     "GET requests": _requests,
     "POST reset": _reset,
 }

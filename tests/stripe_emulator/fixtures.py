@@ -1,15 +1,15 @@
 """How does a test get a Stripe of its own?"""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import requests
 import stripe
 
+from .resources.payment_methods import ACCEPTED
 from .server import Server
 from .world import World
 
@@ -56,6 +56,26 @@ class Handle:
         """No more faults; what was held goes on."""
         self._control("POST", "release")
 
+    def checkout(self, session_id: str, **form: str) -> str | None:
+        """Press the button of its page: where it leads, or None and nothing bought if it was refused.
+
+        Fields: card ("" for none), country, postal_code, name, email, tax_id_type, tax_id.
+        """
+        return self._press(
+            f"checkout/{session_id}", {"card": ACCEPTED, "country": "US", "postal_code": "10001", **form}
+        )
+
+    def portal(self, session_id: str, action: str, **form: str) -> str | None:
+        """card (card=...), cancel and keep (subscription=...), details (name, country, postal_code, tax_id)."""
+        return self._press(f"portal/{session_id}/{action}", form)
+
+    def pay(self, invoice_id: str, card: str) -> str | None:
+        return self._press(f"invoice/{invoice_id}", {"card": card})
+
+    def dispute(self, invoice_id: str) -> str:
+        """The customer takes the payment back: its id, after the event."""
+        return str(self._control("POST", "dispute", {"invoice": invoice_id})["id"])
+
     def deliveries(self, event_type: str | None = None) -> list[dict[str, Any]]:
         """Oldest first, each with `type`, `url`, `body` and the signed `headers`, `state` and `attempts`."""
         told = self._control("GET", "deliveries")["deliveries"]
@@ -70,15 +90,15 @@ class Handle:
         """Method, path, status and idempotency key of each request to the API."""
         return [one for one in self._control("GET", "requests")["requests"] if one["path"].startswith(path)]
 
+    def _press(self, path: str, form: Mapping[str, str]) -> str | None:
+        response = requests.post(f"{self.url}/{path}", data=form, allow_redirects=False, timeout=30)
+        return response.headers["Location"] if response.status_code == 303 else None
+
     def _control(self, method: str, word: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         body = json.dumps(given or {}).encode() if method == "POST" else None
-        request = urllib.request.Request(f"{self.url}/_emulator/{word}", body, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return dict(json.load(response))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise AssertionError(error.read().decode()) from None
+        response = requests.request(method, f"{self.url}/_emulator/{word}", data=body, timeout=60)
+        assert response.ok, response.text
+        return dict(response.json())
 
 
 @pytest.fixture

@@ -207,7 +207,11 @@ def _handler(emulator: Emulator) -> type[BaseHTTPRequestHandler]:
             if url.path.startswith("/_emulator/"):
                 self._send(*_json(control.answer(emulator, request)))
             elif not url.path.startswith("/v1/"):
-                self._send(*pages.answer(emulator, request))
+                match pages.answer(emulator, request):
+                    case pages.Redirect(address):
+                        self._send(303, "text/plain", b"", {"Location": address})
+                    case pages.Shown(content, status):
+                        self._send(status, "text/html; charset=utf-8", content)
             else:
                 try:
                     status, answer, more = emulator.answer(request)

@@ -20,6 +20,11 @@ from .errors import InvalidRequest, no_such
 Object = dict[str, Any]
 
 API_VERSION = "2026-10-28.endive"
+# Kinds that can be many, and that are only ever added to by what may be taken back.
+_NEVER_CHANGED = frozenset(
+    {"event", "_delivery", "_counted", "_identifier", "_idempotency", "_card", "_tiers", "_secret"}
+)
+
 HOUR_SECONDS = 3600
 DAY_SECONDS = 86400
 
@@ -115,6 +120,16 @@ class World:
             for thing in self.kind(kind).values()
             if not thing.get("deleted") and all(thing.get(name) == value for name, value in wanted.items())
         ]
+
+    def snapshot(self) -> dict[str, dict[str, Object]]:
+        """For `restore`: what was found before is stale after that, and found again by its id."""
+        return {
+            kind: dict(things) if kind in _NEVER_CHANGED else copy.deepcopy(things)
+            for kind, things in self.objects.items()
+        }
+
+    def restore(self, snapshot: dict[str, dict[str, Object]]) -> None:
+        self.objects = snapshot
 
     # Events
 

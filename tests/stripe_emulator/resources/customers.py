@@ -7,6 +7,7 @@ from ..errors import InvalidRequest, no_such
 from ..routes import route
 from ..search import matching
 from ..shapes import shaped
+from ..substates import OVER, end
 from ..world import Object, World, merged_metadata
 
 CURRENCY = "usd"
@@ -77,6 +78,10 @@ def update(world: World, params: Object, customer: str) -> Object:
     changed = dict(found)
     _write(world, changed, params)
     world.change(found, **changed)
+    if "address" in params:
+        from ..invoicing import finalize_mended
+
+        finalize_mended(world, found)
     if "balance" in params and params["balance"] != found["balance"]:
         balance_add(world, found, params["balance"] - found["balance"], "adjustment")
     return found
@@ -87,8 +92,8 @@ def delete(world: World, params: Object, customer: str) -> Object:
 
     found = world.get("customer", customer, in_path=True)
     for subscription in world.where("subscription", customer=customer):
-        if subscription["status"] not in ("canceled", "incomplete_expired"):
-            end_now(world, subscription)
+        if subscription["status"] not in OVER:
+            end(world, subscription, world.now_of(subscription), reason="cancellation_requested")
     world.emit("customer.deleted", found)
     gone = {"id": customer, "object": "customer", "deleted": True}
     world.kind("customer")[customer] = gone

@@ -113,7 +113,7 @@ def _flow(world: World, given: Object | None, configuration: Object) -> Object |
     feature = needed.get(given["type"], "subscription_update")
     if not configuration["features"][feature]["enabled"]:
         raise InvalidRequest(
-            f"This subscription cannot be changed because the {feature} feature in the portal configuration is disabled.",
+            f"This subscription cannot be changed: {feature} is disabled in the portal configuration.",
             param="flow_data[type]",
         )
     if cancel := given.get("subscription_cancel"):
