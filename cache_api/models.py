@@ -336,6 +336,7 @@ class Call(models.Model):
     ms_first_byte = models.PositiveIntegerField()
     end_user = models.TextField(null=True)  # noqa: DJ001  # a digest, never the name; null: nobody was named
     in_served = models.BigIntegerField(null=True)  # tokens of a list's items that were stored, beside those bought
+    fingerprint = models.BinaryField(max_length=32, null=True)  # of what was asked
 
     class Meta:
         db_table = "call"

@@ -51,8 +51,10 @@ SEALED = (
     Sealed("blocklist_entry", "body", "digest"),
     Sealed("provider_key", "sealed", is_secret=True),
     Sealed("sso_connection", "sealed", "tenant_id", is_secret=True),
+    Sealed("webhook_endpoint", "sealed", is_secret=True),
     Sealed("pending_miss", "body", "fingerprint", is_brief=True),
     Sealed("job_part", "body", "job_id", is_brief=True),
+    Sealed("check_wanted", "body", is_brief=True),
 )
 
 

@@ -459,6 +459,7 @@ class CacheService:
             entry_id=entry_id,
             task=request.controls.task,
             retry=request.retry,
+            fingerprint=request.fingerprint,
             end_user=request.end_user,
             in_served=in_served,
         )

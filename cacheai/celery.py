@@ -63,6 +63,7 @@ def _configure(app: Celery) -> None:
         beat_schedule={
             "price": {"task": "cache_api.accounting.price", "schedule": 60.0},
             "roll-up": {"task": "cache_api.accounting.roll_up", "schedule": 60.0},
+            "alerts": {"task": "cache_api.accounting.alerts", "schedule": 60.0, "options": {"expires": 60}},
             "months": {"task": "cache_api.accounting.months", "schedule": 3600.0},
             # Each day once; by the hour, so that a machine that sleeps at night does it in the morning.
             "prove": {"task": "cache_api.accounting.prove", "schedule": 3600.0},
@@ -70,15 +71,27 @@ def _configure(app: Celery) -> None:
             "limits": {"task": "billing.limits", "schedule": 60.0, "options": {"expires": 60}},
             "push-usage": {"task": "billing.push", "schedule": 300.0, "options": {"expires": 300}},
             "stripe-by-night": {"task": "billing.nightly", "schedule": crontab(hour=2, minute=41)},
+            "hold-to-limits": {
+                "task": "cache_api.default.hold_to_limits",
+                "schedule": 60.0,
+                "options": {"expires": 60},
+            },
+            "send-webhooks": {"task": "cache_api.default.send_webhooks", "schedule": 15.0, "options": {"expires": 15}},
             "expire": {"task": "cache_api.default.expire", "schedule": 60.0},
             "fill-vectors": {"task": "cache_api.default.fill_vectors", "schedule": 30.0, "options": {"expires": 30}},
             "mail": {"task": "tenants.mail", "schedule": 60.0, "options": {"expires": 60}},
             "expiry-mails": {"task": "tenants.expiry_mails", "schedule": 3600.0, "options": {"expires": 3600}},
             "audit-check": {"task": "tenants.audit_check", "schedule": crontab(hour=3, minute=17)},
+            "verify": {"task": "cache_api.default.verify", "schedule": 60.0, "options": {"expires": 60}},
+            "recalibrate": {"task": "cache_api.default.recalibrate", "schedule": 3600.0},
             "find-jobs": {"task": "cache_api.default.find_jobs", "schedule": 15.0, "options": {"expires": 15}},
             "find-exports": {"task": "cache_api.default.find_exports", "schedule": 60.0, "options": {"expires": 60}},
             "renew-keys": {"task": "cache_api.default.renew_keys", "schedule": 3600.0, "options": {"expires": 3600}},
-            "erase-tenants": {"task": "cache_api.default.erase_tenants", "schedule": 600.0, "options": {"expires": 600}},
+            "erase-tenants": {
+                "task": "cache_api.default.erase_tenants",
+                "schedule": 600.0,
+                "options": {"expires": 600},
+            },
         },
     )
 

@@ -301,16 +301,36 @@ def judge_against_members(tenant_id: UUID, project_id: UUID) -> tuple[int, int]:
     return len(both), sum(judged != said for judged, said in both)
 
 
-def calibration_put(
-    tenant_id: UUID, project_id: UUID, *, now: datetime, alarmed_at: datetime | None, **found: float | str | None
-) -> Calibration | None:
-    """The one before, if there was one."""
+def calibration_of(tenant_id: UUID, project_id: UUID) -> Calibration | None:
     with as_tenant(tenant_id):
-        mine = Calibration.objects.filter(tenant_id=tenant_id, project_id=project_id)
-        before = mine.first()
+        return Calibration.objects.filter(tenant_id=tenant_id, project_id=project_id).first()
+
+
+def calibration_put(
+    tenant_id: UUID,
+    project_id: UUID,
+    *,
+    cut: float | None,
+    state: str,
+    promise: float,
+    checked: int,
+    wrong: int,
+    foretold: float,
+    fitted_at: datetime,
+    alarmed_at: datetime | None,
+) -> None:
+    with as_tenant(tenant_id):
         Calibration.objects.update_or_create(
             tenant_id=tenant_id,
             project_id=project_id,
-            defaults={**found, "fitted_at": now, "alarmed_at": alarmed_at},
+            defaults={
+                "cut": cut,
+                "state": state,
+                "promise": promise,
+                "checked": checked,
+                "wrong": wrong,
+                "foretold": foretold,
+                "fitted_at": fitted_at,
+                "alarmed_at": alarmed_at,
+            },
         )
-    return before

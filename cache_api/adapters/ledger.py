@@ -228,6 +228,7 @@ def row_of(call: Call) -> bytes:
             "ms_upstream": timings.upstream,
             "ms_first_byte": timings.first_byte,
             "end_user": call.end_user or None,
+            "fingerprint": f"\\x{call.fingerprint.hex()}" if call.fingerprint else None,
             "in_served": call.in_served or None,
         }
     )

@@ -4,7 +4,7 @@ import logging
 import struct
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ COLUMN = "entry.body"
 BYTEA = 17  # the type's number in every PostgreSQL
 
 _NOTHING_TOLD = (False, None, None, None)
+_UNDER = "SELECT body, endpoint, scope FROM entry WHERE tenant_id = %s AND id = %s AND NOT quarantined"
 _QUARANTINE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 
 _WRITTEN = [
@@ -170,6 +171,31 @@ class PostgresStore:
             return None
         except vault.VaultUnavailable as error:
             raise CacheUnavailable from error
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entry as it lies there, whoever may see it."""
+
+    question: str | None
+    answer: dict[str, Any]
+    endpoint: str
+    scope: bytes
+
+
+def entry_under(tenant_id: UUID, entry_id: UUID) -> Kept | None:
+    """None: it is gone, or cannot be read. Raises CacheUnavailable."""
+    try:
+        rows = isolation.read(tenant_id, _UNDER, (tenant_id, entry_id), deadline_seconds=READ_MANY_SECONDS)
+        if not rows:
+            return None
+        body, endpoint, scope = rows[0]
+        text = orjson.loads(vault.unseal(tenant_id, body, column=COLUMN, row_id=entry_id))
+    except isolation.DatabaseUnavailable as error:
+        raise CacheUnavailable(error.reason) from error
+    except vault.Corrupt:
+        return None
+    return Kept(text["question"], text["answer"], endpoint, scope)
 
 
 def _with_checks(

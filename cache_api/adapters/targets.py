@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
+from uuid import UUID
 
 from django.conf import settings
 
@@ -69,8 +70,24 @@ def target_of(
     if provider.self_hosted_only and not settings.SELF_HOSTED:
         raise Refused(400, "base_url_not_allowed", f"{provider.name} is for self-hosted installations only.")
     return _with_credential(
-        access, controls, policy, provider, upstream_model, speaks, spare_credential, allowed, credential_needed
+        access.tenant_id if access else None,
+        controls,
+        policy,
+        provider,
+        upstream_model,
+        speaks,
+        spare_credential,
+        allowed,
+        credential_needed,
     )
+
+
+def tenants_own(tenant_id: UUID, provider: str, model: str) -> Target:
+    """Where a chat of the Tenant's own goes, with its ProviderKey. Raises Refused."""
+    house = known_providers().get(provider)
+    if house is None or "C" not in house.speaks:
+        raise Refused(400, "dialect_unsupported", f"{provider} does not speak {NAMES['C']}.")
+    return _with_credential(tenant_id, Controls(), Policy(), house, model, "C", "", ())
 
 
 def small_model_of(access: Access | None, policy: Policy, asked: Target, speaks: str) -> Target | None:
@@ -96,7 +113,7 @@ def small_model_of(access: Access | None, policy: Policy, asked: Target, speaks:
 
 
 def _with_credential(
-    access: Access | None,
+    tenant_id: UUID | None,
     controls: Controls,
     policy: Policy,
     provider: Provider,
@@ -129,7 +146,7 @@ def _with_credential(
             raise _no_url(provider.name)
         return target
 
-    stored = _stored_key(access, provider)
+    stored = _stored_key(tenant_id, provider)
     if stored is not None:
         target = replace(target, credential=stored.secret)
         return replace(target, base_url=stored.base_url, elsewhere=True) if stored.base_url else target
@@ -146,10 +163,10 @@ def _with_credential(
     return target
 
 
-def _stored_key(access: Access | None, provider: Provider) -> vault.ProviderSecret | None:
+def _stored_key(tenant_id: UUID | None, provider: Provider) -> vault.ProviderSecret | None:
     """Raises Refused where nobody knows: a call cannot be made with a key that is out of reach."""
     try:
-        return vault.provider_key_of(access.tenant_id, provider.name) if access else None
+        return vault.provider_key_of(tenant_id, provider.name) if tenant_id else None
     except vault.VaultUnavailable:
         if provider.public_key:
             return None

@@ -70,6 +70,7 @@ class Call:
     origin: str = "client"
     parent_id: UUID | None = None
     retry: bool = False
+    fingerprint: bytes = b""  # of what was asked, so that feedback can name the pair by the call
     end_user: str = ""  # see end_user_digest
     in_served: int = 0  # tokens of a list's items that were stored, beside those bought
 

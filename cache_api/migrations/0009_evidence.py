@@ -63,10 +63,12 @@ CREATE TABLE calibration (
   PRIMARY KEY (tenant_id, project_id)
 );
 ALTER TABLE entry ADD COLUMN alias_of uuid;
+ALTER TABLE call ADD COLUMN fingerprint bytea;
 ALTER TABLE feedback ADD COLUMN vector halfvec(384);
 """
 DROP = """
 ALTER TABLE feedback DROP COLUMN vector;
+ALTER TABLE call DROP COLUMN fingerprint;
 ALTER TABLE entry DROP COLUMN alias_of;
 DROP TABLE calibration; DROP TABLE check_wanted; DROP TABLE answer_check;
 """
@@ -81,9 +83,11 @@ CHECKS = tenant_function(
         AND feedback.vector IS NOT NULL AND feedback.vector <=> near <= 0.05),
       newest.similarities, newest.rights, newest.trusts
     FROM entry LEFT JOIN LATERAL (
-      SELECT array_agg(one.similarity) AS similarities, array_agg(one.correct) AS rights, array_agg(one.trust) AS trusts
+      SELECT array_agg(one.similarity) AS similarities, array_agg(one.correct) AS rights,
+          array_agg(one.trust) AS trusts
       FROM (SELECT c.similarity, c.correct, c.trust FROM answer_check AS c
-        WHERE c.tenant_id = tenant AND c.entry_id = entry.id ORDER BY c.checked_at DESC LIMIT 32) AS one) AS newest ON true
+        WHERE c.tenant_id = tenant AND c.entry_id = entry.id ORDER BY c.checked_at DESC
+        LIMIT 32) AS one) AS newest ON true
     WHERE entry.tenant_id = tenant AND entry.id = ANY (
       SELECT encode(substring(ids FROM place * 16 + 1 FOR 16), 'hex')::uuid
       FROM generate_series(0, octet_length(ids) / 16 - 1) AS place);""",
@@ -168,6 +172,7 @@ class Migration(migrations.Migration):
                     options={"db_table": "calibration"},
                 ),
                 migrations.AddField("entry", "alias_of", models.UUIDField(null=True)),
+                migrations.AddField("call", "fingerprint", models.BinaryField(max_length=32, null=True)),
             ],
         ),
         CHECKS,

@@ -5,13 +5,25 @@ from uuid import UUID
 from celery import shared_task
 from django.utils import timezone
 
-from cache_api import exports, jobs, maintenance, sealed, wiring
-from tenants import erasure
+from cache_api import calibrating, exports, jobs, maintenance, sealed, verification, webhook_sending, wiring
+from cache_api.adapters.used import patient_redis
+from tenants import erasure, webhooks
 
 
 @shared_task(name="cache_api.default.expire")  # type: ignore[untyped-decorator]
 def expire() -> int:
-    return maintenance.expire(timezone.now())
+    return maintenance.expire(timezone.now()) + webhooks.remove_old(timezone.now())
+
+
+@shared_task(name="cache_api.default.hold_to_limits")  # type: ignore[untyped-decorator]
+def hold_to_limits() -> int:
+    with patient_redis() as redis:
+        return maintenance.hold_to_limits(redis, timezone.now())
+
+
+@shared_task(name=webhooks.TASK)  # type: ignore[untyped-decorator]
+def send_webhooks() -> int:
+    return webhook_sending.send_due(wiring.parts().upstream, timezone.now)
 
 
 @shared_task(name="cache_api.default.fill_vectors")  # type: ignore[untyped-decorator]
@@ -60,3 +72,13 @@ def renew_keys() -> int:
     """A new text key a year, and what older ones sealed comes under it little by little."""
     sealed.rotate_old_keys(timezone.now())
     return sealed.reseal(timezone.now())
+
+
+@shared_task(name="cache_api.default.verify")  # type: ignore[untyped-decorator]
+def verify() -> int:
+    return verification.verify(timezone.now())
+
+
+@shared_task(name="cache_api.default.recalibrate")  # type: ignore[untyped-decorator]
+def recalibrate() -> int:
+    return calibrating.recalibrate(timezone.now())

@@ -27,6 +27,7 @@ OWNER_CALLERS = {
     "tenants/vault.py": "wraps all tenants' keys by a new master key",
     "cache_api/exports.py": "exports that a dead worker left, and old ones",
     "cache_api/sealed.py": "finds whose keys are to be renewed",
+    "cache_api/adapters/checks.py": "finds what is to be looked at, and whose checks are new",
     "cache_api/adapters/jobs.py": "jobs that a dead worker left, and old ones",
     "cache_api/maintenance.py": "expiry",
     "tenants/mailing.py": "sends what everybody wrote",
