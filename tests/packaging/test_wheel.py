@@ -16,7 +16,7 @@ import pytest
 import cacheai
 
 ROOT = Path(__file__).parents[2]
-KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"
+KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"  # no-real-key
 
 # What a stranger's program does. Loaded modules are told by their first name.
 PROGRAM = """

@@ -12,7 +12,7 @@ from openai import DefaultHttpxClient
 
 from cacheai import Client
 
-KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"
+KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"  # no-real-key
 BASE_URL = "https://cache.example.com/v1"
 FILTERS = {"provider", "model", "namespace", "tag"}
 LISTED = FILTERS | {"q", "status", "limit", "offset", "cursor"}

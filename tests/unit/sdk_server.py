@@ -15,7 +15,7 @@ from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
 from cacheai import AsyncClient, Client
 
-KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"
+KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"  # no-real-key
 BASE_URL = "https://cache.example.com/v1"
 MESSAGES = [{"role": "user", "content": "Why is the sky blue?"}]
 

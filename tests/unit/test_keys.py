@@ -6,7 +6,7 @@ import pytest
 
 from tenants import keys
 
-KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"
+KEY = "ca-000A7dl5PEW67zZCpFU9uKaHnGgOvQKAR2D5xqf"  # no-real-key
 
 
 def test_bytes_give_the_key_of_the_documentation() -> None:
@@ -61,8 +61,35 @@ def test_an_unknown_scope_is_refused() -> None:
         keys.expand_scopes(["proxy", "cache:admin"])
 
 
-def test_a_new_key_may_all_but_manage_keys() -> None:
-    assert {"keys:manage"} == keys.SCOPES - keys.DEFAULT_SCOPES
+def test_a_new_key_may_all_but_manage() -> None:
+    assert {"keys:manage", "tenant:manage"} == keys.SCOPES - keys.DEFAULT_SCOPES
+
+
+def test_who_manages_the_tenant_manages_its_keys() -> None:
+    assert keys.expand_scopes(["tenant:manage"]) == {"keys:manage", "tenant:manage"}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "covered"),
+    [
+        ("gpt-5", "gpt-5", True),
+        ("gpt-5", "gpt-5-mini", False),
+        ("gpt-5", "gpt-5*", False),
+        ("gpt-5*", "gpt-5-mini", True),
+        ("gpt-5*", "gpt-5", True),
+        ("gpt-5*", "gpt-4", False),
+        ("gpt-5*", "gpt-*", False),
+        ("*", "gpt-*", True),
+    ],
+)
+def test_a_pattern_covers_names_and_narrower_patterns(pattern: str, name: str, covered: bool) -> None:
+    assert keys.covers(pattern, name) == covered
+
+
+def test_keys_are_found_in_a_text_by_their_checksum() -> None:
+    text = f"export KEY={KEY}; other='{KEY[:-1]}x' xx{KEY} {KEY}0 {KEY}"
+
+    assert keys.find_in(text) == [KEY, KEY]
 
 
 def test_secrets_are_read_in_order() -> None:
