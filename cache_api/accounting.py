@@ -154,7 +154,7 @@ def _price_some(tenant_id: UUID, now: datetime) -> int:
         if calls:
             _price_calls(cursor, tenant_id, calls, now)
         cursor.execute(_CORRECT, {"tenant": tenant_id, "now": now})
-        return len(calls) + cursor.fetchone()[0]
+        return len(calls) + int(cursor.fetchone()[0])
 
 
 def _price_calls(cursor: CursorWrapper, tenant_id: UUID, calls: Sequence[UnpricedCall], now: datetime) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -133,7 +134,7 @@ def raise_alert(differences: Iterable[Difference]) -> None:
 
 def _compare(cursor: CursorWrapper, tenant_id: UUID, first: date, last: date) -> Recount:
     """Hours, end users and days, of which an hour that is still under way is none."""
-    values = {
+    values: dict[str, Any] = {
         "tenant": tenant_id,
         "first": first,
         "last": last,
@@ -152,7 +153,7 @@ def _compare(cursor: CursorWrapper, tenant_id: UUID, first: date, last: date) ->
 def _prove_day(cursor: CursorWrapper, tenant_id: UUID, day: date, now: datetime) -> tuple[Difference, ...]:
     differences = _compare(cursor, tenant_id, day, day).differences
     gone = _begin(day) < books.kept_since(cursor, tenant_id)
-    values = {"tenant": tenant_id, "day": day, "now": now}
+    values: dict[str, Any] = {"tenant": tenant_id, "day": day, "now": now}
     if gone:
         # What the roll-ups said when the calls went is all there is to compare them with.
         cursor.execute(_PROOF_APART, values)
@@ -170,7 +171,11 @@ def _let_day_go(tenant_id: UUID, day: date, now: datetime) -> tuple[Difference, 
             return None
         differences = _prove_day(cursor, tenant_id, day, now)
         if not differences:
-            values = {"tenant": tenant_id, "since": _begin(day), "until": _begin(day + timedelta(days=1))}
+            values: dict[str, Any] = {
+                "tenant": tenant_id,
+                "since": _begin(day),
+                "until": _begin(day + timedelta(days=1)),
+            }
             cursor.execute(_DAY_GOES, values)
     return differences
 
@@ -188,7 +193,7 @@ def _oldest_day(tenant_id: UUID, until: datetime) -> date | None:
 
 def _unproved(tenant_id: UUID, now: datetime) -> list[date]:
     today = now.astimezone(UTC).date()
-    values = {
+    values: dict[str, Any] = {
         "tenant": tenant_id,
         "first": today - timedelta(days=PROVED_DAYS),
         "last": today - timedelta(days=1),

@@ -1,25 +1,27 @@
 """What do dashboards, statistics and bills read?
 
 Figures come from the roll-ups, but for hours with calls that are not rolled up yet, and hours cut by the range: those
-are computed from the calls. So they are exact at any moment.
+are computed from the calls. So they are exact at any moment. Of an hour whose calls are gone no part can be told: it
+counts nothing where a range cuts it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 from django.db import connection
 
-from cache_api.models import LATENCY_BUCKETS
+from cache_api.domain.cost import ZERO
+from cache_api.models import LATENCY_BUCKETS, LedgerProof
 from tenants.isolation import as_tenant
 
 BUCKETS = range(LATENCY_BUCKETS)
 
 Bucket = Literal["hour", "day"]
-Group = Literal["provider", "model", "project", "key", "task", "decision"]
+Group = Literal["provider", "model", "project", "key", "task", "decision", "end_user"]
 
 # What each group is told by; a task's figures are told by model, too.
 _COLUMNS_OF: Mapping[Group, tuple[str, ...]] = {
@@ -33,7 +35,11 @@ _COLUMNS_OF: Mapping[Group, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What some calls come to. `tokens` were bought, `tokens_saved` were not."""
+    """What some calls come to. `tokens` were bought, `tokens_saved` were not.
+
+    net = saved (that is list - discount) - fee of every billable call - synthesis - upkeep
+    Upkeep is what nobody asked for: checks in the shadow, warming, backtests. It is in `cost_usd`, not among the calls.
+    """
 
     calls: int = 0
     hits: int = 0
@@ -46,11 +52,17 @@ class Figures:
     billable: int = 0
     unpriced: int = 0
     estimated: int = 0
+    wrong: int = 0
     tokens: int = 0
     tokens_saved: int = 0
-    cost_usd: Decimal = Decimal(0)
-    saved_usd: Decimal = Decimal(0)
-    fee_usd: Decimal = Decimal(0)
+    cost_usd: Decimal = ZERO
+    list_usd: Decimal = ZERO
+    discount_usd: Decimal = ZERO
+    saved_usd: Decimal = ZERO
+    fee_usd: Decimal = ZERO
+    synthesis_cost_usd: Decimal = ZERO
+    upkeep: int = 0
+    upkeep_cost_usd: Decimal = ZERO
 
     @property
     def lookups(self) -> int:
@@ -62,15 +74,46 @@ class Figures:
         """0 to 1; 0 where nothing was asked."""
         return self.hits / self.lookups if self.lookups else 0.0
 
+    @property
+    def net_usd(self) -> Decimal:
+        """What the cache was worth once everything is paid; an estimate until the invoice is known."""
+        return self.saved_usd - self.fee_usd - self.synthesis_cost_usd - self.upkeep_cost_usd
+
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One bucket of one group; `group` is the empty text where nothing groups, `model` but where a task does."""
+    """One bucket of one group; `group` is the empty text where nothing groups, `model` but where a task does.
+
+    By decision, the group without a name is upkeep.
+    """
 
     since: datetime
     group: str
     figures: Figures
     model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnpricedModel:
+    """A model of which some calls have no price."""
+
+    provider: str
+    model: str
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a day came to when it was last counted again; `differences` are what did not fit."""
+
+    day: date
+    calls: int
+    billable: int
+    cost_usd: Decimal
+    saved_usd: Decimal
+    fee_usd: Decimal
+    differences: tuple[str, ...]
+    proved_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +187,42 @@ def usage_by(
     group_by: Group | None,
     since: datetime,
     until: datetime,
+    end_user: str | None = None,
 ) -> list[UsageRow]:
-    """Buckets in the order of time, with those groups in them that had calls."""
-    asked, moment = _Range(tenant_id, project_id, since, until), f"date_trunc('{bucket}', hour, 'UTC')"
+    """Buckets in the order of time, with those groups in them that had calls. `end_user` keeps one, grouped by them."""
+    asked, moment = _Range(tenant_id, project_id, since, until, end_user), f"date_trunc('{bucket}', hour, 'UTC')"
+    if group_by == "end_user":
+        return _named(_rows(_END_USERS.format(moment=moment), asked), _OF_END_USER)
     if group_by == "decision":
-        rows = _rows(_FIGURES + _BY_DECISION.format(moment=moment), asked)
-        return [
-            UsageRow(
-                at,
-                decision,
-                Figures(calls=calls, hits=hits, tokens=tokens, cost_usd=cost, saved_usd=saved, unpriced=unpriced),
-            )
-            for at, decision, calls, hits, tokens, cost, saved, unpriced in rows
-        ]
+        return _named(_rows(_FIGURES + _BY_DECISION.format(moment=moment), asked), _OF_DECISION)
     columns = _COLUMNS_OF[group_by] if group_by else ("''",)
     found = _grouped(asked, moment, *columns)
     return [UsageRow(at, group, figures, "".join(model)) for (at, group, *model), figures in found]
+
+
+def unpriced_models(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> list[UnpricedModel]:
+    """The most called first. Their money is in no sum."""
+    found = _rows(_FIGURES + _UNPRICED_MODELS, _Range(tenant_id, project_id, since, until))
+    return [UnpricedModel(*row) for row in found]
+
+
+def proofs(tenant_id: UUID, *, days: int) -> list[Proof]:
+    """The last days that were counted again, the newest first."""
+    with as_tenant(tenant_id):
+        found = LedgerProof.objects.filter(tenant_id=tenant_id).order_by("-day")[:days]
+        return [
+            Proof(
+                day=one.day,
+                calls=one.calls,
+                billable=one.billable,
+                cost_usd=one.cost_usd,
+                saved_usd=one.saved_usd,
+                fee_usd=one.fee_usd,
+                differences=tuple(one.differences),
+                proved_at=one.proved_at,
+            )
+            for one in found
+        ]
 
 
 def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -> Stats:
@@ -203,6 +266,11 @@ class _Range:
     project_id: UUID | None
     since: datetime
     until: datetime
+    end_user: str | None = None
+
+
+def _named(rows: Iterable[tuple[Any, ...]], names: Sequence[str]) -> list[UsageRow]:
+    return [UsageRow(at, group, Figures(**dict(zip(names, figures, strict=True)))) for at, group, *figures in rows]
 
 
 def _grouped(asked: _Range, *expressions: str) -> list[tuple[tuple[Any, ...], Figures]]:
@@ -220,6 +288,7 @@ def _rows(sql: str, asked: _Range) -> list[tuple[Any, ...]]:
         "project": asked.project_id,
         "since": asked.since,
         "until": asked.until,
+        "end_user": asked.end_user,
     }
     with as_tenant(asked.tenant_id), connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -241,26 +310,37 @@ def _sums(parts: Iterable[tuple[str, Figures]]) -> Mapping[str, Figures]:
     return sums
 
 
-# `live` are the hours whose roll-up would not be exact.
-_FIGURES = """
+def _between(table: str, figures: str) -> str:
+    """A roll-up over the range. `live` are the hours whose roll-up would not be exact.
+
+    Of an hour before `kept.since` only those calls are left that came late: they are added to its roll-up.
+    """
+    return f"""
 WITH live AS (
-  SELECT hour FROM usage_dirty
-  WHERE tenant_id = %(tenant)s AND hour >= date_trunc('hour', %(since)s, 'UTC') AND hour < %(until)s
-  UNION SELECT date_trunc('hour', at, 'UTC') FROM call
-  WHERE tenant_id = %(tenant)s AND priced_at IS NULL AND at >= %(since)s AND at < %(until)s
-  UNION SELECT date_trunc('hour', cut, 'UTC') FROM unnest(ARRAY[%(since)s, %(until)s]::timestamptz[]) AS cut
-  WHERE cut <> date_trunc('hour', cut, 'UTC')
+  SELECT hour, bool_or(cut) AS cut FROM (
+    SELECT hour, false AS cut FROM usage_dirty
+    WHERE tenant_id = %(tenant)s AND hour >= date_trunc('hour', %(since)s, 'UTC') AND hour < %(until)s
+    UNION SELECT date_trunc('hour', at, 'UTC'), false FROM call
+    WHERE tenant_id = %(tenant)s AND priced_at IS NULL AND at >= %(since)s AND at < %(until)s
+    UNION SELECT date_trunc('hour', cut, 'UTC'), true FROM unnest(ARRAY[%(since)s, %(until)s]::timestamptz[]) AS cut
+    WHERE cut <> date_trunc('hour', cut, 'UTC')
+  ) AS hours GROUP BY hour
+), kept AS (
+  SELECT coalesce(max(since), '-infinity') AS since FROM ledger_kept WHERE tenant_id = %(tenant)s
 ), figures AS (
-  SELECT usage_hour.* FROM usage_hour
-  WHERE tenant_id = %(tenant)s AND hour >= %(since)s AND hour < %(until)s
-    AND (%(project)s::uuid IS NULL OR project_id = %(project)s)
-    AND NOT EXISTS (SELECT FROM live WHERE live.hour = usage_hour.hour)
+  SELECT rolled.* FROM {table} AS rolled, kept
+  WHERE rolled.tenant_id = %(tenant)s AND rolled.hour >= %(since)s AND rolled.hour < %(until)s
+    AND (%(project)s::uuid IS NULL OR rolled.project_id = %(project)s)
+    AND NOT EXISTS (SELECT FROM live WHERE live.hour = rolled.hour AND (live.cut OR live.hour >= kept.since))
   UNION ALL
-  SELECT counted.* FROM live, usage_figures(
+  SELECT counted.* FROM live, {figures}(
     %(tenant)s, greatest(live.hour, %(since)s), least(live.hour + interval '1 hour', %(until)s)) AS counted
   WHERE %(project)s::uuid IS NULL OR counted.project_id = %(project)s
 )
-"""
+"""  # noqa: S608 (names of tables)
+
+
+_FIGURES = _between("usage_hour", "usage_figures")
 
 _METERED_COLUMNS = """
 provider, model, reasons, in_total + out_total AS tokens, cost_usd, saved_usd, unpriced, hit_latency, hit_ms,
@@ -305,23 +385,50 @@ WHERE tenant_id = %(tenant)s AND project_id = %(project)s AND NOT quarantined GR
 _SUMS = """
 sum(calls)::bigint, sum(exact_hits + semantic_hits + synthesized_hits)::bigint, sum(exact_hits)::bigint,
 sum(semantic_hits)::bigint, sum(synthesized_hits)::bigint, sum(misses)::bigint, sum(bypasses)::bigint,
-sum(blocked)::bigint, sum(billable)::bigint, sum(unpriced)::bigint, sum(estimated)::bigint,
-sum(in_total + out_total)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(saved_usd), sum(fee_usd)
+sum(blocked)::bigint, sum(billable)::bigint, sum(unpriced)::bigint, sum(estimated)::bigint, sum(wrong)::bigint,
+sum(in_total + out_total)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(list_usd), sum(discount_usd),
+sum(saved_usd), sum(fee_usd), sum(hit_cost_usd), sum(upkeep)::bigint, sum(upkeep_cost_usd)
 """
 
-# Only hits save, and a block asks nobody.
+# A block asks nobody. A miss saves where a part of its list was stored, and has what is not another's.
+_OF_DECISION = (
+    *("calls", "hits", "tokens", "unpriced", "cost_usd", "list_usd", "discount_usd", "saved_usd", "fee_usd"),
+    *("synthesis_cost_usd", "upkeep", "upkeep_cost_usd"),
+)
 _BY_DECISION = """
-SELECT {moment}, decision, sum(one.calls)::bigint, sum(hits)::bigint, sum(tokens)::bigint, sum(one.cost),
-  sum(saved), sum(one.unpriced)::bigint
+SELECT {moment}, decision, sum(one.calls)::bigint, sum(hits)::bigint, sum(tokens)::bigint, sum(one.unpriced)::bigint,
+  sum(cost), sum(listed), sum(discount), sum(saved), sum(fee), sum(synthesis), sum(one.upkeep)::bigint, sum(kept_up)
 FROM figures, LATERAL (VALUES
   ('hit', exact_hits + semantic_hits + synthesized_hits, exact_hits + semantic_hits + synthesized_hits,
-    hit_tokens, hit_cost_usd, saved_usd, hit_unpriced),
-  ('miss', misses, 0, in_total + out_total - hit_tokens - bypass_tokens, cost_usd - hit_cost_usd - bypass_cost_usd,
-    0, unpriced - hit_unpriced - bypass_unpriced),
-  ('bypass', bypasses, 0, bypass_tokens, bypass_cost_usd, 0, bypass_unpriced),
-  ('blocked', blocked, 0, 0, 0, 0, 0)
-) AS one (decision, calls, hits, tokens, cost, saved, unpriced)
-WHERE one.calls > 0 GROUP BY 1, 2 ORDER BY 1, 2
+    hit_tokens, hit_unpriced, hit_cost_usd, list_usd - miss_list_usd, discount_usd - miss_discount_usd,
+    saved_usd - miss_saved_usd, hit_fee_usd, hit_cost_usd, 0, 0),
+  ('miss', misses, 0, in_total + out_total - hit_tokens - bypass_tokens - upkeep_tokens,
+    unpriced - hit_unpriced - bypass_unpriced - upkeep_unpriced,
+    cost_usd - hit_cost_usd - bypass_cost_usd - upkeep_cost_usd, miss_list_usd, miss_discount_usd, miss_saved_usd,
+    fee_usd - hit_fee_usd - blocked_fee_usd, 0, 0, 0),
+  ('bypass', bypasses, 0, bypass_tokens, bypass_unpriced, bypass_cost_usd, 0, 0, 0, 0, 0, 0, 0),
+  ('blocked', blocked, 0, 0, 0, 0, 0, 0, 0, blocked_fee_usd, 0, 0, 0),
+  ('', 0, 0, upkeep_tokens, upkeep_unpriced, upkeep_cost_usd, 0, 0, 0, 0, 0, figures.upkeep, upkeep_cost_usd)
+) AS one (decision, calls, hits, tokens, unpriced, cost, listed, discount, saved, fee, synthesis, upkeep, kept_up)
+WHERE one.calls > 0 OR one.upkeep > 0 GROUP BY 1, 2 ORDER BY 1, 2
+"""
+
+_OF_END_USER = (
+    *("calls", "hits", "billable", "unpriced", "tokens", "tokens_saved", "cost_usd", "list_usd", "discount_usd"),
+    *("saved_usd", "fee_usd", "synthesis_cost_usd", "upkeep_cost_usd"),
+)
+_END_USERS = (
+    _between("usage_end_user", "end_user_figures")
+    + """
+SELECT {moment}, end_user, sum(calls)::bigint, sum(hits)::bigint, sum(billable)::bigint, sum(unpriced)::bigint,
+  sum(tokens)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(list_usd), sum(discount_usd), sum(saved_usd),
+  sum(fee_usd), sum(synthesis_cost_usd), sum(upkeep_cost_usd)
+FROM figures WHERE %(end_user)s::text IS NULL OR end_user = %(end_user)s GROUP BY 1, 2 ORDER BY 1, 2
+"""
+)
+
+_UNPRICED_MODELS = """
+SELECT provider, model, sum(unpriced)::bigint FROM figures WHERE unpriced > 0 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
 """
 
 _REASONS = """
@@ -338,4 +445,5 @@ FROM entry WHERE tenant_id = %(tenant)s AND project_id = %(project)s AND NOT qua
 _SIMILARITY = """
 SELECT coalesce(avg(coalesce(similarity, 1)), 0) FROM call
 WHERE tenant_id = %(tenant)s AND project_id = %(project)s AND at >= %(since)s AND at < %(until)s AND decision = 'hit'
+  AND origin <> 'adjust'
 """

@@ -7,6 +7,7 @@ key is the same, and the ledger takes it once. Accounting writes its money once 
 """
 
 import json
+from typing import Any
 from uuid import UUID, uuid5
 
 from django.db import connection
@@ -50,7 +51,7 @@ def put(*, tenant_id: UUID, project_id: UUID, call_id: UUID) -> bool:
         **_UNPRICED,
         **_UNTIMED,
     }
-    values = {
+    values: dict[str, Any] = {
         "tenant": tenant_id,
         "project": project_id,
         "at": time_of(call_id),

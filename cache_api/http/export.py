@@ -4,7 +4,8 @@ from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, islice
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -24,6 +25,8 @@ from cache_api.http.serializers import ExportSerializer, validated
 from cache_api.http.visits import Visit
 from tenants import vault
 
+T = TypeVar("T")
+
 SENT_BYTES = 256 * 1024  # at a time
 SCOPES_MAX = 10_000
 CONTENT_TYPES = {"jsonl": "application/x-ndjson", "json": "application/json"}
@@ -36,9 +39,9 @@ def exported(visit: Visit) -> StreamingHttpResponse:
     now = datetime.now(UTC)
     line_of = _Lines(vault.digest_key(visit.access.tenant_id), visit.access.project_id, now)
     entries = catalogue.every(visit.place, filters_in(values), now=now, limit=values.get("limit"))
-    lines = map(line_of, _begun(entries))
+    lines = map(line_of, begun(entries))
     form = values["format"]
-    body = _together(chain.from_iterable((line, b"\n") for line in lines) if form == "jsonl" else _array(lines))
+    body = together(chain.from_iterable((line, b"\n") for line in lines) if form == "jsonl" else _array(lines))
     response = StreamingHttpResponse(body, content_type=CONTENT_TYPES[form])
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -85,10 +88,9 @@ class _Lines:
         return scope_of(self._key, self._project_id, entry.endpoint, target, controls, parsed)
 
 
-def _begun(entries: Iterator[Described]) -> Iterable[Described]:
-    """What cannot be read at all fails before the first byte. Raises DatabaseUnavailable."""
-    first = next(entries, None)
-    return entries if first is None else chain([first], entries)
+def begun(found: Iterator[T]) -> Iterable[T]:
+    """What cannot be read at all fails before the first byte."""
+    return chain(list(islice(found, 1)), found)
 
 
 def _array(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -99,7 +101,7 @@ def _array(lines: Iterable[bytes]) -> Iterator[bytes]:
     yield (b"" if between == b"," else between) + b"]}"
 
 
-def _together(parts: Iterable[bytes]) -> Iterator[bytes]:
+def together(parts: Iterable[bytes]) -> Iterator[bytes]:
     held = bytearray()
     for part in parts:
         held += part

@@ -4,6 +4,7 @@ from django.urls import path, re_path
 
 from cache_api.http import jobs, pricing
 from cache_api.http.blocklist import blocked, blocklisted, checked, reported, unblocked
+from cache_api.http.calls import called
 from cache_api.http.changing import put_under
 from cache_api.http.entries import judged, listed, purged, removed, shown, store
 from cache_api.http.export import exported
@@ -36,6 +37,7 @@ urlpatterns = [
     path("v1/cache/feedback", resource(POST=("cache:write", judged))),
     path("v1/cache/stats", resource(GET=("stats:read", stats))),
     path("v1/usage", resource(GET=("stats:read", usage))),
+    path("v1/calls", resource(GET=("stats:read", called))),
     path(
         "v1/pricing",
         resource(

@@ -1,7 +1,6 @@
 """What did the cache do for this project, and what does it hold?"""
 
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from django.http import HttpResponse
@@ -9,6 +8,7 @@ from django.http import HttpResponse
 from cache_api import selectors, wiring
 from cache_api.adapters import catalogue
 from cache_api.http.serializers import TimesSerializer, validated
+from cache_api.http.tables import money
 from cache_api.http.visits import Visit, answer
 from cache_api.selectors import Figures
 
@@ -51,7 +51,3 @@ def stats(visit: Visit) -> HttpResponse:
 
 def _spent(figures: Figures) -> dict[str, Any]:
     return {"count": figures.calls, "total_cost": money(figures.cost_usd), "total_tokens": figures.tokens}
-
-
-def money(dollars: Decimal) -> str:
-    return f"{dollars.normalize():f}" if dollars else "0"

@@ -1,31 +1,33 @@
 """What did this project's calls come to, hour by hour or day by day?"""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-from django.http import HttpResponse
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework import serializers
 from rest_framework.fields import Field
 
-from cache_api import selectors
+from cache_api import calls, selectors
 from cache_api.adapters import catalogue
 from cache_api.dialects.errors import Refused
-from cache_api.http.serializers import validated
-from cache_api.http.statistics import BEGINNING, money
+from cache_api.http import tables
+from cache_api.http.serializers import NameField, validated
+from cache_api.http.statistics import BEGINNING
 from cache_api.http.visits import Visit, answer
-from cache_api.selectors import UsageRow
 
 # How far back without `from`, and how long a time one answer may span: it holds a row for each group and bucket.
 DEFAULT_SPAN = {"hour": timedelta(days=1), "day": timedelta(days=30)}
 LONGEST_SPAN = {"hour": timedelta(days=93), "day": timedelta(days=800)}
-NO_KEY = str(UUID(int=0))  # of a call from the dashboard
 
 
 class UsageSerializer(serializers.Serializer[Any]):
     project_id = serializers.CharField(required=False)
     bucket = serializers.ChoiceField(("hour", "day"), default="day")
-    group_by = serializers.ChoiceField(("model", "key", "task", "decision"), required=False)
+    group_by = serializers.ChoiceField(("model", "key", "task", "decision", "end_user"), required=False)
+    end_user = NameField()
+    format = serializers.ChoiceField(("json", "csv"), required=False)
 
     def get_fields(self) -> dict[str, Field[Any, Any, Any, Any]]:
         """`from` cannot be the name of an attribute."""
@@ -33,42 +35,51 @@ class UsageSerializer(serializers.Serializer[Any]):
         return {**super().get_fields(), **times}
 
 
-def usage(visit: Visit) -> HttpResponse:
+def usage(visit: Visit) -> HttpResponseBase:
     values = validated(UsageSerializer, visit.http.GET.dict())
     visit.same_project(values.get("project_id"))
-    bucket, group_by = values["bucket"], values.get("group_by")
-    until: datetime = values.get("to", datetime.now(UTC))
-    since: datetime = values["from"] if "from" in values else max(until, BEGINNING) - DEFAULT_SPAN[bucket]
-    if since >= until:
-        raise Refused(400, "invalid_request", "from must be before to", "from")
-    if until - since > LONGEST_SPAN[bucket]:
-        message = f"from: at most {LONGEST_SPAN[bucket].days} days before to, by the {bucket}"
-        raise Refused(400, "invalid_request", message, "from")
+    bucket, place = values["bucket"], visit.place
+    since, until = times_in(values, DEFAULT_SPAN[bucket], LONGEST_SPAN[bucket], by=bucket)
+    named = values.get("end_user")
+    group_by = values.get("group_by", None if named is None else "end_user")
+    if named is not None and group_by != "end_user":
+        raise Refused(400, "invalid_request", "end_user: one end user's figures have no other group", "end_user")
 
-    place = visit.place
+    end_user = None if named is None else calls.end_user_named(place.tenant_id, named)
     rows = catalogue.guarded(
         lambda: selectors.usage_by(
-            place.tenant_id, place.project_id, bucket=bucket, group_by=group_by, since=since, until=until
+            place.tenant_id,
+            place.project_id,
+            bucket=bucket,
+            group_by=group_by,
+            since=since,
+            until=until,
+            end_user=end_user,
         )
     )
+    if wants_csv(visit, values):
+        return table(tables.usage_csv(rows, group_by), "usage.csv")
     described = {"object": "list", "from": since, "to": until, "bucket": bucket, "group_by": group_by}
-    return answer({**described, "data": [_row(row, group_by) for row in rows]})
+    return answer({**described, "data": [tables.plain(tables.usage_row(row, group_by)) for row in rows]})
 
 
-def _row(row: UsageRow, group_by: str | None) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    if group_by is not None:
-        named[group_by] = None if group_by == "key" and row.group == NO_KEY else row.group
-    if group_by == "task":
-        named["model"] = row.model
-    figures = row.figures
-    return {
-        "start": row.since,
-        **named,
-        "calls": figures.calls,
-        "hits": figures.hits,
-        "tokens": figures.tokens,
-        "cost_usd": money(figures.cost_usd),
-        "saved_usd": money(figures.saved_usd),
-        "unpriced": figures.unpriced,
-    }
+def times_in(values: dict[str, Any], default: timedelta, longest: timedelta, *, by: str) -> tuple[datetime, datetime]:
+    """`from` and `to`. Raises Refused."""
+    until: datetime = values.get("to", datetime.now(UTC))
+    since: datetime = values["from"] if "from" in values else max(until, BEGINNING) - default
+    if since >= until:
+        raise Refused(400, "invalid_request", "from must be before to", "from")
+    if until - since > longest:
+        raise Refused(400, "invalid_request", f"from: at most {longest.days} days before to, by the {by}", "from")
+    return since, until
+
+
+def wants_csv(visit: Visit, values: dict[str, Any]) -> bool:
+    """What the query says goes before what is accepted."""
+    if "format" in values:
+        return bool(values["format"] == "csv")
+    return visit.who.headers.get("accept", "").partition(",")[0].partition(";")[0].strip().lower() == "text/csv"
+
+
+def table(lines: Iterator[bytes], name: str) -> StreamingHttpResponse:
+    return StreamingHttpResponse(lines, content_type=tables.CSV, headers=tables.attachment(name))

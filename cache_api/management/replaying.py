@@ -24,7 +24,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db.models import Count, Q, Sum
 
-from cache_api import accounting
+from cache_api import proving
 from cache_api.models import Call
 from tenants.isolation import as_tenant
 
@@ -220,10 +220,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {f"p{share * 100:.0f}": ordered[round(share * (len(ordered) - 1))] for share in PERCENTILES if ordered}
 
 
-def wait_until_counted(tenant_id: UUID, *, seconds: float) -> accounting.Recount:
+def wait_until_counted(tenant_id: UUID, *, seconds: float) -> proving.Recount:
     """The recount once accounting has priced and rolled up all there is, or as it stands after so long."""
     ends = time.monotonic() + seconds
-    while (found := accounting.recount(tenant_id)).pending_hours and time.monotonic() < ends:
+    while (found := proving.recount(tenant_id)).pending_hours and time.monotonic() < ends:
         time.sleep(POLL_SECONDS)
     return found
 

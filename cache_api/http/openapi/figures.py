@@ -1,14 +1,19 @@
-"""How are figures and prices described?"""
+"""How are figures, calls and prices described?"""
 
+from cache_api.http.calls import ORIGINS, CallsSerializer
 from cache_api.http.openapi.controls import DECISIONS, LIMITED
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
+    JSON,
+    LINES,
     WITH_BODY,
     Json,
     answer,
     array,
     asked,
+    content,
     fields_of,
+    flag,
     maybe,
     moment,
     money,
@@ -26,6 +31,7 @@ from cache_api.http.openapi.pieces import (
 )
 from cache_api.http.pricing import PriceSerializer, WhichSerializer
 from cache_api.http.serializers import TimesSerializer
+from cache_api.http.tables import CALL_NAMES, CSV
 from cache_api.http.usage import UsageSerializer
 
 TAG = "Figures and prices"
@@ -38,6 +44,15 @@ _WORDS = {
     "to": "Until now, if not given.",
     "bucket": "By the hour or by the day.",
     "group_by": "A row for each of these in every hour or day.",
+    "end_user": "One end user, by the name that calls were made under; the books know only a digest of it.",
+    "format": "As JSON, if not given and `Accept` does not say `text/csv`.",
+    "decision": "What became of the call.",
+    "limit": "Of a page; lines and tables hold all there is.",
+    "cursor": "`next_cursor` of the page before.",
+    "origin": "A caller's own, or what was made of it: checks, warming, backtests, corrections.",
+    "key": "The id of the key it was made with.",
+    "task": "The name it was made under.",
+    "unpriced": "Those of unknown price alone.",
     "provider": "A known provider's name.",
     "model": "A model's name; one that ends in `*` stands for all that begin so.",
     "cost_per_million_input_tokens": "Dollars.",
@@ -52,6 +67,30 @@ _EXAMPLE = {
     "cost_per_million_input_tokens": "1.25",
     "cost_per_million_output_tokens": "10",
 }
+
+_IDS = {name: maybe(string(format="uuid")) for name in ("key_id", "parent_id", "entry_id")}
+_MONEY = {name: maybe(money()) for name in ("cost_usd", "list_usd", "discount_usd", "fee_usd", "saved_usd", "net_usd")}
+_OF_CALL: Json = {
+    **_IDS,
+    **_MONEY,
+    "request_id": string("As in X-CacheAI-Request-Id."),
+    "at": moment(),
+    "id": string(format="uuid"),
+    "project_id": string(format="uuid"),
+    "end_user": maybe(string("A digest of the name.")),
+    "origin": one_of(*ORIGINS),
+    "decision": one_of(*DECISIONS),
+    "stream": flag(),
+    "similarity": maybe(number()),
+    "in_served": maybe(whole("Of a list's items that were stored, beside those bought.")),
+    "tokens_estimated": flag(),
+    "price_source": one_of("", "own", "table", "unpriced"),
+    "unit_prices": maybe(table(string(), "Dollars per million tokens.")),
+    "billable": flag(),
+    "retry": flag(),
+}
+_COUNTED = ("status", "in_", "out_", "ms_")
+_CALL: Json = {name: _OF_CALL.get(name, whole() if name.startswith(_COUNTED) else string()) for name in CALL_NAMES}
 
 SCHEMAS: Json = {
     "Stats": told(
@@ -84,7 +123,7 @@ SCHEMAS: Json = {
             "from": moment(),
             "to": moment(),
             "bucket": one_of("hour", "day"),
-            "group_by": maybe(one_of("model", "key", "task", "decision")),
+            "group_by": maybe(one_of("model", "key", "task", "decision", "end_user")),
             "data": array(
                 told(
                     {
@@ -92,19 +131,30 @@ SCHEMAS: Json = {
                         "calls": whole(),
                         "hits": whole(),
                         "tokens": whole(),
-                        "cost_usd": money(),
-                        "saved_usd": money(),
-                        "unpriced": whole(),
+                        "cost_usd": money("What providers took."),
+                        "list_usd": money("What the hits' answers cost at list."),
+                        "discount_usd": money("What the provider's own prompt cache would have taken off."),
+                        "saved_usd": money("Gross: `list_usd` less `discount_usd`, corrections included."),
+                        "fee_usd": money("CacheAI's, of every billable call; an estimate until the invoice is there."),
+                        "synthesis_cost_usd": money("Part of `cost_usd`: answers made of near ones."),
+                        "upkeep_cost_usd": money("Part of `cost_usd`: checks, warming, backtests."),
+                        "net_usd": money("Gross less fee, synthesis and upkeep: an estimate."),
+                        "unpriced": whole("Calls of unknown price; they are in no sum."),
                     },
                     sometimes={
                         "model": string(),
                         "key": maybe(string("Null: asked on the dashboard.")),
                         "task": string(),
-                        "decision": one_of(*DECISIONS),
+                        "decision": maybe(one_of(*DECISIONS, words="Null: upkeep, which is no call.")),
+                        "end_user": string("A digest of the name."),
                     },
                 )
             ),
         }
+    ),
+    "Call": told(_CALL),
+    "Calls": page_of(
+        ref("Call"), **{"from": moment(), "to": moment(), "has_more": flag(), "next_cursor": maybe(string())}
     ),
     "NewPrice": asked(
         fields_of(PriceSerializer, _WORDS),
@@ -127,6 +177,13 @@ SCHEMAS: Json = {
     ),
 }
 
+
+def _as_table(words: str, page: Json, *, lines: bool = False) -> Json:
+    """The same as JSON and as a table, and perhaps as lines."""
+    forms = {JSON: content(page), CSV: content(string())} | ({LINES: content(string())} if lines else {})
+    return {**answer(words, headers=LIMITED), "content": forms}
+
+
 PATHS: Json = {
     "/v1/cache/stats": {
         "get": operation(
@@ -145,7 +202,18 @@ PATHS: Json = {
             tag=TAG,
             scope="stats:read",
             parameters=query_of(UsageSerializer, _WORDS),
-            answers={200: answer("A row for each hour or day that has calls.", ref("Usage"), headers=LIMITED)},
+            answers={200: _as_table("A row for each hour or day that has calls.", ref("Usage"))},
+        )
+    },
+    "/v1/calls": {
+        "get": operation(
+            "calls",
+            "Which calls were made?",
+            words="The newest first, as long as the plan keeps them. No text is in them.",
+            tag=TAG,
+            scope="stats:read",
+            parameters=query_of(CallsSerializer, _WORDS),
+            answers={200: _as_table("A row of the ledger for each.", ref("Calls"), lines=True)},
         )
     },
     "/v1/pricing": {

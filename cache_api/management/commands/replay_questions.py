@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from cache_api.accounting import Recount
 from cache_api.management import replaying
 from cache_api.management.progress import bar
 from cache_api.management.replaying import BadQuestions, LedgerRows, NoService, Outcome, Service
+from cache_api.proving import Recount
 from tenants import services
 
 # Accounting looks once a minute, first for prices, then for what to roll up.
