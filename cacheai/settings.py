@@ -101,6 +101,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 365 * 86_400 if SESSION_COOKIE_SECURE else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", "")  # an emulator's address; empty: Stripe's own
+_CHECKOUTS = [STRIPE_API_BASE] if STRIPE_API_BASE else ["https://checkout.stripe.com", "https://billing.stripe.com"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -110,7 +112,7 @@ CONTENT_SECURITY_POLICY = {
         "object-src": [NONE],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
-        "form-action": [SELF, "https://checkout.stripe.com", "https://billing.stripe.com"],
+        "form-action": [SELF, *_CHECKOUTS],
     }
 }
 
@@ -147,7 +149,7 @@ SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_STORE_TOKENS = False
 SOCIALACCOUNT_ONLY = False
 SOCIALACCOUNT_OPENID_CONNECT_URL_PREFIX = "sso"
-SOCIALACCOUNT_REQUESTS_TIMEOUT = 10
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to other hosts: see the policy above
 
 # -- PostgreSQL: two logins. The app's cannot pass row-level security, the owner's migrates and works across tenants.
 _addresses = embedded.addresses(HOME)
@@ -222,7 +224,6 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 41
 # -- Stripe. Without a key billing is off, and operators set plans.
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
-STRIPE_API_BASE = env.text("STRIPE_API_BASE", "")  # an emulator's address; empty: Stripe's own
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

@@ -26,12 +26,18 @@ DEFAULT_PORT = 8080
 GRACEFUL_SECONDS = 3
 READY_TIMEOUT_SECONDS = 2
 MODEL_SECONDS = 120  # the first start exports it
+# Stripe's stand-in, while no key is set: it is with the tests, which an image leaves out.
+EMULATOR = settings.BASE_DIR / "tests" / "stripe_emulator"
+EMULATOR_PORT = 12111
+EMULATED_KEY = "sk_test_emulated"
+EMULATED_WEBHOOK_SECRET = "whsec_emulated"  # noqa: S105 (it guards nothing)
 WELCOME = """
 CacheAI is ready.
 
   Dashboard   {dashboard_url}
   Sign in     {email}   {password}
   API key     {api_key}
+  Billing     {billing}
   Processes   {home}/logs
 
 Paste one of these; asked a second time, the answer comes from the cache:
@@ -76,20 +82,33 @@ class Command(BaseCommand):
     def _run(self, supervisor: Supervisor, home: Path, host: str, port: int, *, reload: bool) -> None:
         port = free_port(host, port)
         root = f"http://{_dialled(host)}:{port}"
-        demo_port = _demo_port()
+        demo_port = _port_near(urlsplit(settings.DEMO_URL).port or 0)
         demo_url = f"http://127.0.0.1:{demo_port}/v1"
         self._say(f"Starting CacheAI on {root} (data and logs: {home})")
 
         ours = {"CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
         environment = {"CACHEAI_PUBLIC_URL": root, **os.environ, **ours}
         processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port, reload=reload)
+        billing = "Stripe, with the key that is set" if settings.STRIPE_SECRET_KEY else "off: no STRIPE_SECRET_KEY"
+        emulator_url = ""
+        if not settings.STRIPE_SECRET_KEY and EMULATOR.is_dir():
+            emulator_port = _port_near(EMULATOR_PORT)
+            emulator_url = f"http://127.0.0.1:{emulator_port}"
+            processes += emulator_processes(home, root, emulator_url, port=emulator_port)
+            environment |= {
+                "STRIPE_SECRET_KEY": EMULATED_KEY,
+                "STRIPE_WEBHOOK_SECRETS": EMULATED_WEBHOOK_SECRET,
+                "STRIPE_API_BASE": emulator_url,
+            }
+            billing = "Stripe, emulated: no money"
         if not supervisor.start(processes, environment=environment, folder=settings.BASE_DIR):
             return
 
         demo: dict[str, str] = json.loads((home / "demo.json").read_text())
-        show = partial(_show, home, supervisor, {"base_url": demo["base_url"], "demo_url": demo_url})
+        addresses = {"base_url": demo["base_url"], "demo_url": demo_url, "stripe_url": emulator_url}
+        show = partial(_show, home, supervisor, addresses)
         show()
-        self._say(WELCOME.format(**demo, root=root, home=home, python=sys.executable))
+        self._say(WELCOME.format(**demo, root=root, home=home, python=sys.executable, billing=billing))
         supervisor.watch(changed=show)
 
     def _say(self, line: str) -> None:
@@ -134,6 +153,18 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> 
     ]
 
 
+def emulator_processes(home: Path, root: str, url: str, *, port: int) -> list[Process]:
+    """What is bought on it stays bought: its state is a file of this home."""
+    started = ("-m", EMULATOR.relative_to(settings.BASE_DIR).as_posix().replace("/", "."))
+    options = (f"--port={port}", f"--state={home / 'stripe.json'}", f"--webhook-secret={EMULATED_WEBHOOK_SECRET}")
+    catalogue = (str(settings.BASE_DIR / "manage.py"), "stripe_setup")
+    where = (f"--webhook-url={root}/billing/webhook", f"--return-url={root}/")
+    return [
+        Process("stripe", (sys.executable, *started, *options), ready=partial(_answers, url, "/_emulator/health")),
+        Process("stripe_setup", (sys.executable, *catalogue, *where), frozenset({"stripe"}), once=True),
+    ]
+
+
 def data_processes(home: Path) -> list[Process]:
     """PostgreSQL and Redis, each only where no URL names another."""
     ours = embedded.addresses(home)
@@ -163,16 +194,23 @@ def web_ready(root: str, give_up_on_model_at: float) -> bool:
 
     A model that cannot be loaded holds nothing else up: after a while exact hits are all there is.
     """
+    body = _answer(root, "/readyz")
+    return body is not None and ("embedder" not in json.loads(body)["degraded"] or monotonic() > give_up_on_model_at)
+
+
+def _answers(root: str, path: str) -> bool:
+    return _answer(root, path) is not None
+
+
+def _answer(root: str, path: str) -> bytes | None:
     connection = http.client.HTTPConnection(urlsplit(root).netloc, timeout=READY_TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         response = connection.getresponse()
         body = response.read()
-        if response.status != http.HTTPStatus.OK:
-            return False
-        return "embedder" not in json.loads(body)["degraded"] or monotonic() > give_up_on_model_at
+        return body if response.status == http.HTTPStatus.OK else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 
@@ -193,10 +231,10 @@ def free_port(host: str, port: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _demo_port() -> int:
-    """The one the settings name; another where it is taken, by another stack perhaps."""
+def _port_near(wanted: int) -> int:
+    """That one; another where it is taken, by another stack perhaps."""
     try:
-        return free_port("127.0.0.1", urlsplit(settings.DEMO_URL).port or 0)
+        return free_port("127.0.0.1", wanted)
     except Refused:
         return free_port("127.0.0.1", 0)
 
