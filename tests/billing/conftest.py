@@ -1,11 +1,16 @@
 """A tenant with a Stripe of its own: real database, the emulator over HTTP, and one clock for both."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings as django_settings
 
+from tests.conftest import Cast
 from tests.stripe_emulator.fixtures import API_KEY, Handle, stripe_emulator
+
+if TYPE_CHECKING:
+    from tests.billing.buying import Buyer
 
 __all__ = ["stripe_emulator"]
 
@@ -35,3 +40,14 @@ def shop(stripe: Handle) -> Handle:
 
     catalogue.set_up(check=False)
     return stripe
+
+
+@pytest.fixture
+def buyer(cast: Cast, shop: Handle) -> "Buyer":
+    """The owner's tenant; webhooks reach us through `hear` and `wait`."""
+    from billing import catalogue
+    from tests.billing.buying import URL, Buyer
+
+    shop.controls(webhook_secret=WEBHOOK_SECRET)
+    catalogue.set_up(check=False, webhook_url=URL)
+    return Buyer(cast.owner.tenant_id, cast.owner.project_id, cast.owner.user_id, shop)
