@@ -18,6 +18,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from celery import current_app
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -25,6 +26,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cacheai import embedded
+from cacheai.celery import broker_url
 
 START_SECONDS = 60
 # More patient than in life: a busy test machine is no outage.
@@ -110,6 +112,8 @@ def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
             point("owner", owner)
             point("default", app)
             settings.REDIS_URL = servers.redis_url
+            # Celery read its broker's address before: each hint would wait for one that is not there.
+            current_app.conf.broker_url = broker_url(servers.redis_url)
             call_command("migrate", verbosity=0)
         yield make_conninfo(servers.owner_url, dbname=name)
     finally:
