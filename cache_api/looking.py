@@ -69,7 +69,9 @@ def look_in_blocklist(
     counted: bool,
 ) -> None:
     """What is broken of ours blocks nobody; without a vector the very text still does."""
-    if policy.blocklist == "off" or not request.fingerprint or not (texts := texts_of(request.parsed)):
+    if policy.blocklist == "off" or request.caller.over_quota:
+        return
+    if not request.fingerprint or not (texts := texts_of(request.parsed)):
         return
     try:
         if len(texts[0]) <= TEXT_MAX_CHARACTERS:

@@ -3,16 +3,21 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
+from redis import Redis
+from redis.exceptions import RedisError
 
 from cache_api.adapters import blocklist
 from cache_api.adapters.bulk import half_vector_literal
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
 from cache_api.adapters.store import COLUMN, vector_literal
+from cache_api.adapters.used import BYTES, ENTRIES, set_used
 from cache_api.ports import CacheUnavailable
 from tenants import vault
 from tenants.isolation import as_owner
@@ -23,6 +28,9 @@ ENTRIES_OPENED_AT_A_TIME = 20  # a body may be a megabyte
 EMBED_SECONDS = 10.0
 FILL_SECONDS = 20.0  # the clock calls again soon; other work comes in between
 PROBE_TEXT = "ready"
+SURPLUS_KEPT = timedelta(days=14)
+EVICTED_AT_A_TIME = 20_000  # of one tenant in one run
+EVICT_SECONDS = 60.0  # then the queue's other tasks come in between
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +75,55 @@ RETURNING vector, embedder, tenant_id, entry_id
 """
 _SET_ASIDE = "UPDATE entry SET quarantined = true WHERE tenant_id = %s AND id = %s"
 _UNMATCHABLE = "UPDATE entry SET matchable = false WHERE tenant_id = %s AND id = %s"
+
+
+# One statement for all tenants: whose limits are lower than a minute ago gets time.
+_NOTE_LIMITS = """
+INSERT INTO storage_limit AS kept (tenant_id, entries_max, bytes_max)
+SELECT id, entries_max, bytes_max FROM tenant
+ON CONFLICT (tenant_id) DO UPDATE SET entries_max = excluded.entries_max, bytes_max = excluded.bytes_max,
+  surplus_until = CASE WHEN excluded.entries_max < kept.entries_max
+    OR coalesce(excluded.bytes_max, 9223372036854775807) < coalesce(kept.bytes_max, 9223372036854775807)
+    THEN %(surplus_until)s END
+WHERE (kept.entries_max, kept.bytes_max) IS DISTINCT FROM (excluded.entries_max, excluded.bytes_max)
+"""
+# Counted from an index; sizes are read from the rows, so only where a limit asks for them.
+_STORED = """
+SELECT held.tenant_id, held.entries_max, held.bytes_max, held.surplus_until, coalesce(counted.entries, 0),
+  CASE WHEN held.bytes_max IS NULL THEN 0 ELSE
+    (SELECT coalesce(sum(size_bytes), 0)::bigint FROM entry WHERE entry.tenant_id = held.tenant_id) END
+FROM storage_limit AS held
+LEFT JOIN (SELECT tenant_id, count(*) AS entries FROM entry GROUP BY tenant_id) AS counted USING (tenant_id)
+"""
+_NO_SURPLUS = "UPDATE storage_limit SET surplus_until = NULL WHERE tenant_id = %(tenant)s"
+_LEAST_LATELY_USED = """
+SELECT id, size_bytes FROM entry WHERE tenant_id = %s ORDER BY coalesce(last_hit_at, created_at), id LIMIT %s
+"""
+_EVICT = "DELETE FROM entry WHERE tenant_id = %(tenant)s AND id = ANY(%(ids)s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a tenant has stored, and what its plan allows."""
+
+    tenant_id: UUID
+    entries_max: int
+    bytes_max: int | None
+    surplus_until: datetime | None
+    entries: int
+    bytes: int  # 0 where nothing limits them
+
+    @property
+    def entries_over(self) -> int:
+        return max(0, self.entries - self.entries_max)
+
+    @property
+    def bytes_over(self) -> int:
+        return 0 if self.bytes_max is None else max(0, self.bytes - self.bytes_max)
+
+    @property
+    def is_over(self) -> bool:
+        return self.entries_over > 0 or self.bytes_over > 0
 
 
 class Embedder(Protocol):
@@ -155,6 +212,53 @@ def _fill_blocklist(embedder: Embedder, now: datetime) -> int:
 def _write(sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
     with as_owner() as connection, connection.cursor() as cursor:
         cursor.executemany(sql, rows)
+
+
+def hold_to_limits(redis: Redis, now: datetime) -> int:
+    """Bring every tenant back to the entries and bytes its plan allows, the least lately used first; how many went.
+
+    What a lowered plan leaves too much is kept two weeks. The true numbers go to the web processes.
+    """
+    _run(_NOTE_LIMITS, {"now": now, "surplus_until": now + SURPLUS_KEPT})
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(_STORED)
+        stored = [Stored(*row) for row in cursor.fetchall()]
+    ends, removed = time.monotonic() + EVICT_SECONDS, 0
+    pipe = redis.pipeline(transaction=False)
+    for one in stored:
+        gone, freed = 0, 0
+        if not one.is_over:
+            if one.surplus_until is not None:
+                _run(_NO_SURPLUS, {"tenant": one.tenant_id})
+        elif (one.surplus_until is None or one.surplus_until <= now) and time.monotonic() < ends:
+            gone, freed = _evict(one)
+        removed += gone
+        set_used(pipe, one.tenant_id, {ENTRIES: one.entries - gone, BYTES: one.bytes - freed})
+    with suppress(RedisError):  # Then the processes go on with what they know.
+        pipe.execute()
+    return removed
+
+
+def _evict(stored: Stored) -> tuple[int, int]:
+    """How many entries, and their bytes."""
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(_LEAST_LATELY_USED, [stored.tenant_id, EVICTED_AT_A_TIME])
+        oldest = cursor.fetchall()
+    gone: list[UUID] = []
+    freed = 0
+    for entry_id, size in oldest:
+        if len(gone) >= stored.entries_over and freed >= stored.bytes_over:
+            break
+        gone.append(entry_id)
+        freed += size
+    for start in range(0, len(gone), ENTRIES_PER_TRANSACTION):
+        _run(_EVICT, {"tenant": stored.tenant_id, "ids": gone[start : start + ENTRIES_PER_TRANSACTION]})
+    return len(gone), freed
+
+
+def _run(sql: str, values: Mapping[str, Any]) -> None:
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(sql, values)
 
 
 def expire(now: datetime) -> int:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -29,6 +30,7 @@ EXCHANGE_SECONDS = 1.0
 STALE_SECONDS = 10.0  # a number not heard of for so long is asked for before it is used
 READ_SECONDS = 0.05  # while a call waits
 READ_PATIENTLY_SECONDS = 2.0
+PATIENT_SECONDS = 5.0
 TENANTS_MAX = 20_000
 LOCK_SECONDS = 0.05  # a call does not wait longer for another one's question
 KEPT_SECONDS = 2 * 86_400  # a tenant that makes no call for so long is counted from PostgreSQL again
@@ -59,8 +61,13 @@ end
 log = logging.getLogger(__name__)
 
 
+def patient_redis() -> Redis:
+    """For workers: no call waits for them."""
+    return Redis.from_url(settings.REDIS_URL, socket_timeout=PATIENT_SECONDS, socket_connect_timeout=PATIENT_SECONDS)
+
+
 def requests_name(period_start: datetime) -> str:
-    return f"{REQUESTS}{period_start.timestamp():.0f}"
+    return f"{REQUESTS}{period_start.timestamp():.6f}"
 
 
 def budget_name(budget_id: UUID, since: datetime) -> str:

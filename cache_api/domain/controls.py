@@ -207,7 +207,7 @@ class _Reader:
 
     def _task(self) -> str:
         raw = self.headers.get(OWN + "task") or self.body.get("task") or ""
-        return raw if isinstance(raw, str) and _TASK.fullmatch(raw) else ""
+        return raw if isinstance(raw, str) and is_task(raw) else ""
 
     def _backend(self) -> tuple[str, str, str, bool]:
         """Provider, key, URL, and whether all three came as cacheai 0.2.0 spells them."""
@@ -222,6 +222,11 @@ class _Reader:
     @staticmethod
     def _shortest(found: Iterator[int]) -> int | None:
         return min(found, default=None)
+
+
+def is_task(name: str) -> bool:
+    """Whether expenses may be filed under this name."""
+    return _TASK.fullmatch(name) is not None
 
 
 def _directives(header: str) -> dict[str, str]:

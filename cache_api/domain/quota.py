@@ -16,11 +16,16 @@ def requests_max(plan: str, *, included: int, hard: bool, overage_cap_usd: Decim
     """
     if hard:
         return included
-    fee = PLAN_FEES.get(plan)
-    if fee is None or not fee.overage:
+    fee, cap = PLAN_FEES.get(plan), spend_cap_usd(plan, overage_cap_usd)
+    if fee is None or cap is None or not fee.overage:
         return None
-    beyond = fee.calls_within(fee.price if overage_cap_usd is None else overage_cap_usd) - fee.included
-    return included + beyond
+    return included + fee.calls_within(cap) - fee.included
+
+
+def spend_cap_usd(plan: str, overage_cap_usd: Decimal | None) -> Decimal | None:
+    """What may be taken beyond the price; None: no price is known here."""
+    fee = PLAN_FEES.get(plan)
+    return None if fee is None else fee.price if overage_cap_usd is None else overage_cap_usd
 
 
 def overage_usd(plan: str, *, included: int, calls: int) -> Decimal | None:

@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
         same_tenant("budget_alert", "tenant_id", "tenant", "id"),
         same_tenant("storage_limit", "tenant_id", "tenant", "id"),
         *protect("budget"),
-        *protect("budget_alert", verbs="SELECT"),
+        *protect("budget_alert", verbs="SELECT, INSERT, DELETE"),
         *protect("storage_limit", verbs="SELECT"),
         USED_BETWEEN,
     ]

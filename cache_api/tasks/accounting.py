@@ -7,9 +7,10 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.utils import timezone
 
-from cache_api import accounting, proving
+from cache_api import accounting, alerts, proving
 from cache_api.adapters import ledger
 from cache_api.adapters.ledger import LedgerDown
+from cache_api.adapters.used import patient_redis
 
 QUEUE = "accounting"
 
@@ -23,6 +24,12 @@ def price() -> int:
 @shared_task(name="cache_api.accounting.roll_up")  # type: ignore[untyped-decorator]
 def roll_up() -> int:
     return accounting.roll_up()
+
+
+@shared_task(name="cache_api.accounting.alerts")  # type: ignore[untyped-decorator]
+def alert() -> int:
+    with patient_redis() as redis:
+        return alerts.look(redis, timezone.now())
 
 
 @shared_task(name="cache_api.accounting.months")  # type: ignore[untyped-decorator]

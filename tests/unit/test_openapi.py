@@ -27,6 +27,7 @@ VALUES = {
     "project_id": "0198c1f2-a7d0-7c3e-9f0a-1b2c3d4e5f60",
     "job_id": "0198c1f2-a7d0-7c3e-9f0a-1b2c3d4e5f60",
     "number": "7",
+    "budget": "0198c1f2-a7d0-7c3e-9f0a-1b2c3d4e5f60",
     "project": "0198c1f2-a7d0-7c3e-9f0a-1b2c3d4e5f60",
     "key_id": "0198c1f2-a7d0-7c3e-9f0a-1b2c3d4e5f60",
     "provider": "demo",

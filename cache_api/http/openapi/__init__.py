@@ -5,6 +5,7 @@ from typing import Any
 
 from cache_api.http.openapi import (
     blocklist,
+    budgets,
     controls,
     entries,
     figures,
@@ -15,7 +16,7 @@ from cache_api.http.openapi import (
     vectorcache,
 )
 
-_GROUPS = (models, vectorcache, entries, blocklist, figures, tenant, operation)
+_GROUPS = (models, vectorcache, entries, blocklist, figures, tenant, budgets, operation)
 
 
 def document(version: str) -> dict[str, Any]:

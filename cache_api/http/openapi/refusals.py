@@ -5,10 +5,26 @@ from collections.abc import Mapping
 import orjson
 
 from cache_api.dialects.errors import Refused, Shape
-from cache_api.http.openapi.pieces import JSON, SCHEMA_OF, Json, headers_named, maybe, phrase, ref, string, told, whole
+from cache_api.http.openapi.pieces import (
+    JSON,
+    SCHEMA_OF,
+    Json,
+    headers_named,
+    maybe,
+    number,
+    phrase,
+    ref,
+    string,
+    told,
+    whole,
+)
 
 EXAMPLE_ID = "req_0198c1f2a7d07c3e9f0a1b2c3d4e5f60"
 
+_SPENT: Json = {
+    "current_usage": number("Dollars spent of the budget."),
+    "monthly_limit": number("The budget in dollars."),
+}
 SCHEMAS: Json = {
     "Error": told(
         {
@@ -19,7 +35,7 @@ SCHEMAS: Json = {
                     "param": maybe(string("Which field or header is meant.")),
                     "code": maybe(string()),
                 },
-                sometimes={"blocklist_id": whole("Of the listed question, where the blocklist refused.")},
+                sometimes={"blocklist_id": whole("Of the listed question, where the blocklist refused."), **_SPENT},
             )
         },
         words="As OpenAI words it.",
@@ -28,7 +44,7 @@ SCHEMAS: Json = {
         {
             "type": {"const": "error"},
             "error": told(
-                {"type": string(), "message": string("What to change.")}, sometimes={"blocklist_id": whole()}
+                {"type": string(), "message": string("What to change.")}, sometimes={"blocklist_id": whole(), **_SPENT}
             ),
             "request_id": maybe(string()),
         },
@@ -43,8 +59,7 @@ SCHEMAS: Json = {
         sometimes={
             "retry_after": whole("Seconds.", minimum=1, maximum=10),
             "blocklist_id": whole("Of the listed question, where the blocklist refused."),
-            "current_usage": {"description": "Of the budget that is spent."},
-            "monthly_limit": {"description": "The budget."},
+            **_SPENT,
         },
         words="As Vectorcache words it.",
     ),

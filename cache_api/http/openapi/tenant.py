@@ -87,6 +87,18 @@ SCHEMAS: Json = {
             "features": array(string()),
             "read_only": flag("Hits are served, nothing is stored."),
             "period_start": moment(),
+            "over_quota": flag("The cache steps aside: calls pass uncached."),
+            "used": told(
+                {
+                    "requests": whole("Hits, misses and blocks of this period."),
+                    "spend_usd": maybe(money("Beyond the plan's price; null where it is not known here.")),
+                    "entries": whole(),
+                    "bytes": whole(),
+                    "projects": whole(),
+                    "members": whole(),
+                    "keys": whole("In the project that has the most."),
+                }
+            ),
             "limits": told(
                 {
                     "rpm": whole("Calls a minute, all keys together."),

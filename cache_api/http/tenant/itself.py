@@ -1,14 +1,19 @@
-"""What is this tenant called, and what does its plan allow?"""
+"""What is this tenant called, what does its plan allow, and what is used of it?"""
+
+from datetime import UTC, datetime
 
 from django.http import HttpResponse
 
 from cache_api.adapters.catalogue import guarded
 from cache_api.http.visits import Visit, answer
+from cache_api.limits import limits_of
 from tenants import selectors
 
 
 def shown(visit: Visit) -> HttpResponse:
     tenant = guarded(lambda: selectors.tenant_of(tenant_id=visit.access.tenant_id))
+    held = guarded(lambda: limits_of(tenant_id=visit.access.tenant_id, now=datetime.now(UTC)))
+    used = {limit.name: limit.used for limit in held.limits if isinstance(limit.used, int)}
     cap = tenant.overage_cap_usd
     return answer(
         {
@@ -19,6 +24,8 @@ def shown(visit: Visit) -> HttpResponse:
             "features": sorted(tenant.features),
             "read_only": tenant.read_only,
             "period_start": tenant.period_start,
+            "over_quota": held.over_quota,
+            "used": {**used, "spend_usd": None if held.overage_usd is None else f"{held.overage_usd.normalize():f}"},
             "limits": {
                 "rpm": tenant.rpm,
                 "tpm": tenant.tpm,

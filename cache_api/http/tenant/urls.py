@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from cache_api.http.tenant import api_keys, itself, projects, provider_keys, trail
+from cache_api.http.tenant import api_keys, budgets, itself, projects, provider_keys, trail
 from cache_api.http.visits import resource
 from tenants.keys import TENANT_MANAGE
 
@@ -35,5 +35,7 @@ urlpatterns = [
         resource(PUT=(TENANT_MANAGE, provider_keys.put), DELETE=(TENANT_MANAGE, provider_keys.removed)),
     ),
     path("v1/provider_keys/<str:provider>/test", resource(POST=(TENANT_MANAGE, provider_keys.tested))),
+    path("v1/budgets", resource(GET=(TENANT_MANAGE, budgets.listed), PUT=(TENANT_MANAGE, budgets.put))),
+    path("v1/budgets/<uuid:budget>", resource(DELETE=(TENANT_MANAGE, budgets.removed))),
     path("v1/audit", resource(GET=(TENANT_MANAGE, trail.listed))),
 ]
