@@ -190,7 +190,7 @@ def signed_event(body: bytes, signature: str) -> Seen:
 def events_since(since: datetime) -> Iterator[Seen]:
     """Newest first; Stripe keeps them for 30 days."""
     params = {"created": {"gte": int(since.timestamp())}, "limit": PAGE}
-    return _listed(lambda c: c.v1.events.list(params))
+    return _listed(lambda c: c.v1.events.list(params), for_json=True)
 
 
 # -- Prices
@@ -251,10 +251,10 @@ def _asked(ask: Callable[[Any], Any]) -> Seen:
         return found
 
 
-def _listed(ask: Callable[[Any], Any]) -> Iterator[Seen]:
+def _listed(ask: Callable[[Any], Any], *, for_json: bool = False) -> Iterator[Seen]:
     with _translated():
         for one in ask(_connected()).auto_paging_iter():
-            yield one.to_dict()
+            yield one.to_dict(for_json=for_json)
 
 
 class _translated:

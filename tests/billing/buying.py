@@ -15,8 +15,6 @@ from tenants.models import Tenant
 from tests.api.conftest import Answer, Api
 from tests.stripe_emulator.fixtures import Handle
 
-URL = "https://cache.example.test/billing/webhook"
-
 
 @dataclass
 class Buyer:

@@ -1,7 +1,8 @@
 """A tenant with a Stripe of its own: real database, the emulator over HTTP, and one clock for both."""
 
+import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["stripe_emulator"]
 
 WEBHOOK_SECRET = "whsec_of_the_tests"
+WEBHOOK_URL = "https://cache.example.test/billing/webhook"
 
 
 @pytest.fixture(autouse=True)
@@ -34,20 +36,26 @@ def stripe(stripe_emulator: Handle, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture
-def shop(stripe: Handle) -> Handle:
-    """With our plans in it."""
+def shop(stripe: Handle, _stocked: dict[str, Any]) -> Handle:
+    """With our plans in it, and our webhook endpoint; it is set up once, and copied."""
     from billing import catalogue
 
-    catalogue.set_up(check=False)
+    stripe.controls(webhook_secret=WEBHOOK_SECRET)
+    if not _stocked:
+        catalogue.set_up(check=False, webhook_url=WEBHOOK_URL)
+        _stocked.update(copy.deepcopy(stripe.world.objects))
+    stripe.world.objects.update(copy.deepcopy(_stocked))
     return stripe
+
+
+@pytest.fixture(scope="session")
+def _stocked() -> dict[str, Any]:
+    return {}
 
 
 @pytest.fixture
 def buyer(cast: Cast, shop: Handle) -> "Buyer":
     """The owner's tenant; webhooks reach us through `hear` and `wait`."""
-    from billing import catalogue
-    from tests.billing.buying import URL, Buyer
+    from tests.billing.buying import Buyer
 
-    shop.controls(webhook_secret=WEBHOOK_SECRET)
-    catalogue.set_up(check=False, webhook_url=URL)
     return Buyer(cast.owner.tenant_id, cast.owner.project_id, cast.owner.user_id, shop)
