@@ -43,8 +43,7 @@ class Preview:
 
 def checkout_start(*, tenant_id: UUID, plan: str, email: str, return_url: str, actor: Actor) -> str:
     """Where to pay."""
-    if plan not in PLANS or not PLANS[plan].is_sold:
-        raise BillingRefused("not_sold", "This plan cannot be bought here.")
+    _must_be_sold(plan)
     account = account_of(tenant_id=tenant_id)
     if account.state and account.state not in ENDED:
         raise BillingRefused("subscribed", "There is a subscription already: change it instead.")
@@ -105,30 +104,28 @@ def portal_start(*, tenant_id: UUID, return_url: str) -> str:
 def upgrade_preview(*, tenant_id: UUID, plan: str, now: datetime) -> Preview:
     account, subscription = _open(tenant_id, now)
     _must_be_higher(account, plan)
-    details: dict[str, Any] = {"items": _items_changed(subscription, plan), **_switch(account)}
-    seen = stripe_api.invoice_preview({"subscription": subscription.id, "subscription_details": details})
-    lines = tuple(Line(line["description"] or "", usd(line["amount"])) for line in seen["lines"]["data"])
-    ends = [line["period"]["end"] for line in seen["lines"]["data"]]
-    return Preview(lines, usd(seen["amount_due"]), certain_time(max(ends)) if ends else None)
+    return _preview(account, subscription, plan)
 
 
 def upgrade_now(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) -> str:
     """Empty when it is done, else where the payment has to be confirmed: until then the old plan goes on."""
     account, subscription = _open(tenant_id, now)
     _must_be_higher(account, plan)
-    _undo(account)
-    if account.state != "trialing":
-        # What was used up to now belongs on the invoice this makes.
-        metering.push(tenant_id=tenant_id, now=now, all_hours=True)
-    params: dict[str, Any] = {"items": _items_changed(subscription, plan), "expand": ["latest_invoice"]}
-    params |= _switch(account)
-    if account.state != "trialing":
-        params["payment_behavior"] = "pending_if_incomplete"
-    seen = stripe_api.subscription_update(subscription.id, params, key=_key(account, f"upgrade:{plan}"))
-    _changed(account, actor, "plan.upgraded", plan, now)
-    if seen.get("pending_update") is None:
-        return ""
-    return str((seen["latest_invoice"] or {}).get("hosted_invoice_url") or "")
+    return _change_now(account, subscription, plan, actor, now)
+
+
+def plan_preview(*, tenant_id: UUID, plan: str, now: datetime) -> Preview:
+    """As upgrade_preview; an operator may also go down at once."""
+    account, subscription = _open(tenant_id, now)
+    _must_be_sold(plan)
+    return _preview(account, subscription, plan)
+
+
+def plan_change_now(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) -> str:
+    """As upgrade_now; an operator may also go down at once, and what was paid for is given back as credit."""
+    account, subscription = _open(tenant_id, now)
+    _must_be_sold(plan)
+    return _change_now(account, subscription, plan, actor, now)
 
 
 def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) -> None:
@@ -137,7 +134,8 @@ def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: da
         return
 
     account, subscription = _open(tenant_id, now)
-    if plan not in PLANS or not PLANS[plan].is_sold or RANK[plan] >= RANK[account.plan]:
+    _must_be_sold(plan)
+    if RANK[plan] >= RANK.get(account.plan, 0):
         raise BillingRefused("not_lower", "This is no smaller plan.")
     _undo(account)
     if account.state == "trialing":  # Nothing is paid yet: there is no period to wait for.
@@ -196,9 +194,38 @@ def _open(tenant_id: UUID, now: datetime) -> tuple[BillingAccount, Subscription]
         return account, Subscription.objects.get(tenant_id=tenant_id, id=account.subscription_id)
 
 
+def _must_be_sold(plan: str) -> None:
+    if plan not in PLANS or not PLANS[plan].is_sold:
+        raise BillingRefused("not_sold", "This plan cannot be bought here.")
+
+
 def _must_be_higher(account: BillingAccount, plan: str) -> None:
-    if plan not in PLANS or not PLANS[plan].is_sold or RANK[plan] <= RANK.get(account.plan, 0):
+    _must_be_sold(plan)
+    if RANK[plan] <= RANK.get(account.plan, 0):
         raise BillingRefused("not_higher", "This is no larger plan.")
+
+
+def _preview(account: BillingAccount, subscription: Subscription, plan: str) -> Preview:
+    details: dict[str, Any] = {"items": _items_changed(subscription, plan), **_switch(account)}
+    seen = stripe_api.invoice_preview({"subscription": subscription.id, "subscription_details": details})
+    lines = tuple(Line(line["description"] or "", usd(line["amount"])) for line in seen["lines"]["data"])
+    ends = [line["period"]["end"] for line in seen["lines"]["data"]]
+    return Preview(lines, usd(seen["amount_due"]), certain_time(max(ends)) if ends else None)
+
+
+def _change_now(account: BillingAccount, subscription: Subscription, plan: str, actor: Actor, now: datetime) -> str:
+    _undo(account)
+    params: dict[str, Any] = {"items": _items_changed(subscription, plan), "expand": ["latest_invoice"]}
+    params |= _switch(account)
+    if account.state != "trialing":
+        # What was used up to now belongs on the invoice this makes.
+        metering.push(tenant_id=account.tenant_id, now=now, all_hours=True)
+        params["payment_behavior"] = "pending_if_incomplete"
+    seen = stripe_api.subscription_update(subscription.id, params, key=_key(account, f"change:{plan}"))
+    _changed(account, actor, "plan.changed", plan, now)
+    if seen.get("pending_update") is None:
+        return ""
+    return str((seen["latest_invoice"] or {}).get("hosted_invoice_url") or "")
 
 
 def _switch(account: BillingAccount) -> dict[str, Any]:

@@ -77,10 +77,6 @@ def portal_create(*, customer_id: str, configuration: str, return_url: str) -> S
 # -- Subscriptions
 
 
-def subscription(subscription_id: str) -> Seen:
-    return _asked(lambda c: c.v1.subscriptions.retrieve(subscription_id))
-
-
 def subscriptions_of(customer_id: str) -> list[Seen]:
     params = {"customer": customer_id, "status": "all", "limit": PAGE}
     return list(_listed(lambda c: c.v1.subscriptions.list(params)))
@@ -88,6 +84,10 @@ def subscriptions_of(customer_id: str) -> list[Seen]:
 
 def subscriptions() -> Iterator[Seen]:
     return _listed(lambda c: c.v1.subscriptions.list({"status": "all", "limit": PAGE}))
+
+
+def subscription(subscription_id: str) -> Seen:
+    return _asked(lambda c: c.v1.subscriptions.retrieve(subscription_id))
 
 
 def subscription_update(subscription_id: str, params: Params, *, key: str) -> Seen:

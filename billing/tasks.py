@@ -6,7 +6,7 @@ from contextlib import suppress
 from celery import shared_task
 from django.utils import timezone
 
-from billing import accounts, events, limits, metering, reconciliation, stripe_api
+from billing import accounts, events, limits, metering, operating, reconciliation, stripe_api
 from billing.errors import BillingError, BillingUnavailable
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,14 @@ def nightly() -> None:
     if not stripe_api.is_on():
         return
     now = timezone.now()
-    for work in (events.fetch, events.act, accounts.sync_all, metering.push_all, reconciliation.reconcile_all):
+    for work in (
+        events.fetch,
+        events.act,
+        accounts.sync_all,
+        operating.credits_send,
+        metering.push_all,
+        reconciliation.reconcile_all,
+    ):
         try:
             work(now)
         except BillingError as error:  # The others are worth doing, and there is a night after this one.
