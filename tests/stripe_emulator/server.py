@@ -60,6 +60,9 @@ class Emulator:
             status, body, replayed = self._answer(request, request_id)
         except Refusal as refusal:
             status, body, replayed = refusal.status, refusal.body(request_id), False
+        except HungUp:
+            self._note(request, 0)
+            raise
         if request.idempotency_key:
             headers["Idempotency-Key"] = request.idempotency_key
         if replayed:
@@ -67,47 +70,38 @@ class Emulator:
             headers["Original-Request"] = request_id
         if status == 409:
             headers["Stripe-Should-Retry"] = "true"
-        self.requests.append(
-            {"method": request.method, "path": request.path, "status": status, "key": request.idempotency_key}
-        )
+        self._note(request, status)
         return status, body, headers
+
+    def _note(self, request: Request, status: int) -> None:
+        noted = {"method": request.method, "path": request.path, "status": status, "key": request.idempotency_key}
+        self.requests.append(noted)
 
     def _answer(self, request: Request, request_id: str) -> tuple[int, Object, bool]:
         _authorized(request)
         fault = self.faults.take(request.method, request.path)
         key = request.idempotency_key
-        if key is None:
-            return *self._faulty(request, request_id, fault, key, ""), False
-
         print_ = idempotency.fingerprint(request.method, request.path, request.body)
-        if kept := self.keys.begin(self.world, key, print_):
-            return kept["status"], kept["body"], True
+        kept = self.keys.begin(self.world, key, print_) if key else None
         try:
-            return *self._faulty(request, request_id, fault, key, print_), False
+            self._fail(fault, before=True)
+            status, body = (kept["status"], kept["body"]) if kept else self._run(request, request_id, key, print_)
+            self._fail(fault, before=False)
+            return status, body, kept is not None
         finally:
-            self.keys.finish(key)
+            if key and kept is None:
+                self.keys.finish(key)
 
-    def _faulty(
-        self, request: Request, request_id: str, fault: str | None, key: str | None, print_: str
-    ) -> tuple[int, Object]:
-        match fault:
-            case "429":
+    def _fail(self, fault: str | None, *, before: bool) -> None:
+        match fault, before:
+            case "429", True:
                 raise TooManyRequests()
-            case "500":
+            case ("500", True) | ("500_after", False):
                 raise Broken()
-            case "timeout_before":
+            case ("timeout_before", True) | ("timeout_after", False):
                 raise HungUp
-            case "hold_before":
+            case ("hold_before", True) | ("hold_after", False):
                 self.faults.hold()
-        answer = self._run(request, request_id, key, print_)
-        match fault:
-            case "500_after":
-                raise Broken()
-            case "timeout_after":
-                raise HungUp
-            case "hold_after":
-                self.faults.hold()
-        return answer
 
     def _run(self, request: Request, request_id: str, key: str | None, print_: str) -> tuple[int, Object]:
         """Parameters that are refused unseen leave no answer behind their key; what an object refuses does."""

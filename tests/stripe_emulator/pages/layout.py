@@ -8,7 +8,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 34rem; margin: 2rem auto
 .refused { background: #fde2e1; border: 1px solid #c0392b; padding: .5rem 1rem; border-radius: .4rem; }
 table { width: 100%; border-collapse: collapse; margin: 1rem 0; } td, th { text-align: left; padding: .3rem 0; }
 td:last-child, th:last-child { text-align: right; } tfoot { border-top: 1px solid #ccc; font-weight: 600; }
-label { display: block; margin: .6rem 0 .2rem; } 
+label { display: block; margin: .6rem 0 .2rem; }
 input, select { font: inherit; width: 100%; padding: .4rem; box-sizing: border-box; }
 button { font: inherit; margin-top: 1rem; padding: .6rem 1rem; background: #3d3bd1; color: #fff; border: 0; }
 button { border-radius: .4rem; }
