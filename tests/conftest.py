@@ -4,6 +4,7 @@ PostgreSQL and Redis are real: DATABASE_URL and REDIS_URL where they are set, el
 Alias `default` is the app's login, as in life, so that row-level security is under every test.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -20,6 +21,7 @@ import psycopg
 import pytest
 from celery import current_app
 from django.conf import settings
+from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
@@ -112,6 +114,9 @@ def database(servers: Servers, django_db_blocker: Any) -> Iterator[str]:
             point("owner", owner)
             point("default", app)
             settings.REDIS_URL = servers.redis_url
+            caches.close_all()
+            with contextlib.suppress(AttributeError):  # made by checks perhaps, before there was a Redis
+                del caches["default"]
             # Celery read its broker's address before: each hint would wait for one that is not there.
             current_app.conf.broker_url = broker_url(servers.redis_url)
             call_command("migrate", verbosity=0)

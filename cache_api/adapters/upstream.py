@@ -108,19 +108,24 @@ class _Guard:
         raise NewConnectionError(self, f"no address answers: {failure}") from failure  # type: ignore[arg-type]
 
 
+def guarded_pools(allowed: Allowed, denied: tuple[str, ...]) -> dict[str, type[HTTPConnectionPool]]:
+    """For a PoolManager's `pool_classes_by_scheme`."""
+    guard = type("_Guarded", (_Guard,), {"allowed": allowed, "denied": denied})
+    plain = type("_Plain", (guard, HTTPConnection), {})
+    secure = type("_Secure", (guard, HTTPSConnection), {})
+    return {
+        "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }
+
+
 class UrllibUpstream:
     """The Upstream port. One instance a process; safe in threads."""
 
     def __init__(self, *, allowed: Allowed, denied: tuple[str, ...], waiting_max: int) -> None:
-        guard = type("_Guarded", (_Guard,), {"allowed": allowed, "denied": denied})
-        plain = type("_Plain", (guard, HTTPConnection), {})
-        secure = type("_Secure", (guard, HTTPSConnection), {})
         self.allowed = allowed
         self._pools = PoolManager(num_pools=HOSTS, maxsize=POOL_SIZE, retries=False)
-        self._pools.pool_classes_by_scheme = {
-            "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
-            "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
-        }
+        self._pools.pool_classes_by_scheme = guarded_pools(allowed, denied)
         self._places = threading.BoundedSemaphore(waiting_max)
 
     def send(self, request: Request, body: bytes) -> Arriving:

@@ -45,7 +45,7 @@ def _asked(view: Callable[[HttpRequest, str], HttpResponse], http: HttpRequest, 
     """The issuer is another's server: it may be away, or talk nonsense."""
     try:
         return view(http, str(provider_id))
-    except (RequestException, OAuth2Error, KeyError, ValueError) as error:
+    except (RequestException, OAuth2Error, AttributeError, KeyError, TypeError, ValueError) as error:
         log.warning("sso_failed", error=type(error).__name__)
         context = {"title": "Your team's sign-in did not answer", "text": "Try again in a while, or tell its admin."}
         return render(http, "dashboard/message.html", context, status=502)
