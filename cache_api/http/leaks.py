@@ -32,7 +32,7 @@ class LeakSerializer(serializers.Serializer[Any]):
     token = serializers.CharField(max_length=256)
     type = serializers.CharField(required=False, allow_blank=True)
     url = serializers.CharField(max_length=LINK_MAX_CHARACTERS * 8, default="", allow_blank=True)
-    source = serializers.CharField(default="", allow_blank=True)
+    source = serializers.CharField(default="", allow_blank=True)  # type: ignore[assignment]  # DRF has a `source`, too
 
 
 def leaked_keys(http: WSGIRequest) -> HttpResponse:
@@ -63,10 +63,11 @@ def _refuse_unsigned(body: bytes, signature: str) -> None:
 
 def _leaks(body: bytes) -> list[Leak]:
     try:
-        reports = LeakSerializer(data=orjson.loads(body), many=True, max_length=REPORTS_MAX)
+        sent = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise Refused(400, "invalid_request", "Invalid JSON format") from None
-    if not reports.is_valid():
+    reports = LeakSerializer(data=sent, many=True)
+    if not isinstance(sent, list) or len(sent) > REPORTS_MAX or not reports.is_valid():
         message = f"Send an array of at most {REPORTS_MAX} objects with token, type, url and source."
         raise Refused(400, "invalid_request", message)
     return [Leak(one["token"], one["url"], one["source"]) for one in reports.validated_data]

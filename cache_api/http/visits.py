@@ -142,7 +142,7 @@ def _visit(http: WSGIRequest, scope: str, handler: Handler, parts: Mapping[str, 
 
 
 def _refused(error: Refusal) -> Refused:
-    status, code = next(told for kind, *told in _TOLD if isinstance(error, kind))
+    status, code = next((status, code) for kind, status, code in _TOLD if isinstance(error, kind))
     return Refused(status, code, str(error), error.field)
 
 
