@@ -250,25 +250,27 @@ _APART = {
 }
 
 _UNPROVED = """
-SELECT day::date FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS day
+SELECT begin::date FROM generate_series(%(first)s::date, %(last)s::date, interval '1 day') AS days (begin)
 WHERE NOT EXISTS (
-    SELECT FROM ledger_proof AS proof
-    WHERE proof.tenant_id = %(tenant)s AND proof.day = day::date AND proof.proved_at >= %(midnight)s)
-  AND (EXISTS (SELECT FROM usage_day AS one WHERE one.tenant_id = %(tenant)s AND one.day = day::date)
-    OR EXISTS (SELECT FROM call WHERE tenant_id = %(tenant)s AND at >= day::timestamp AT TIME ZONE 'UTC'
-      AND at < (day::timestamp + interval '1 day') AT TIME ZONE 'UTC'))
-ORDER BY day
+    SELECT FROM ledger_proof
+    WHERE tenant_id = %(tenant)s AND day = begin::date AND proved_at >= %(midnight)s)
+  AND (EXISTS (SELECT FROM usage_day WHERE tenant_id = %(tenant)s AND day = begin::date)
+    OR EXISTS (SELECT FROM call WHERE tenant_id = %(tenant)s AND at >= begin::timestamp AT TIME ZONE 'UTC'
+      AND at < (begin::timestamp + interval '1 day') AT TIME ZONE 'UTC'))
+ORDER BY begin
 """
 
 _COME_TO = """
-SELECT coalesce(sum(calls), 0)::bigint, coalesce(sum(billable), 0)::bigint, coalesce(sum(cost_usd), 0),
-  coalesce(sum(saved_usd), 0), coalesce(sum(fee_usd), 0)
+SELECT coalesce(sum(calls), 0)::bigint AS calls, coalesce(sum(billable), 0)::bigint AS billable,
+  coalesce(sum(cost_usd), 0) AS cost_usd, coalesce(sum(saved_usd), 0) AS saved_usd, coalesce(sum(fee_usd), 0) AS fee_usd
 FROM usage_day WHERE tenant_id = %(tenant)s AND day = %(day)s
 """
 
 _PROOF_APART = f"""
-SELECT FROM ledger_proof WHERE tenant_id = %(tenant)s AND day = %(day)s
-  AND (calls, billable, cost_usd, saved_usd, fee_usd) IS DISTINCT FROM ({_COME_TO})
+SELECT FROM ledger_proof AS proof, ({_COME_TO}) AS now
+WHERE proof.tenant_id = %(tenant)s AND proof.day = %(day)s
+  AND (proof.calls, proof.billable, proof.cost_usd, proof.saved_usd, proof.fee_usd)
+    IS DISTINCT FROM (now.calls, now.billable, now.cost_usd, now.saved_usd, now.fee_usd)
 """  # noqa: S608 (a query of ours)
 
 _KEEP_PROOF = f"""

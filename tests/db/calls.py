@@ -11,6 +11,7 @@ from cache_api.adapters.ledger import PostgresLedger
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.usage import Usage
 from tenants.isolation import as_owner
+from tests.conftest import Cast
 
 # What the anchors of the price list were taken with.
 GPT5_USAGE = Usage(in_total=1200, in_cached=1024, out_total=300)
@@ -61,3 +62,28 @@ def query(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     with as_owner() as connection, connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.fetchall()
+
+
+def execute(sql: str, params: Sequence[Any] = ()) -> None:
+    with as_owner() as connection, connection.cursor() as cursor:
+        cursor.execute(sql, params)
+
+
+def put_entry(
+    cast: Cast, entry_id: UUID | None, *, cost: str | None = None, expires_at: datetime | None = None
+) -> None:
+    entry_id = entry_id or uuid4()
+    execute(
+        "INSERT INTO entry (tenant_id, id, project_id, fingerprint, scope, provider, model, endpoint, body,"
+        " size_bytes, cost_usd, expires_at) VALUES (%s, %s, %s, %s, %s, 'openai', 'gpt-5', 'chat', %s, 7, %s, %s)",
+        [
+            cast.owner.tenant_id,
+            entry_id,
+            cast.owner.project_id,
+            entry_id.bytes * 2,
+            b"s" * 32,
+            b"sealed",
+            cost,
+            expires_at,
+        ],
+    )

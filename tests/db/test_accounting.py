@@ -14,44 +14,22 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from cache_api import accounting, maintenance, proving, selectors
 from cache_api.adapters import ledger
 from cache_api.domain.call import Timings
 from cache_api.domain.usage import Usage
-from tenants.isolation import as_owner
 from tests.conftest import Cast
-from tests.db.calls import GPT5_USAGE, call_of, hit_of, query, write
+from tests.db.calls import GPT5_USAGE, call_of, execute, hit_of, put_entry, query, write
+from tests.db.random_ledger import STEPS, play, sums
 
 NOW = datetime(2026, 11, 10, 9, 30, tzinfo=UTC)
+GROUPS: tuple[selectors.Group | None, ...] = (None, "provider", "model", "key", "task", "decision")
 EVER = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
-
-
-def execute(sql: str, params: Any = ()) -> None:
-    with as_owner() as connection, connection.cursor() as cursor:
-        cursor.execute(sql, params)
 
 
 def plan(cast: Cast, name: str) -> None:
     execute("UPDATE tenant SET plan = %s WHERE id = %s", [name, cast.owner.tenant_id])
-
-
-def put_entry(cast: Cast, entry_id: UUID, *, cost: str | None = None, expires_at: datetime | None = None) -> None:
-    execute(
-        "INSERT INTO entry (tenant_id, id, project_id, fingerprint, scope, provider, model, endpoint, body,"
-        " size_bytes, cost_usd, expires_at) VALUES (%s, %s, %s, %s, %s, 'openai', 'gpt-5', 'chat', %s, 7, %s, %s)",
-        [
-            cast.owner.tenant_id,
-            entry_id,
-            cast.owner.project_id,
-            entry_id.bytes * 2,
-            b"s" * 32,
-            b"sealed",
-            cost,
-            expires_at,
-        ],
-    )
 
 
 def money(call_id: UUID) -> tuple[Any, ...]:
@@ -503,78 +481,35 @@ def test_what_is_over_goes(cast: Cast) -> None:
 
 # -- Whatever happens, in whatever order
 
-CALLS = st.fixed_dictionaries(
-    {
-        "hours": st.integers(-60, 60),
-        "millisecond": st.sampled_from([0, 1, 3_599_999]),
-        "tenant": st.integers(0, 1),
-        "model": st.sampled_from(["gpt-5", "gpt-5-mini", "nobody-knows"]),
-        "kind": st.sampled_from(["miss", "exact", "semantic", "bypass", "retry", "stale"]),
-        "cached": st.integers(0, 1200),
-        "task": st.sampled_from(["", "faq"]),
-    }
-)
-STEPS = st.lists(
-    st.one_of(st.lists(CALLS, min_size=1, max_size=4), st.sampled_from(["price", "roll_up", "replay"])), max_size=12
-)
-KINDS: dict[str, dict[str, Any]] = {
-    "miss": {},
-    "bypass": {"decision": "bypass", "reason": "sampling"},
-    "exact": {"decision": "hit", "layer": "exact", "reason": "exact"},
-    "semantic": {"decision": "hit", "layer": "semantic", "reason": "similar"},
-    "retry": {"decision": "hit", "layer": "exact", "reason": "exact", "retry": True},
-    "stale": {"decision": "hit", "layer": "exact", "reason": "stale_on_error"},
-}
 
-
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]) -> None:
-    execute("TRUNCATE call, usage_hour, usage_day, usage_end_user, usage_dirty, ledger_kept, ledger_proof, entry CASCADE")
-    people = (cast.owner, cast.outsider)
-    entry = uuid4()
-    put_entry(cast, entry)
-    written = []
-    hour = NOW.replace(minute=0)
-    for step in steps:
-        if step == "price":
-            accounting.price_calls(NOW)
-        elif step == "roll_up":
-            accounting.roll_up()
-        elif step == "replay":
-            write(written)
-        else:
-            calls = [
-                call_of(
-                    people[drawn["tenant"]].tenant_id,
-                    people[drawn["tenant"]].project_id,
-                    at=hour + timedelta(hours=drawn["hours"], milliseconds=drawn["millisecond"]),
-                    model_asked=drawn["model"],
-                    model_served=drawn["model"],
-                    task=drawn["task"],
-                    entry_id=entry,
-                    usage=Usage(in_total=1200, in_cached=drawn["cached"], out_total=300),
-                    **KINDS[drawn["kind"]],
-                )
-                for drawn in step
-            ]
-            write(calls)
-            written += calls
+    """Scenario 14: a random ledger, accountants that die, replays, corrections, detail that goes."""
+    for book in play(cast, steps):
         assert proving.recount().differences == ()
-        for person in people:
-            own = [call for call in written if call.tenant_id == person.tenant_id]
-            assert selectors.figures(person.tenant_id, None, *EVER).calls == len(own)
+        for person in book.people:
+            ours, figures = book.calls_of(person), selectors.figures(person.tenant_id, None, *EVER)
+            assert (figures.calls, figures.billable) == (len(ours), sum(call.billable for call in ours))
 
-    close_the_books()
-
-    found = proving.recount()
-    assert found == proving.Recount((), 0)
-    ours = [call for call in written if call.tenant_id == cast.owner.tenant_id]
-    ((rolled,),) = query("SELECT coalesce(sum(calls), 0) FROM usage_day WHERE tenant_id = %s", [cast.owner.tenant_id])
-    assert rolled == len(ours)
-    sums = "SELECT coalesce(sum(cost_usd), 0), coalesce(sum(saved_usd), 0), coalesce(sum(fee_usd), 0) FROM "
-    assert query(sums + "call") == query(sums + "usage_hour") == query(sums + "usage_day")
-    assert query("SELECT hits, saved_usd FROM entry") == query(
-        "SELECT count(*), coalesce(sum(saved_usd), 0) FROM call WHERE decision = 'hit' AND tenant_id = %s",
-        [cast.owner.tenant_id],
-    )
+    assert proving.recount() == proving.Recount((), 0)
+    for person in book.people:
+        ours, figures = book.calls_of(person), selectors.figures(person.tenant_id, None, *EVER)
+        assert figures.cost_usd == book.cost_of(person)
+        assert figures.wrong == sum(call.id in book.wrong for call in ours)
+        assert figures.saved_usd == figures.list_usd - figures.discount_usd
+        for group in GROUPS:
+            rows = selectors.usage_by(
+                person.tenant_id, None, bucket="day", group_by=group, since=EVER[0], until=EVER[1]
+            )
+            told = [getattr(row.figures, name) for row in rows for name in ("calls", "cost_usd", "net_usd")]
+            assert [sum(told[n::3]) for n in range(3)] == [figures.calls, figures.cost_usd, figures.net_usd]
+    assert sums("usage_hour") == sums("usage_day")
+    if not book.let_go:
+        assert sums("call") == sums("usage_hour")
+        owner = cast.owner.tenant_id
+        assert query("SELECT hits, saved_usd FROM entry") == query(
+            "SELECT count(*) FILTER (WHERE decision = 'hit' AND origin = 'client'), coalesce(sum(saved_usd) FILTER"
+            " (WHERE decision = 'hit'), 0) FROM call WHERE tenant_id = %s",
+            [owner],
+        )
