@@ -5,13 +5,16 @@ address is believed.
 """
 
 import base64
+import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -88,6 +91,11 @@ class Accounts(DefaultAccountAdapter):
         elif not _is_invited(about["redirect_url"]) and not selectors.memberships_of(user_id=user.id):
             members.tenant_start(name=f"{_name(user)}'s team", owner_id=user.id, actor=actor)
         return super().post_login(request, user, **about)
+
+    def is_reauthentication_required(self, *, app: str, **about: Any) -> bool:
+        """A sign-in a moment ago proves as much."""
+        records = get_authentication_records(self.request, self.request.user)
+        return not any(time.time() - record["at"] < app_settings.REAUTHENTICATION_TIMEOUT for record in records)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """By address alone: another Host header gives nobody more tries."""

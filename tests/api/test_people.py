@@ -175,7 +175,9 @@ def _value(secret: str) -> str:
 
 
 def _activate_totp(person: Person) -> User:
-    page = person.at.get("/account/2fa/totp/activate/").content.decode()
+    answer = person.at.get("/account/2fa/totp/activate/")
+    assert answer.status_code == 200, answer.headers
+    page = answer.content.decode()
     found = re.search(r'id="authenticator_secret"[^>]*value="([A-Z2-7]+)"', page)
     assert found is not None, page
     answer = person.at.post("/account/2fa/totp/activate/", {"code": _value(found[1])})
