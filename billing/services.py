@@ -206,6 +206,8 @@ def _must_be_higher(account: BillingAccount, plan: str) -> None:
 
 
 def _preview(account: BillingAccount, subscription: Subscription, plan: str) -> Preview:
+    if account.state == "trialing":  # Asked for a preview, Stripe would show the invoice at the trial's end.
+        return Preview((), Decimal(0), account.trial_ends_at)
     details: dict[str, Any] = {"items": _items_changed(subscription, plan), **_switch(account)}
     seen = stripe_api.invoice_preview({"subscription": subscription.id, "subscription_details": details})
     lines = tuple(Line(line["description"] or "", usd(line["amount"])) for line in seen["lines"]["data"])
