@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from cache_api.domain.cost import ZERO
-from cache_api.models import LATENCY_BUCKETS, LedgerProof
+from cache_api.models import LATENCY_BOUNDS_MS, LATENCY_BUCKETS, LedgerProof
 from tenants.isolation import as_tenant
 
 BUCKETS = range(LATENCY_BUCKETS)
@@ -158,6 +158,18 @@ class Latency:
     counts: tuple[int, ...]
     total_ms: int
 
+    def quantile(self, share: float) -> float | None:
+        """So many milliseconds took the call that `share` of all were no slower than, told from its bucket."""
+        wanted, below = share * sum(self.counts), 0
+        if not wanted:
+            return None
+        low = 0
+        for count, high in zip(self.counts, (*LATENCY_BOUNDS_MS, LATENCY_BOUNDS_MS[-1]), strict=True):
+            if count and below + count >= wanted:
+                return low + (high - low) * (wanted - below) / count
+            below, low = below + count, high
+        return float(low)
+
 
 @dataclass(frozen=True, slots=True)
 class Metered:
@@ -225,6 +237,12 @@ def proofs(tenant_id: UUID, *, days: int) -> list[Proof]:
         ]
 
 
+def latencies(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> Mapping[str, Latency]:
+    """How long hits took, and how long misses."""
+    rows = _rows(_FIGURES + _latencies_in("figures"), _Range(tenant_id, project_id, since, until))
+    return {decision: Latency(tuple(counts), total_ms) for decision, counts, total_ms in rows}
+
+
 def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -> Stats:
     asked = _Range(tenant_id, project_id, since, until)
     by_both = _grouped(asked, "provider", "model")
@@ -246,7 +264,7 @@ def metered(tenant_id: UUID, project_id: UUID, now: datetime) -> Metered:
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     asked = _Range(tenant_id, project_id, today, today + timedelta(days=1))
     calls = _rows(_EVER + _CALLS, asked)
-    latencies = _rows(_EVER + _LATENCIES, asked)
+    latencies = _rows(_EVER + _latencies_in("ever"), asked)
     verdicts = _rows(_VERDICTS, asked)
     return Metered(
         calls={(provider, model, reason): count for provider, model, reason, count in calls},
@@ -310,6 +328,16 @@ def _sums(parts: Iterable[tuple[str, Figures]]) -> Mapping[str, Figures]:
     return sums
 
 
+def _latencies_in(figures: str) -> str:
+    return " UNION ALL ".join(
+        f"""
+SELECT '{decision}', ARRAY[{", ".join(f"coalesce(sum({decision}_latency[{n + 1}]), 0)::bigint" for n in BUCKETS)}],
+  coalesce(sum({decision}_ms), 0)::bigint FROM {figures}
+"""  # noqa: S608 (names of columns)
+        for decision in ("hit", "miss")
+    )
+
+
 def _between(table: str, figures: str) -> str:
     """A roll-up over the range. `live` are the hours whose roll-up would not be exact.
 
@@ -364,14 +392,6 @@ _TOTALS = """
 SELECT provider, model, sum(tokens)::bigint, sum(cost_usd), sum(saved_usd), sum(unpriced)::bigint FROM ever
 GROUP BY 1, 2 ORDER BY 1, 2
 """
-
-_LATENCIES = " UNION ALL ".join(
-    f"""
-SELECT '{decision}', ARRAY[{", ".join(f"coalesce(sum({decision}_latency[{n + 1}]), 0)::bigint" for n in BUCKETS)}],
-  coalesce(sum({decision}_ms), 0)::bigint FROM ever
-"""  # noqa: S608 (names of columns)
-    for decision in ("hit", "miss")
-)
 
 _VERDICTS = """
 SELECT verdict, count(*) FROM feedback WHERE tenant_id = %(tenant)s AND project_id = %(project)s GROUP BY 1

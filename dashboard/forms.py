@@ -7,7 +7,9 @@ the field it is about.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.forms.renderers import DjangoTemplates
@@ -16,6 +18,7 @@ from tenants import api_keys, keys
 from tenants.models import Project
 from tenants.refusals import Refusal
 from tenants.roles import ROLES
+from tenants.webhooks import EVENT_WORDS
 
 SCOPE_WORDS: Mapping[str, str] = {
     "proxy": "Call models",
@@ -36,6 +39,13 @@ ROLE_WORDS: Mapping[str, str] = {
     "developer": "Developer: keys, policy, stored text",
     "billing": "Billing: plan, invoices, budgets, figures",
     "viewer": "Viewer: figures and the list of calls",
+}
+
+
+BUDGET_ACTION_WORDS: Mapping[str, str] = {
+    "alert": "Tell us, nothing else",
+    "cache_only": "Serve hits alone, refuse the rest",
+    "block": "Refuse every call",
 }
 
 
@@ -83,6 +93,61 @@ class SpendCap(Form):
         decimal_places=2,
         help_text="The most that requests beyond the plan may cost in a period. Empty: as much as the plan itself.",
     )
+
+
+class NewBudget(Form):
+    whom = forms.ChoiceField(label="For", required=False)
+    task = forms.CharField(
+        label="Only this task", max_length=64, required=False, help_text="As named in X-CacheAI-Task."
+    )
+    amount_usd = forms.DecimalField(label="Dollars", min_value=Decimal("0.01"), max_digits=12, decimal_places=2)
+    period = forms.ChoiceField(label="In each", choices=[("month", "month"), ("day", "day")])
+    action = forms.ChoiceField(label="When it is spent", help_text="Owners and admins hear of it at 50, 80 and 100 %.")
+
+    def __init__(self, *args: Any, whom: Sequence[tuple[str, str]], may_refuse: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["whom"].choices = [("", "The whole tenant"), *whom]  # type: ignore[attr-defined]
+        actions = BUDGET_ACTION_WORDS.items()
+        self.fields["action"].choices = [  # type: ignore[attr-defined]
+            (action, words) for action, words in actions if may_refuse or action == "alert"
+        ]
+
+    def budget(self) -> dict[str, Any]:
+        """As the service takes it."""
+        values = dict(self.cleaned_data)
+        kind, _, found_id = values.pop("whom").partition(":")
+        return values | ({f"{kind}_id": UUID(found_id)} if kind else {})
+
+
+class NewEndpoint(Form):
+    url = forms.URLField(
+        label="URL", assume_scheme="https", help_text="It is sent a signed POST for each event, over https."
+    )
+    events = forms.MultipleChoiceField(
+        label="Events",
+        required=False,
+        choices=list(EVENT_WORDS.items()),
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None chosen: all of them, and those to come.",
+    )
+
+
+class SsoFacts(Form):
+    domain = forms.CharField(label="Domain", max_length=253, help_text="Of your people's addresses: example.com.")
+    issuer = forms.URLField(label="Issuer", assume_scheme="https", help_text="Where your OpenID Connect provider is.")
+    client_id = forms.CharField(label="Client id", max_length=255)
+    secret = forms.CharField(
+        label="Client secret",
+        max_length=1024,
+        help_text="Encrypted with a key of your tenant, and never shown.",
+        widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def __init__(self, *args: Any, is_there: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if is_there:
+            self.fields["secret"].required = False
+            self.fields["secret"].help_text = "Empty: the one you gave stays."
 
 
 class ProjectFacts(Form):

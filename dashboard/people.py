@@ -48,14 +48,20 @@ class Group(NamedTuple):
 
 # Name of the URL, its words, its icon, and the act that opens it.
 _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
-    "": (("overview", "Overview", "overview", "figures"),),
+    "": (
+        ("overview", "Overview", "overview", "figures"),
+        ("usage", "Usage and limits", "gauge", "figures"),
+        ("budgets", "Budgets", "budget", "figures"),
+    ),
     "Build": (
         ("keys", "API keys", "key", "keys"),
         ("providers", "Providers", "plug", "provider_keys"),
         ("projects", "Projects", "box", "figures"),
+        ("webhooks", "Webhooks", "hook", "webhooks"),
     ),
     "Tenant": (
         ("members", "Members", "people", "figures"),
+        ("sso-connection", "Single sign-on", "lock", "sso"),
         ("billing", "Billing", "card", "plan"),
         ("audit", "Audit log", "list", "audit"),
         ("settings", "Settings", "settings", "figures"),
@@ -170,7 +176,7 @@ def _is_fresh(http: HttpRequest) -> bool:
     """Whether they proved who they are a moment ago; those who come by single sign-on prove it elsewhere."""
     if not reauthentication.get_reauthentication_flows(http.user):
         return True
-    proofs = get_authentication_records(http)
+    proofs = get_authentication_records(http, http.user)
     return bool(proofs) and time.time() - proofs[-1]["at"] < FRESH_SECONDS
 
 

@@ -2,10 +2,28 @@
 
 from django.urls import path
 
-from dashboard.views import audit, billing, keys, members, overview, projects, providers, settings
+from dashboard.views import (
+    audit,
+    billing,
+    budgets,
+    keys,
+    members,
+    overview,
+    projects,
+    providers,
+    settings,
+    single_sign_on,
+    usage,
+    webhooks,
+)
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("usage", usage.usage, name="usage"),
+    path("usage/export", usage.export, name="usage-export"),
+    path("budgets", budgets.budgets, name="budgets"),
+    path("budgets/new", budgets.new, name="budgets-new"),
+    path("budgets/<uuid:budget_id>/delete", budgets.delete, name="budgets-delete"),
     path("keys", keys.keys, name="keys"),
     path("keys/new", keys.new, name="keys-new"),
     path("keys/<uuid:key_id>/rotate", keys.rotate, name="keys-rotate"),
@@ -18,6 +36,13 @@ urlpatterns = [
     path("projects/new", projects.new, name="projects-new"),
     path("projects/<uuid:project_id>", projects.change, name="projects-change"),
     path("projects/<uuid:project_id>/delete", projects.delete, name="projects-delete"),
+    path("webhooks", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new", webhooks.new, name="webhooks-new"),
+    path("webhooks/<uuid:endpoint_id>", webhooks.endpoint, name="webhooks-endpoint"),
+    path("webhooks/<uuid:endpoint_id>/test", webhooks.test, name="webhooks-test"),
+    path("webhooks/<uuid:endpoint_id>/enable", webhooks.enable, name="webhooks-enable"),
+    path("webhooks/<uuid:endpoint_id>/delete", webhooks.delete, name="webhooks-delete"),
+    path("webhooks/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>", webhooks.again, name="webhooks-again"),
     path("members", members.members, name="members"),
     path("members/invite", members.invite, name="members-invite"),
     path("members/invitations/<uuid:invitation_id>/withdraw", members.withdraw, name="members-withdraw"),
@@ -25,6 +50,10 @@ urlpatterns = [
     path("members/<uuid:user_id>/remove", members.remove, name="members-remove"),
     path("members/leave", members.leave, name="members-leave"),
     path("members/transfer", members.transfer, name="members-transfer"),
+    path("sign-on", single_sign_on.connection, name="sso-connection"),
+    path("sign-on/prove", single_sign_on.prove, name="sso-prove"),
+    path("sign-on/require", single_sign_on.require, name="sso-require"),
+    path("sign-on/remove", single_sign_on.remove, name="sso-remove"),
     path("billing", billing.billing, name="billing"),
     path("billing/checkout/<str:plan>", billing.checkout, name="billing-checkout"),
     path("billing/upgrade/<str:plan>", billing.upgrade, name="billing-upgrade"),

@@ -41,6 +41,30 @@ def icon(name: str, style: str = "icon") -> SafeString:
 
 
 @register.simple_tag
+def change(now: int | Decimal, before: int | Decimal) -> str:
+    """A figure against the period before."""
+    if not before:
+        return "none before"
+    share = float((now - before) / abs(before))
+    return f"{'+' if share >= 0 else '−'}{100 * abs(share):,.0f} %"
+
+
+@register.simple_tag
+def points(now: float, before: float, lookups: int) -> str:
+    """A share against the one before, in points of a percentage."""
+    if not lookups:
+        return "none before"
+    return f"{'+' if now >= before else '−'}{100 * abs(now - before):.1f} points"
+
+
+@register.filter
+def ms(milliseconds: float | None) -> str:
+    if milliseconds is None:
+        return "–"
+    return f"{milliseconds / 1000:.1f} s" if milliseconds >= 1000 else f"{milliseconds:.0f} ms"
+
+
+@register.simple_tag
 def chart_data(columns: object, name: str) -> SafeString:
     """What the page's script draws; data, which a browser does not run."""
     return json_script(columns, f"{name}-data")
@@ -65,6 +89,12 @@ def usd(amount: Decimal | None) -> str:
     sign = "−" if amount < 0 else ""
     size = abs(amount)
     return f"{sign}${size:,.4f}" if 0 < size < SMALL_USD else f"{sign}${size:,.2f}"
+
+
+@register.filter
+def plain(amount: Decimal) -> str:
+    """For attributes, which know neither signs nor commas."""
+    return f"{amount:.6f}"
 
 
 @register.filter

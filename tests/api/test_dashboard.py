@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from tenants import services
+from tenants import projects, services
 from tests.conftest import Cast
 
 PASSWORD = "correct horse battery staple"
@@ -54,7 +54,7 @@ def test_a_person_sees_the_projects_of_their_own_teams_alone(owner: Client) -> N
 
 
 def test_a_project_without_calls_shows_how_to_send_one(owner: Client) -> None:
-    assert b"No calls yet" in owner.get("/", follow=True).content
+    assert b"Waiting for your first call" in owner.get("/", follow=True).content
 
 
 def test_signing_out_takes_a_form_of_our_own(owner: Client) -> None:
@@ -66,7 +66,7 @@ def test_signing_out_takes_a_form_of_our_own(owner: Client) -> None:
 
 
 def test_hostile_names_are_shown_as_text(owner: Client, cast: Cast) -> None:
-    services.project_create(tenant_id=cast.owner.tenant_id, name="<script>alert(1)</script>")
+    projects.project_create(tenant_id=cast.owner.tenant_id, name="<script>alert(1)</script>")
 
     page: Any = owner.get("/", follow=True).content
 

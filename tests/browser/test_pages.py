@@ -11,16 +11,22 @@ from tests.conftest import Cast
 
 PAGES = (
     "overview",
+    "usage",
+    "budgets",
+    "budgets-new",
     "keys",
     "keys-new",
     "providers",
     "providers-put",
     "projects",
     "projects-new",
-    "audit",
+    "webhooks",
+    "webhooks-new",
     "members",
     "members-invite",
+    "sso-connection",
     "billing",
+    "audit",
     "settings",
 )
 

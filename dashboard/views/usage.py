@@ -1,0 +1,126 @@
+"""What is used, of what, and by whom?"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.template.defaultfilters import filesizeformat
+
+from cache_api import limits as services
+from cache_api import selectors
+from cache_api.http import tables
+from cache_api.limits import Limit
+from cache_api.selectors import Figures, Group, UsageRow
+from dashboard import charts, ranges
+from dashboard.people import Visit, page, show
+from dashboard.templatetags.dashboard import count, usd
+from tenants import selectors as tenants
+
+GROUPS: Mapping[str, tuple[Group, str]] = {
+    "model": ("model", "Model"),
+    "project": ("project", "Project"),
+    "key": ("key", "Key"),
+    "task": ("task", "Task"),
+    "provider": ("provider", "Provider"),
+    "decision": ("decision", "Decision"),
+    "end_user": ("end_user", "End user"),
+}
+USUAL_GROUP = "model"
+NO_KEY = str(UUID(int=0))
+
+LIMIT_WORDS: Mapping[str, str] = {
+    "requests": "Requests this period",
+    "spend_usd": "Beyond the plan, of the spend cap",
+    "entries": "Entries",
+    "bytes": "Stored",
+    "projects": "Projects",
+    "members": "Members",
+    "keys": "Keys in the fullest project",
+    "rpm": "Requests a minute",
+    "tpm": "Tokens a minute",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit as a bar; `share` is None where there is nothing to fill."""
+
+    id: str
+    name: str
+    shown: str
+    share: float | None
+
+    @property
+    def bar(self) -> int:
+        return min(100, round(100 * (self.share or 0)))
+
+
+@page(may="figures")
+def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
+    group_by, words = GROUPS[_group(http)]
+    limits = services.limits_of(tenant_id=visit.tenant.id, now=datetime.now(UTC))
+    return show(
+        http,
+        visit,
+        "usage.html",
+        limits=limits,
+        meters=[_meter(limit) for limit in limits.limits],
+        range=ranges.read(http.GET.get("days", "")),
+        ranges=ranges.RANGES,
+        groups={name: shown for name, (_, shown) in GROUPS.items()},
+        group=group_by,
+        group_words=words,
+        rows=_summed(visit, _rows(http, visit)),
+    )
+
+
+@page(may="figures")
+def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    """By day, as a spreadsheet reads it."""
+    group_by, _ = GROUPS[_group(http)]
+    lines = tables.usage_csv(_rows(http, visit), group_by)
+    return StreamingHttpResponse(lines, content_type=tables.CSV, headers=tables.attachment(f"usage-by-{group_by}.csv"))
+
+
+def _group(http: HttpRequest) -> str:
+    wanted = http.GET.get("by", "")
+    return wanted if wanted in GROUPS else USUAL_GROUP
+
+
+def _rows(http: HttpRequest, visit: Visit) -> Sequence[UsageRow]:
+    asked = ranges.read(http.GET.get("days", ""))
+    project_id = visit.project.id if visit.project else None
+    group_by, _ = GROUPS[_group(http)]
+    return selectors.usage_by(
+        visit.tenant.id, project_id, bucket="day", group_by=group_by, since=asked.since, until=asked.until
+    )
+
+
+def _summed(visit: Visit, rows: Sequence[UsageRow]) -> Sequence[tuple[str, str, Figures]]:
+    names = {str(one.id): one.name for one in visit.projects}
+    names |= {str(key.id): key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
+    names |= {NO_KEY: "Without a key", "": "Not named"}
+    parts: dict[tuple[str, str], list[Figures]] = defaultdict(list)
+    for row in rows:
+        parts[names.get(row.group, row.group), row.model].append(row.figures)
+    sums = [(name, model, charts.summed(found)) for (name, model), found in parts.items()]
+    return sorted(sums, key=lambda one: -one[2].calls)
+
+
+def _meter(limit: Limit) -> Meter:
+    return Meter(f"limit-{limit.name}", LIMIT_WORDS[limit.name], _shown(limit), limit.share)
+
+
+def _shown(limit: Limit) -> str:
+    def one(amount: int | Decimal | None) -> str:
+        if amount is None:
+            return "no limit"
+        if limit.unit == "usd":
+            return usd(Decimal(amount))
+        return filesizeformat(amount) if limit.unit == "bytes" else count(int(amount))
+
+    return one(limit.most) if limit.used is None else f"{one(limit.used)} of {one(limit.most)}"

@@ -1,0 +1,344 @@
+"""Does each page of a tenant do what its service can, for those whose role allows it and for nobody else?"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, reverse
+
+from tenants import erasure, features, selectors
+from tenants.isolation import as_tenant
+from tenants.models import Member, Tenant, User
+from tenants.roles import ROLES, may
+from tests.api.conftest import Api
+from tests.conftest import Cast, Person
+
+# The act that opens each page, or lets each form be sent.
+ACTS = {
+    "overview": "figures",
+    "usage": "figures",
+    "usage-export": "figures",
+    "budgets": "figures",
+    "budgets-new": "budgets",
+    "budgets-delete": "budgets",
+    "keys": "keys",
+    "keys-new": "keys",
+    "keys-rotate": "keys",
+    "keys-revoke": "keys",
+    "providers": "provider_keys",
+    "providers-put": "provider_keys",
+    "providers-test": "provider_keys",
+    "providers-delete": "provider_keys",
+    "projects": "figures",
+    "projects-new": "keys",
+    "projects-change": "keys",
+    "projects-delete": "keys",
+    "webhooks": "webhooks",
+    "webhooks-new": "webhooks",
+    "webhooks-endpoint": "webhooks",
+    "webhooks-test": "webhooks",
+    "webhooks-enable": "webhooks",
+    "webhooks-delete": "webhooks",
+    "webhooks-again": "webhooks",
+    "members": "figures",
+    "members-invite": "members",
+    "members-withdraw": "members",
+    "members-role": "members",
+    "members-remove": "members",
+    "members-leave": "figures",
+    "members-transfer": "tenant",
+    "sso-connection": "sso",
+    "sso-prove": "sso",
+    "sso-require": "sso",
+    "sso-remove": "sso",
+    "billing": "plan",
+    "billing-checkout": "plan",
+    "billing-upgrade": "plan",
+    "billing-downgrade": "plan",
+    "billing-portal": "plan",
+    "billing-cancel": "plan",
+    "billing-undo": "plan",
+    "billing-resume": "plan",
+    "billing-cap": "plan",
+    "audit": "audit",
+    "audit-export": "audit",
+    "settings": "figures",
+    "settings-rename": "tenant",
+    "settings-leaked": "provider_keys",
+    "settings-export": "export",
+    "settings-exports": "export",
+    "settings-export-file": "export",
+    "settings-delete": "tenant",
+    "settings-undelete": "tenant",
+}
+
+Post = Callable[..., Any]
+
+
+def _patterns() -> list[URLPattern]:
+    from dashboard import tenant_urls
+
+    return tenant_urls.urlpatterns
+
+
+def _address(pattern: URLPattern, tenant_id: UUID) -> str:
+    made_up = {"plan": "pro", "provider": "openai"}
+    named = {name: made_up.get(name, uuid4()) for name in pattern.pattern.converters}
+    return reverse(pattern.name, kwargs={"tenant_id": tenant_id, **named})
+
+
+def _signed_in(person: Person) -> Client:
+    client = Client()
+    client.force_login(User.objects.get(id=person.user_id))
+    return client
+
+
+@pytest.fixture
+def team(cast: Cast) -> Cast:
+    """The cast, in a tenant that has every feature and room for more."""
+    with as_tenant(cast.owner.tenant_id):
+        Tenant.objects.filter(id=cast.owner.tenant_id).update(
+            features=list(features.ENTERPRISE), projects_max=5, members_max=5
+        )
+    return cast
+
+
+@pytest.fixture
+def owner(team: Cast) -> Client:
+    return _signed_in(team.owner)
+
+
+@pytest.fixture
+def go(team: Cast, owner: Client) -> Post:
+    """Sends a form, or opens a page where there is none, as the owner, and follows where it leads."""
+
+    def to(name: str, form: dict[str, Any] | None = None, *args: Any, **query: str) -> HttpResponse:
+        address = reverse(name, args=[team.owner.tenant_id, *args])
+        if form is None:
+            return owner.get(address, query, follow=True)
+        return owner.post(address, form, follow=True)
+
+    return to
+
+
+def test_every_page_is_in_the_table_of_acts() -> None:
+    assert {pattern.name for pattern in _patterns()} == set(ACTS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_opens_what_it_may_and_nothing_else(role: str, team: Cast) -> None:
+    with as_tenant(team.teammate.tenant_id):
+        Member.objects.filter(user_id=team.teammate.user_id).update(role=role)
+    teammate = _signed_in(team.teammate)
+
+    # By a method no page takes: whoever may is told so, and nothing is done.
+    told = {
+        pattern.name: teammate.delete(_address(pattern, team.teammate.tenant_id)).status_code for pattern in _patterns()
+    }
+
+    assert told == {name: 405 if may(role, act) else 403 for name, act in ACTS.items()}
+
+
+def test_a_tenant_does_not_exist_for_members_of_others(team: Cast) -> None:
+    outsider = _signed_in(team.outsider)
+    missing = {_address(pattern, uuid4()): outsider for pattern in _patterns()}
+    foreign = {_address(pattern, team.owner.tenant_id): outsider for pattern in _patterns()}
+
+    assert {client.get(address).status_code for address, client in {**missing, **foreign}.items()} == {404}
+
+
+def test_nobody_is_asked_to_sign_in_and_led_back(team: Cast) -> None:
+    for pattern in _patterns():
+        address = _address(pattern, team.owner.tenant_id)
+        answer = Client().get(address)
+
+        assert (answer.status_code, answer["Location"].endswith(f"?next={address}")) == (302, True)
+
+
+@pytest.mark.parametrize("name", [name for name in ACTS if "-" not in name])
+def test_no_page_is_kept_by_a_browser_or_runs_what_is_not_ours(name: str, go: Post) -> None:
+    answer = go(name)
+
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
+    assert (
+        re.findall(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)|<style|\son\w+=|\sstyle=", answer.content.decode())
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "typed", "said"),
+    [
+        ("keys-new", {"name": "bot", "project_id": str(uuid4())}, b'value="bot"', b"Select a valid choice"),
+        ("keys-new", {"name": "bot", "networks": "not-one"}, b'value="bot"', b"does not appear to be"),
+        ("keys-new", {"name": "bot", "models_allowed": "a*b"}, b"a*b", b"may only be the last character"),
+        ("projects-new", {"name": "Cache"}, b'value="Cache"', b"already"),
+        ("projects-new", {"name": ""}, b"Default model", b"This field is required"),
+        ("members-invite", {"email": "who?", "role": "viewer"}, b'value="who?"', b"valid email"),
+        ("members-invite", {"email": "teammate@example.test", "role": "viewer"}, b"teammate@", b"is a member already"),
+        ("budgets-new", {"amount_usd": "-1", "period": "day", "action": "alert"}, b'value="-1"', b"greater than"),
+        ("webhooks-new", {"url": "http://127.0.0.1/"}, b"127.0.0.1", b"errorlist"),
+        ("sso-connection", {"domain": "example"}, b'value="example"', b"This field is required"),
+        ("settings-delete", {"confirmation": "Teem"}, b'value="Teem"', b"This is not Team"),
+        ("billing-cap", {"usd": "-3"}, b'value="-3"', b"greater than"),
+    ],
+)
+def test_a_form_keeps_what_was_typed_and_says_what_is_wrong_beside_it(
+    name: str, form: dict[str, str], typed: bytes, said: bytes, go: Post, team: Cast
+) -> None:
+    with as_tenant(team.owner.tenant_id):
+        Tenant.objects.filter(id=team.owner.tenant_id).update(plan="pro")
+    plain = {"project_id": str(team.owner.project_id), "scopes": "proxy"} if name == "keys-new" else {}
+
+    page = go(name, {**plain, **form}).content
+
+    assert typed in page
+    assert said in page
+
+
+def test_a_key_is_shown_once_and_works(go: Post, team: Cast) -> None:
+    form = {"name": "bot", "project_id": str(team.owner.project_id), "scopes": ["proxy", "cache:read"]}
+
+    page = go("keys-new", form).content.decode()
+    secret = re.search(r"\bca-[0-9A-Za-z]{39}\b", page)[0]
+
+    assert Api(secret).chat("Does it work?").status == 200
+    assert secret not in go("keys").content.decode()
+
+
+def test_a_developer_is_not_offered_what_the_whole_tenant_is_managed_with(team: Cast) -> None:
+    address = reverse("keys-new", args=[team.owner.tenant_id])
+
+    assert b"tenant:manage" not in _signed_in(team.teammate).get(address).content
+    assert b"tenant:manage" in _signed_in(team.owner).get(address).content
+
+
+def test_a_rotated_key_has_a_successor_and_ends_after_its_grace(go: Post, team: Cast) -> None:
+    page = go("keys-rotate", {"grace": "3600"}, team.owner.key_id).content.decode()
+
+    assert Api(re.search(r"\bca-[0-9A-Za-z]{39}\b", page)[0]).chat("And now?").status == 200
+    assert b"replaced" in go("keys").content
+
+
+def test_a_revoked_key_is_refused(go: Post, team: Cast, api: Api) -> None:
+    assert b"is revoked" in go("keys-revoke", {}, team.owner.key_id).content
+
+    assert api.chat("Is it over?").status == 401
+
+
+def test_a_project_is_made_renamed_and_deleted(go: Post, team: Cast) -> None:
+    go("projects-new", {"name": "Second"})
+    (second,) = [one for one in selectors.projects_of(tenant_id=team.owner.tenant_id) if one.name == "Second"]
+    go("projects-change", {"name": "Third", "default_model": "demo-small"}, second.id)
+    assert b"Third" in go("projects").content
+
+    assert b"are gone" in go("projects-delete", {}, second.id).content
+    assert b"Third" not in go("projects").content
+
+
+def test_a_budget_is_set_and_deleted(go: Post, team: Cast) -> None:
+    form = {"amount_usd": "25", "period": "month", "action": "block", "whom": f"project:{team.owner.project_id}"}
+
+    page = go("budgets-new", form).content.decode()
+    (budget_id,) = re.findall(r"budgets/([0-9a-f-]{36})/delete", page)
+
+    assert "$25.00" in page
+    assert b"No budgets yet" in go("budgets-delete", {}, budget_id).content
+
+
+def test_an_endpoint_is_made_tested_and_deleted(go: Post) -> None:
+    page = go("webhooks-new", {"url": "https://hooks.example.com/in"}).content.decode()
+    (endpoint_id,) = re.findall(r"webhooks/([0-9a-f-]{36})", page)
+
+    assert "whsec_" in page
+    assert b"on its way" in go("webhooks-test", {}, endpoint_id).content
+    assert b"whsec_" not in go("webhooks-endpoint", None, endpoint_id).content
+    assert b"No endpoints yet" in go("webhooks-delete", {}, endpoint_id).content
+
+
+def test_a_member_is_invited_promoted_and_removed(go: Post, team: Cast) -> None:
+    assert b"new@example.test" in go("members-invite", {"email": "new@example.test", "role": "viewer"}).content
+    teammate = team.teammate.user_id
+    go("members-role", {"role": "admin"}, teammate)
+    assert {one.user_id: one.role for one in selectors.members_of(tenant_id=team.owner.tenant_id)}[teammate] == "admin"
+
+    assert b"no member any more" in go("members-remove", {}, teammate).content
+
+
+def test_the_last_owner_cannot_leave(go: Post) -> None:
+    assert b"at least one owner" in go("members-leave", {}).content
+
+
+def test_a_tenant_is_handed_over(go: Post, team: Cast) -> None:
+    assert b"You are an admin now" in go("members-transfer", {"user_id": str(team.teammate.user_id)}).content
+
+
+def test_a_tenant_that_is_to_be_erased_can_be_taken_back(go: Post, team: Cast) -> None:
+    assert b"will be erased" in go("settings-delete", {"confirmation": "Team"}).content
+    assert erasure.erasure_of(tenant_id=team.owner.tenant_id) is not None
+
+    assert b"The tenant stays" in go("settings-undelete", {}).content
+    assert erasure.erasure_of(tenant_id=team.owner.tenant_id) is None
+
+
+def test_an_export_is_asked_for(go: Post) -> None:
+    assert b"queued" in go("settings-export", {}).content
+    assert go("settings-export-file", None, uuid4()).status_code == 404
+
+
+def test_the_audit_trail_names_who_and_what_and_holds(go: Post, team: Cast) -> None:
+    go("settings-rename", {"name": "Renamed"})
+
+    page = go("audit", None, verify="1").content
+
+    assert b"tenant.rename" in page
+    assert b"owner@example.test" in page
+    assert b"The chain holds" in page
+    assert b"tenant.rename" in b"".join(go("audit-export"))
+
+
+def test_a_plan_without_a_feature_says_so(go: Post, team: Cast) -> None:
+    with as_tenant(team.owner.tenant_id):
+        Tenant.objects.filter(id=team.owner.tenant_id).update(features=[])
+
+    for name in ("webhooks", "audit", "sso-connection"):
+        assert b"Not in the plan" in go(name).content
+
+
+def test_usage_is_told_by_key_and_as_a_spreadsheet(go: Post, api: Api) -> None:
+    api.chat("How much is it?")
+
+    assert b"owner@example.test" in go("usage", None, by="key").content
+    assert b"".join(go("usage-export", None, by="model")).startswith(b"start,model,calls,hits")
+
+
+def test_the_steps_give_way_when_the_first_call_comes(go: Post, owner: Client, team: Cast, api: Api) -> None:
+    address = reverse("overview", args=[team.owner.tenant_id])
+    assert b"Waiting for your first call" in go("overview").content
+    assert "HX-Redirect" not in owner.get(address, headers={"HX-Request": "true"})
+    api.chat("Is anybody there?")
+
+    assert owner.get(address, headers={"HX-Request": "true"})["HX-Redirect"] == address
+    assert b"Hit rate" in go("overview").content
+
+
+def test_another_tenants_project_narrows_nothing(go: Post, team: Cast) -> None:
+    assert go("overview", None, project=str(team.outsider.project_id)).status_code == 404
+
+
+def test_what_cannot_be_taken_back_asks_who_it_is_again(team: Cast) -> None:
+    person = User.objects.get(id=team.owner.user_id)
+    person.set_password("correct horse battery staple")
+    person.save()
+    client = Client()
+    client.force_login(person)
+
+    answer = client.post(reverse("keys-revoke", args=[team.owner.tenant_id, team.owner.key_id]))
+
+    assert answer.status_code == 302
+    assert "reauthenticate" in answer["Location"]
