@@ -8,16 +8,8 @@ from uuid import UUID, uuid4
 from allauth.account.models import EmailAddress
 
 from tenants import vault
-from tenants.api_keys import NewKey as NewKey
-from tenants.api_keys import key_create as key_create
-from tenants.api_keys import key_revoke as key_revoke
-from tenants.api_keys import keys_matching as keys_matching
 from tenants.isolation import as_tenant
 from tenants.models import DataKey, Member, Tenant, User
-from tenants.projects import project_create as project_create
-from tenants.provider_keys import provider_key_delete as provider_key_delete
-from tenants.provider_keys import provider_key_put as provider_key_put
-from tenants.refusals import NotFound as NotFound
 from tenants.roles import ROLES
 
 

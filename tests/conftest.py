@@ -149,12 +149,12 @@ def live(database: str, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def cast(live: None) -> Cast:
-    from tenants import features, services  # Django must be pointed at the test's database first.
+    from tenants import features, projects, services  # Django must be pointed at the test's database first.
 
     # Of a plan with room for what tests make.
     limits = services.Limits(projects_max=50, members_max=50, keys_max=100, features=features.TEAM)
     team, others = (services.tenant_create(name=name, limits=limits) for name in ("Team", "Others"))
-    cache, theirs = (services.project_create(tenant_id=tenant, name="Cache") for tenant in (team, others))
+    cache, theirs = (projects.project_create(tenant_id=tenant, name="Cache") for tenant in (team, others))
     return Cast(
         owner=_person("owner@example.test", team, cache, role="owner"),
         teammate=_person("teammate@example.test", team, cache, role="developer"),
@@ -163,11 +163,11 @@ def cast(live: None) -> Cast:
 
 
 def _person(email: str, tenant_id: UUID, project_id: UUID, *, role: str) -> Person:
-    from tenants import services
+    from tenants import api_keys, services
 
     user = services.user_create(email=email)
     services.member_add(tenant_id=tenant_id, user_id=user.id, role=role)
-    key = services.key_create(tenant_id=tenant_id, project_id=project_id, name=email)
+    key = api_keys.key_create(tenant_id=tenant_id, project_id=project_id, name=email)
     return Person(user.id, tenant_id, project_id, key.id, key.secret)
 
 

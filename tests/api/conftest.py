@@ -133,11 +133,11 @@ def outsider(cast: Cast) -> Api:
 @pytest.fixture
 def sibling(cast: Cast) -> Api:
     """A caller in another project of the owner's tenant: row-level security does not tell them apart."""
-    from tenants import services
+    from tenants import api_keys, projects
 
     tenant_id = cast.owner.tenant_id
-    project_id = services.project_create(tenant_id=tenant_id, name="Another cache")
-    return Api(services.key_create(tenant_id=tenant_id, project_id=project_id, name="sibling").secret)
+    project_id = projects.project_create(tenant_id=tenant_id, name="Another cache")
+    return Api(api_keys.key_create(tenant_id=tenant_id, project_id=project_id, name="sibling").secret)
 
 
 @pytest.fixture
@@ -157,11 +157,11 @@ def rules(cast: Cast) -> Rules:
 @pytest.fixture
 def key_with(cast: Cast) -> Any:
     """A caller whose key has these scopes alone."""
-    from tenants import services
+    from tenants import api_keys
 
     def make(*scopes: str) -> Api:
         owner = cast.owner
-        made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="narrow", scopes=scopes)
+        made = api_keys.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="narrow", scopes=scopes)
         return Api(made.secret)
 
     return make

@@ -105,14 +105,14 @@ CHECKS = [status_is_described, content_type_conformance, response_headers_confor
 @pytest.fixture
 def own(cast: Cast) -> Own:
     """A key that opens everything, as often as it likes."""
-    from tenants import services
+    from tenants import api_keys
     from tenants.isolation import as_owner
 
     with as_owner() as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE tenant SET rpm = 1000000")
     owner = cast.owner
     scopes = ("proxy", "cache:*", "stats:read", "tenant:manage")
-    made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="all", scopes=scopes)
+    made = api_keys.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="all", scopes=scopes)
     return Own(made.secret, str(owner.project_id))
 
 

@@ -57,10 +57,10 @@ def test_an_answer_is_kept_for_the_shortest_of_call_key_project_and_plan(
     project_seconds: int | None,
     kept: int,
 ) -> None:
-    from tenants import services
+    from tenants import api_keys
 
     owner = cast.owner
-    made = services.key_create(
+    made = api_keys.key_create(
         tenant_id=owner.tenant_id, project_id=owner.project_id, name="short", ttl_max_seconds=key_seconds
     )
     if project_seconds:

@@ -161,7 +161,7 @@ class Shelf:
 @pytest.fixture
 def shelf(api: Api, cast: Cast) -> Shelf:
     from cache_api.models import Entry
-    from tenants import services
+    from tenants import api_keys
     from tenants.isolation import as_tenant
 
     owner = cast.owner
@@ -169,7 +169,7 @@ def shelf(api: Api, cast: Cast) -> Shelf:
     put(api, "Two?", namespace="b", tags=["x"], depends_on=["doc:42@8"])
     middle = datetime.now(UTC).isoformat()
     put(api, "Three?", model="demo-large")
-    made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="another")
+    made = api_keys.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="another")
     Api(made.secret).chat("Four?")
     expired, broken = put(api, "Five?"), put(api, "Six?")
     with as_tenant(owner.tenant_id):

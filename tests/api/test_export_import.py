@@ -139,9 +139,9 @@ def test_no_connection_is_held_while_a_caller_reads_slowly(api: Api, monkeypatch
 
 
 def tenant_of(line: Any, api: Api) -> UUID:
-    from tenants import services
+    from tenants import api_keys
 
-    (known,) = services.keys_matching(api.key)
+    (known,) = api_keys.keys_matching(api.key)
     return known.tenant_id
 
 

@@ -56,10 +56,10 @@ CALLS = [
 @pytest.fixture
 def twice_a_minute(cast: Cast) -> Api:
     """A caller whose key may make two calls, then none for most of a minute."""
-    from tenants import services
+    from tenants import api_keys
 
     owner = cast.owner
-    made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="slow", rpm=1)
+    made = api_keys.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="slow", rpm=1)
     return Api(made.secret)
 
 

@@ -458,10 +458,10 @@ def test_a_stream_is_refused_where_nothing_can_be_streamed(api: Api, project: st
 
 
 def test_who_calls_too_often_hears_it_in_the_body_too(cast: Cast, project: str) -> None:
-    from tenants import services
+    from tenants import api_keys
 
     owner = cast.owner
-    made = services.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="slow", rpm=1)
+    made = api_keys.key_create(tenant_id=owner.tenant_id, project_id=owner.project_id, name="slow", rpm=1)
     slow = Api(made.secret)
     for _ in range(2):
         assert slow.get(f"/v1/cache/projects/{project}/stats").status == 200

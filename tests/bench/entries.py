@@ -18,7 +18,7 @@ from django.conf import settings
 from cache_api.adapters.store import _PUT, _REPLACING, _ROW, put_statement
 from cache_api.domain.entry import NewEntry
 from cache_api.domain.usage import Usage
-from tenants import services
+from tenants import api_keys, projects, services
 from tenants.services import Limits
 
 # The limits are there to be kept, and are not what is measured.
@@ -47,13 +47,13 @@ def team_named(name: str) -> Team:
     if row is None:
         raise LookupError(name)
     tenant_id, project_id = row
-    return Team(tenant_id, project_id, services.key_create(tenant_id=tenant_id, project_id=project_id).secret)
+    return Team(tenant_id, project_id, api_keys.key_create(tenant_id=tenant_id, project_id=project_id).secret)
 
 
 def team_create(name: str) -> Team:
     tenant_id = services.tenant_create(name=name, limits=LIMITS)
-    project_id = services.project_create(tenant_id=tenant_id, name=name)
-    return Team(tenant_id, project_id, services.key_create(tenant_id=tenant_id, project_id=project_id).secret)
+    project_id = projects.project_create(tenant_id=tenant_id, name=name)
+    return Team(tenant_id, project_id, api_keys.key_create(tenant_id=tenant_id, project_id=project_id).secret)
 
 
 def waiting_vectors(team: Team) -> int:

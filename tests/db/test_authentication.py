@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from tenants import authentication, keys, services
+from tenants import api_keys, authentication, keys, services
 from tenants.authentication import InvalidKey, TooManyBadKeys, authenticate
 from tenants.isolation import as_tenant
 from tenants.models import ApiKey, Tenant
@@ -95,7 +95,7 @@ def test_a_suspended_tenants_keys_open_nothing(cast: Cast) -> None:
 
 def test_a_key_ends_in_the_moment_it_expires(cast: Cast) -> None:
     soon = datetime.now(UTC) + timedelta(milliseconds=300)
-    key = services.key_create(
+    key = api_keys.key_create(
         tenant_id=cast.owner.tenant_id, project_id=cast.owner.project_id, name="short", expires_at=soon
     )
     access = authenticate(key.secret, address=HERE)
@@ -122,7 +122,7 @@ def test_a_key_ends_in_the_moment_it_expires(cast: Cast) -> None:
     ],
 )
 def test_a_key_is_for_its_networks(cast: Cast, address: str, admitted: bool) -> None:
-    key = services.key_create(
+    key = api_keys.key_create(
         tenant_id=cast.owner.tenant_id,
         project_id=cast.owner.project_id,
         networks=["10.0.0.0/8", "2001:db8::/32"],

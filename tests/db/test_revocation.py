@@ -9,7 +9,7 @@ import pytest
 import redis
 from django.conf import settings
 
-from tenants import authentication, revocation, services
+from tenants import api_keys, authentication, refusals, revocation
 from tests.conftest import Cast
 
 HERE = "192.0.2.1"
@@ -36,7 +36,7 @@ def _until_heard() -> None:
 def test_a_key_revoked_here_ends_here(cast: Cast) -> None:
     authentication.authenticate(cast.owner.api_key, address=HERE)
 
-    services.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
+    api_keys.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
 
     with pytest.raises(authentication.InvalidKey):
         authentication.authenticate(cast.owner.api_key, address=HERE)
@@ -65,7 +65,7 @@ def test_revoking_tells_the_other_processes(cast: Cast) -> None:
         messages.subscribe(revocation.CHANNEL)
         assert messages.get_message(timeout=PATIENCE_SECONDS)["type"] == "subscribe"
 
-        services.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
+        api_keys.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
 
         told = messages.get_message(timeout=PATIENCE_SECONDS)
     assert told["data"].decode() == str(cast.owner.key_id)
@@ -75,17 +75,17 @@ def test_without_redis_revoking_still_works_here(cast: Cast, monkeypatch: pytest
     authentication.authenticate(cast.owner.api_key, address=HERE)
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
 
-    services.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
+    api_keys.key_revoke(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id)
 
     with pytest.raises(authentication.InvalidKey):
         authentication.authenticate(cast.owner.api_key, address=HERE)
 
 
 def test_a_key_of_another_tenant_cannot_be_revoked(cast: Cast) -> None:
-    with pytest.raises(services.NotFound) as foreign:
-        services.key_revoke(tenant_id=cast.outsider.tenant_id, key_id=cast.owner.key_id)
-    with pytest.raises(services.NotFound) as missing:
-        services.key_revoke(tenant_id=cast.outsider.tenant_id, key_id=uuid4())
+    with pytest.raises(refusals.NotFound) as foreign:
+        api_keys.key_revoke(tenant_id=cast.outsider.tenant_id, key_id=cast.owner.key_id)
+    with pytest.raises(refusals.NotFound) as missing:
+        api_keys.key_revoke(tenant_id=cast.outsider.tenant_id, key_id=uuid4())
 
     assert str(foreign.value) == str(missing.value)
     assert isinstance(cast.owner.key_id, UUID)

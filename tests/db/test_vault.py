@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tenants import services, vault
+from tenants import provider_keys, vault
 from tenants.isolation import as_tenant
 from tenants.keys import read_versions
 from tenants.models import DataKey, ProviderKey
@@ -100,7 +100,7 @@ def test_text_on_its_way_is_sealed() -> None:
 
 
 def test_a_providers_credential_comes_back_to_its_tenant_alone(cast: Cast) -> None:
-    services.provider_key_put(
+    provider_keys.provider_key_put(
         tenant_id=cast.owner.tenant_id, provider="openai", secret="sk-1234", base_url="https://x.test/v1"
     )
 
@@ -112,7 +112,7 @@ def test_a_providers_credential_comes_back_to_its_tenant_alone(cast: Cast) -> No
 
 def test_a_changed_credential_is_used_at_once_here(cast: Cast) -> None:
     for secret in ("sk-one1", "sk-two2"):
-        services.provider_key_put(tenant_id=cast.owner.tenant_id, provider="openai", secret=secret)
+        provider_keys.provider_key_put(tenant_id=cast.owner.tenant_id, provider="openai", secret=secret)
         found = vault.provider_key_of(cast.owner.tenant_id, "openai")
         assert found is not None and found.secret == secret
 
@@ -120,5 +120,5 @@ def test_a_changed_credential_is_used_at_once_here(cast: Cast) -> None:
         stored = ProviderKey.objects.get()
     assert stored.hint == "two2"
     assert b"sk-" not in bytes(stored.sealed)
-    services.provider_key_delete(tenant_id=cast.owner.tenant_id, provider="openai")
+    provider_keys.provider_key_delete(tenant_id=cast.owner.tenant_id, provider="openai")
     assert vault.provider_key_of(cast.owner.tenant_id, "openai") is None

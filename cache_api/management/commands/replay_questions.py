@@ -12,7 +12,7 @@ from cache_api.management import replaying
 from cache_api.management.progress import bar
 from cache_api.management.replaying import BadQuestions, LedgerRows, NoService, Outcome, Service
 from cache_api.proving import Recount
-from tenants import services
+from tenants import api_keys
 
 # Accounting looks once a minute, first for prices, then for what to roll up.
 COUNTED_SECONDS = 180.0
@@ -50,7 +50,7 @@ class Command(BaseCommand):
             options["json"].write_text(json.dumps({**replaying.as_json(outcome), **counted}, indent=2) + "\n")
 
     def _recount(self, service: Service, started: datetime) -> dict[str, Any]:
-        known = services.keys_matching(service.api_key)
+        known = api_keys.keys_matching(service.api_key)
         if not known:
             self.stdout.write("\nNo recount: this key is not in the database of this home.")
             return {}

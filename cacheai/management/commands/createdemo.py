@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from tenants import features, selectors, services
+from tenants import api_keys, features, projects, provider_keys, selectors, services
 from tenants.models import User
 from tenants.services import Limits
 
@@ -52,7 +52,7 @@ def _written(path: Path) -> dict[str, str] | None:
     """What an earlier start wrote, if its key still works."""
     try:
         demo: dict[str, str] = json.loads(path.read_text())
-        return demo if services.keys_matching(demo["api_key"]) else None
+        return demo if api_keys.keys_matching(demo["api_key"]) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -66,19 +66,17 @@ def _made() -> dict[str, str]:
     owned = [one for one in selectors.memberships_of(user_id=user.id) if one.tenant_name == NAME]
     tenant_id = owned[0].tenant_id if owned else services.tenant_create(name=NAME, limits=LIMITS)
     services.member_add(tenant_id=tenant_id, user_id=user.id, role="owner")
-    projects = selectors.projects_of(tenant_id=tenant_id)
-    project_id = (
-        projects[0].id if projects else services.project_create(tenant_id=tenant_id, name=NAME, default_model=MODEL)
-    )
-    key = services.key_create(tenant_id=tenant_id, project_id=project_id, name=NAME, created_by=user.id)
+    made = selectors.projects_of(tenant_id=tenant_id)
+    project_id = made[0].id if made else projects.project_create(tenant_id=tenant_id, name=NAME, default_model=MODEL)
+    key = api_keys.key_create(tenant_id=tenant_id, project_id=project_id, name=NAME, created_by=user.id)
     return {"api_key": key.secret, "email": EMAIL, "password": password}
 
 
 def _keep_provider_keys(api_key: str) -> None:
     """The environment's credentials become the demo tenant's own: no other tenant may spend them."""
-    tenant_id = services.keys_matching(api_key)[0].tenant_id
+    tenant_id = api_keys.keys_matching(api_key)[0].tenant_id
     for provider, secret in settings.PROVIDER_KEYS.items():
-        services.provider_key_put(tenant_id=tenant_id, provider=provider, secret=secret)
+        provider_keys.provider_key_put(tenant_id=tenant_id, provider=provider, secret=secret)
 
 
 def _write(path: Path, demo: dict[str, str]) -> None:
