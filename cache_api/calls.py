@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Self
 from uuid import UUID
 
+import orjson
 from django.db import connection
 
 from cache_api.domain.call import end_user_digest, time_of
@@ -202,10 +203,17 @@ def end_user_named(tenant_id: UUID, name: str) -> str:
 def _rows(tenant_id: UUID, sql: str, values: Mapping[str, Any]) -> list[LedgerRow]:
     with as_tenant(tenant_id), connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return [LedgerRow(*row) for row in cursor.fetchall()]
+        return [_ledger_row(row) for row in cursor.fetchall()]
 
 
-_SELECT = f"SELECT {', '.join(field.name for field in fields(LedgerRow))} FROM call WHERE tenant_id = %(tenant)s"  # noqa: S608
+def _ledger_row(row: tuple[Any, ...]) -> LedgerRow:
+    values = dict(zip(_NAMES, row, strict=True))
+    prices = values.pop("unit_prices")  # as text: so Django's cursors leave jsonb
+    return LedgerRow(**values, unit_prices=None if prices is None else orjson.loads(prices))
+
+
+_NAMES = [field.name for field in fields(LedgerRow)]
+_SELECT = f"SELECT {', '.join(_NAMES)} FROM call WHERE tenant_id = %(tenant)s"  # noqa: S608
 _ORDER = "ORDER BY at DESC, id DESC LIMIT %(limit)s"
 _CONDITIONS = {
     "since": "at >= %(since)s",

@@ -1,6 +1,7 @@
 """Is of a list of texts only that bought which is not here already?"""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import pytest
 from cacheai.demo_provider import DemoProvider
 from tests.api.conftest import Answer, Api
 from tests.conftest import Cast
+from tests.db.calls import query
 
 RED, BLUE, GREEN = "red car", "blue sky", "green grass of home"
 
@@ -75,6 +77,26 @@ def test_the_ledger_has_a_row_for_each_call_with_what_was_billed(api: Api, cast:
         ("hit", "exact", third.json["usage"]["prompt_tokens"]),
     ]
     assert all(row[3:] == ("openai_embeddings", "demo-embed", 200, True, False) for row in rows)
+
+
+def test_what_the_stored_part_of_a_list_would_have_cost_is_saved(api: Api, cast: Cast) -> None:
+    """0.02 dollars a million tokens; what is bought beside it is paid as ever."""
+    from cache_api import accounting, selectors
+
+    red = embed(api, RED).json["usage"]["prompt_tokens"]
+    both = embed(api, [GREEN, RED, RED]).json["usage"]["prompt_tokens"]
+    embed(api, [RED, BLUE], headers={"X_Stainless_Retry_Count": "1"})
+    accounting.price_calls(datetime.now(UTC))
+
+    found = query("SELECT in_total, in_served, cost_usd, list_usd, saved_usd FROM call ORDER BY at")
+    rate = found[0][2] / red
+    assert found[1] == (both - 2 * red, 2 * red, (both - 2 * red) * rate, 2 * red * rate, 2 * red * rate)
+    assert found[2][-1] == 0
+    figures = selectors.figures(
+        cast.owner.tenant_id, None, datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
+    )
+    assert (figures.misses, figures.hits, figures.tokens_saved) == (3, 0, 2 * red)
+    assert figures.saved_usd == figures.list_usd == 2 * red * rate
 
 
 def test_one_text_and_a_list_of_one_share_an_entry_and_say_its_key(api: Api, demo: DemoProvider) -> None:

@@ -1,5 +1,7 @@
 """Does a project hear what its calls came to, however they are grouped?"""
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from cache_api.domain.usage import Usage
 from tests.api.conftest import Api
 from tests.conftest import Cast
-from tests.db.calls import call_of, hit_of, write
+from tests.db.calls import call_of, execute, hit_of, write
 
 NOON = datetime(2026, 11, 10, 12, tzinfo=UTC)
 SPAN = "from=2026-11-09T00:00:00Z&to=2026-11-12T00:00:00Z"
@@ -78,6 +80,44 @@ def test_each_grouping_comes_to_the_same_sum(api: Api, calls: None, group_by: st
     assert sums == SUMS
 
 
+def test_net_is_gross_less_all_fees_synthesis_and_upkeep(api: Api, cast: Cast, calls: None) -> None:
+    execute("UPDATE tenant SET plan = 'pro' WHERE id = %s", [cast.owner.tenant_id])
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOON, origin="shadow")])
+    close_the_books()
+
+    days = rows(api, "")
+    (fee,) = {row["fee_usd"] for row in rows(api, "group_by=decision") if row["decision"] == "blocked"}
+    assert fee == "0.00029"
+    assert days[0] == {
+        "start": "2026-11-10T00:00:00+00:00",
+        "calls": 6,
+        "hits": 2,
+        "tokens": 5 * TOKENS,
+        "cost_usd": str(4 * Decimal(BOUGHT) + Decimal("0.0006696")),
+        "list_usd": "0.0045",
+        "discount_usd": "0.001152",
+        "saved_usd": BOUGHT,
+        "fee_usd": str(5 * Decimal(fee)),
+        "synthesis_cost_usd": BOUGHT,
+        "upkeep_cost_usd": BOUGHT,
+        "net_usd": str(Decimal(BOUGHT) - 5 * Decimal(fee) - 2 * Decimal(BOUGHT)),
+        "unpriced": 0,
+    }
+    by_decision = {row["decision"]: row for row in rows(api, "group_by=decision&to=2026-11-11T00:00:00Z")}
+    assert by_decision[None]["net_usd"] == str(-Decimal(BOUGHT))
+    assert sum(Decimal(row["net_usd"]) for row in by_decision.values()) == Decimal(days[0]["net_usd"])
+
+
+@pytest.mark.parametrize("group_by", ["", "model", "key", "task", "decision", "end_user"])
+def test_a_table_says_what_json_says(api: Api, calls: None, group_by: str) -> None:
+    close_the_books()
+    query = f"group_by={group_by}" if group_by else ""
+    answer = api.get("/v1/usage", f"{SPAN}&{query}&format=csv")
+    told = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows(api, query)]
+    assert list(csv.DictReader(io.StringIO(answer.body.decode()))) == told
+    assert answer.headers["content-disposition"] == 'attachment; filename="usage.csv"'
+
+
 SUMS = {
     "calls": 7,
     "hits": 2,
@@ -123,6 +163,7 @@ def test_without_times_the_last_days_are_told(api: Api) -> None:
     [
         ("bucket=week", "bucket"),
         ("group_by=tenant_id", "group_by"),
+        ("group_by=task&end_user=alice", "end_user"),
         ("from=then", "from"),
         ("from=2026-11-11&to=2026-11-11", "from"),
         ("to=0001-01-01T00:00:00Z", "from"),
