@@ -35,6 +35,7 @@ from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.scope import digest, fingerprint_of, scope_of
 from cache_api.domain.usage import Usage
 from cache_api.given import answer_in, entry_of, refuse_unstorable
+from cache_api.limits import room_of
 from cache_api.models import EMBEDDING_DIMENSIONS, Job
 from cache_api.ports import CacheUnavailable
 from tenants import vault
@@ -75,10 +76,14 @@ class Importer:
         """Raises CacheUnavailable or DatabaseUnavailable: then nothing of the part was done."""
         taken: list[Imported] = []
         rejected: list[Rejected] = []
+        # Lines of the part before, which is being written meanwhile, are not in it: two parts may be too much.
+        room = room_of(tenant_id=self._access.tenant_id)
         for number, line in enumerate(part.lines.split(b"\n"), part.first_line):
             if not line.strip():
                 continue
             try:
+                if len(taken) >= room:
+                    raise _bad("nothing more may be stored: the plan is full")
                 taken.append(self._imported(line))
             except (Refused, InvalidControl) as error:
                 if isinstance(error, Refused) and error.status == 503:

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import Count, Sum
 
 from cache_api import budgets
-from cache_api.domain.quota import overage_usd, requests_max, spend_cap_usd
+from cache_api.domain.quota import overage_usd, requests_max, spend_cap_usd, with_overshoot
 from cache_api.models import Entry, StorageLimit
 from tenants.isolation import as_tenant
 from tenants.models import Member, Project, Tenant
@@ -52,6 +52,18 @@ class TenantLimits:
     over_quota: bool  # the cache steps aside: calls pass through uncached
     overage_usd: Decimal | None  # beyond the plan's price; None: what the plan takes is not known here
     limits: tuple[Limit, ...]
+
+
+def room_of(*, tenant_id: UUID) -> int:
+    """How many entries more may be stored before the least used are taken away."""
+    with as_tenant(tenant_id):
+        tenant = Tenant.objects.get(id=tenant_id)
+        entries = Entry.objects.filter(tenant_id=tenant_id)
+        if tenant.bytes_max is not None:
+            stored = entries.aggregate(bytes=Sum("size_bytes"))["bytes"] or 0
+            if stored >= with_overshoot(tenant.bytes_max):
+                return 0
+        return max(0, with_overshoot(tenant.entries_max) - entries.count())
 
 
 def limits_of(*, tenant_id: UUID, now: datetime) -> TenantLimits:

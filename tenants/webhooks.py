@@ -246,7 +246,7 @@ def remove_old(now: datetime) -> int:
 
 
 def _disable(due: Due, reason: str, now: datetime) -> None:
-    """Of a test nobody but who pressed the button has to hear; what else waits for the endpoint is given up."""
+    """And give up what else waits for it."""
     found = WebhookEndpoint.objects.filter(tenant_id=due.tenant_id, id=due.endpoint_id, disabled_at=None)
     if not found.update(disabled_at=now, disabled_reason=reason):
         return

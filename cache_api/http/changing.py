@@ -113,6 +113,8 @@ def _changed(visit: Visit, cache_key: str, fields: Mapping[str, Any], found: Des
 
 def _kept(visit: Visit, cache_key: str, fields: Mapping[str, Any], fingerprint: bytes, caller: Caller) -> HttpResponse:
     """A value under a caller's own key, found by that key alone."""
+    if caller.entries_full or not caller.may_write:
+        raise Refused(400, "invalid_request", "Nothing may be stored: the plan is full, or read-only.")
     answered = {VALUE: fields[VALUE]}
     _refuse_large(answered)
     now = datetime.now(UTC)

@@ -143,7 +143,7 @@ def test_numbers_agree_with_the_ledger_through_restarts_and_crowds(
     from cache_api.limits import limits_of
 
     tenant(cast, requests_included=100, requests_hard=True, rpm=100_000)
-    questions = [f"What is {number} called in Latin?" for number in range(30)]
+    questions = [f"What is {number} called in Latin?" for number in range(40)]
     answers: list[Answer] = []
     with ThreadPoolExecutor(8) as crowd:
         for _ in range(5):
@@ -152,7 +152,9 @@ def test_numbers_agree_with_the_ledger_through_restarts_and_crowds(
 
     counted = [decided(answer) for answer in answers]
     assert {answer.status for answer in answers} == {200}
-    assert len(counted) - counted.count(OVER) == 100 == billable(cast)
+    # A busy machine lets a call pass for want of time, and such a one is not counted either.
+    assert sum(decision in {"hit", "miss"} for decision, _ in counted) == 100 == billable(cast)
+    assert counted[-1] == OVER
     look()
     held = limits_of(tenant_id=cast.owner.tenant_id, now=datetime.now(UTC))
     figures = {limit.name: (limit.used, limit.most) for limit in held.limits}
