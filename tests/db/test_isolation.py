@@ -31,6 +31,11 @@ OWNER_CALLERS = {
     "cache_api/adapters/jobs.py": "jobs that a dead worker left, and old ones",
     "cache_api/maintenance.py": "expiry",
     "tenants/mailing.py": "sends what everybody wrote",
+    "billing/accounts.py": "whose a customer of Stripe's is; the nightly look at all of them",
+    "billing/events.py": "what Stripe told, of whichever tenant",
+    "billing/limits.py": "whose limits change by themselves",
+    "billing/metering.py": "who is billed by use",
+    "billing/operating.py": "an operator links a customer, and resends credits",
 }
 
 TENANT_TABLES = """
