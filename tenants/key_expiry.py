@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from tenants import selectors
+from tenants import selectors, webhooks
 from tenants.isolation import as_owner, as_tenant
 from tenants.mailing import mail_send
 from tenants.models import ApiKey, Project, Tenant
@@ -44,6 +44,18 @@ def _tell(tenant_id: UUID, key_id: UUID, now: datetime) -> bool:
         ApiKey.objects.filter(tenant_id=tenant_id, id=key_id).update(expiry_told_days=days)
         tenant = Tenant.objects.get(id=tenant_id)
         project = Project.objects.get(tenant_id=tenant_id, id=key.project_id)
+        webhooks.event_add(
+            tenant=tenant,
+            event="key.expiring",
+            data={
+                "key_id": str(key_id),
+                "name": key.name,
+                "hint": key.hint,
+                "project_id": str(key.project_id),
+                "expires_at": key.expires_at.isoformat(),
+            },
+            now=now,
+        )
         mail_send(
             to=selectors.emails_of(tenant_id=tenant_id, roles=TOLD_ROLES, maker=key.created_by),
             subject=f"A key of {tenant.name} ends in {days} day{'s' if days > 1 else ''} or less",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from tenants import api_keys, audit, authentication, selectors
+from tenants import api_keys, audit, authentication, selectors, webhooks
 from tenants.audit import SYSTEM, Actor
 from tenants.isolation import as_tenant
 from tenants.mailing import mail_send
@@ -48,6 +48,18 @@ def leak_report(leak: Leak) -> bool:
                 action=ACTION,
                 target=str(key_id),
                 diff={"url": where, "source": leak.source[:SOURCE_MAX_CHARACTERS]},
+            )
+            webhooks.event_add(
+                tenant=tenant,
+                event=ACTION,
+                data={
+                    "key_id": str(key_id),
+                    "name": key.name,
+                    "hint": key.hint,
+                    "url": where,
+                    "revoked": tenant.revoke_leaked,
+                },
+                now=datetime.now(UTC),
             )
             mail_send(to=told, subject=f"A key of {tenant.name} was found in public", text=_text(tenant, key, where))
     if tenant.revoke_leaked:

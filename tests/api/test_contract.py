@@ -28,7 +28,8 @@ from tests.conftest import Cast
 
 EXAMPLES = 10  # of random calls to each operation, beside those at the borders
 WALKS, STEPS = 20, 6
-MADE = {"/v1/keys": "key_id", "/v1/projects": "project"}  # what the id of a thing is called in the paths below
+# What the id of a thing is called in the paths below the one it was made at.
+MADE = {"/v1/keys": "key_id", "/v1/projects": "project", "/v1/budgets": "budget"}
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES,
     derandomize=True,
@@ -180,5 +181,5 @@ def test_every_example_is_true(own: Own) -> None:
             known["job_id"] = answer.json()["job_id"]
         if path == "/v1/cache/blocklist" and method == "post":
             known["number"] = answer.json()["id"]
-        if path in MADE and method == "post":
+        if path in MADE and method in {"post", "put"}:
             known[MADE[path]] = answer.json()["id"]

@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 
 from tenants.api_keys import key_create, key_revoke, key_rotate
+from tenants.audit import SYSTEM
 from tenants.isolation import as_tenant
 from tenants.key_expiry import expiry_mails
 from tenants.models import ApiKey
+from tenants.webhooks import deliveries_of, endpoint_create
 from tests.conftest import Cast
 from tests.db.outbox import empty_outbox, outbox
 
@@ -75,6 +77,16 @@ def test_nobody_hears_of_keys_that_were_ended_on_purpose(cast: Cast) -> None:
     key_revoke(tenant_id=cast.owner.tenant_id, key_id=revoked)
 
     assert expiry_mails(NOW + 9 * DAY) == 0
+
+
+def test_endpoints_hear_of_it_too(cast: Cast) -> None:
+    endpoint = endpoint_create(tenant_id=cast.owner.tenant_id, actor=SYSTEM, url="https://example.test/hook")
+    ending(cast, lives=20 * DAY)
+
+    expiry_mails(NOW + 10 * DAY)
+
+    (delivery,) = deliveries_of(tenant_id=cast.owner.tenant_id, endpoint_id=endpoint.id)
+    assert delivery.event == "key.expiring"
 
 
 def test_a_maker_who_left_hears_nothing(cast: Cast) -> None:

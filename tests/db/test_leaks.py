@@ -6,10 +6,12 @@ import pytest
 
 from tenants import keys
 from tenants.api_keys import key_revoke
+from tenants.audit import SYSTEM
 from tenants.authentication import InvalidKey, authenticate
 from tenants.isolation import as_tenant
 from tenants.leaks import Leak, leak_report, revoke_leaked_set
 from tenants.models import AuditEvent
+from tenants.webhooks import deliveries_of, endpoint_create
 from tests.conftest import Cast
 from tests.db.outbox import empty_outbox, outbox
 
@@ -51,6 +53,15 @@ def test_it_ends_at_once_where_the_tenant_chose_so(cast: Cast) -> None:
         trail = list(AuditEvent.objects.order_by("seq").values_list("action", flat=True))
     assert trail[-3:] == ["tenant.revoke_leaked", "key.leaked", "key.revoke"]
     assert not leak_report(found(cast.owner.api_key))
+
+
+def test_endpoints_hear_of_it_too(cast: Cast) -> None:
+    endpoint = endpoint_create(tenant_id=cast.owner.tenant_id, actor=SYSTEM, url="https://example.test/hook")
+
+    leak_report(found(cast.owner.api_key))
+
+    (delivery,) = deliveries_of(tenant_id=cast.owner.tenant_id, endpoint_id=endpoint.id)
+    assert delivery.event == "key.leaked"
 
 
 def test_nobody_hears_of_what_opens_nothing(cast: Cast) -> None:
