@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_cap_is_so_many_calls_and_not_one_more(plan: str, cap: str, calls: int
 def test_a_larger_plan_allows_at_least_as_much() -> None:
     assert list(RANK) == ["free", "pro", "team", "enterprise"]
     plans = list(PLANS.values())
-    for small, large in zip(plans, plans[1:], strict=False):
+    for small, large in pairwise(plans):
         assert set(small.features) <= set(large.features)
         for limit in ("requests_included", "entries_max", "keys_max", "rpm", "detail_days", "ttl_max_days"):
             assert getattr(small, limit) <= getattr(large, limit)
