@@ -1,13 +1,18 @@
-"""Does every page look right, for everybody, on every screen?"""
+"""Does every page look right and read well, on every screen, in light and dark?"""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
+from playwright.sync_api import Page
 
 from tests.browser.conftest import NARROW, WIDE, screenshot
 from tests.conftest import Cast
+from tests.db.calls import call_of, hit_of, write
 
 PAGES = (
     "overview",
@@ -29,21 +34,29 @@ PAGES = (
     "audit",
     "settings",
 )
+TRANSFERRED_MAX_BYTES = 150_000
+SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture
 def team(cast: Cast) -> Cast:
     """The cast in a tenant that has every feature, and has done a few things."""
-    from tenants import api_keys, features, provider_keys
+    from cache_api.budgets import budget_put
+    from tenants import api_keys, features, members, provider_keys, webhooks
     from tenants.audit import Actor
     from tenants.isolation import as_tenant
     from tenants.models import Tenant
 
-    owner = cast.owner
-    who = Actor("person", owner.user_id, "192.0.2.7")
+    owner, now = cast.owner, datetime.now(UTC)
     with as_tenant(owner.tenant_id):
-        Tenant.objects.filter(id=owner.tenant_id).update(features=list(features.ENTERPRISE), plan="team")
-    here = {"tenant_id": owner.tenant_id, "actor": who}
+        Tenant.objects.filter(id=owner.tenant_id).update(
+            features=list(features.ENTERPRISE),
+            plan="team",
+            name="Acme Support",
+            requests_included=1_000,
+            members_max=25,
+        )
+    here: dict[str, Any] = {"tenant_id": owner.tenant_id, "actor": Actor("person", owner.user_id, "192.0.2.7")}
     api_keys.key_create(project_id=owner.project_id, name="support bot", models_allowed=["gpt-4o*"], rpm=60, **here)
     api_keys.key_create(
         project_id=owner.project_id, name="nightly reports", scopes=["stats:read"], networks=["203.0.113.0/24"], **here
@@ -53,17 +66,59 @@ def team(cast: Cast) -> Cast:
     provider_keys.provider_key_put(
         provider="anthropic", secret="sk-ant-000000000wxyz", trouble="anthropic answered 529.", **here
     )
+    members.invitation_send(email="new.colleague@example.test", role="viewer", **here)
+    budget_put(amount_usd=Decimal("0.2"), period="month", now=now, action="block", **here)
+    webhooks.endpoint_create(url="https://hooks.example.com/cacheai", events=["budget.reached"], **here)
+    calls = (owner.tenant_id, owner.project_id)
+    write(
+        [
+            make(*calls, at=now - timedelta(hours=7 * step), key_id=owner.key_id, **how)
+            for step in range(40)
+            for make, how in (
+                (call_of, {}),
+                (hit_of, {}),
+                *([(hit_of, {"layer": "semantic", "reason": "similar", "similarity": 0.97})] * (step % 4)),
+                *([(hit_of, {})] * (step % 3)),
+            )
+        ]
+    )
     return cast
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (WIDE, "dark"), (NARROW, "light"), (NARROW, "dark")])
-def test_a_page_fits_its_screen(
-    name: str, size: dict[str, int], scheme: str, team: Cast, signed_in: Callable[..., Any]
-) -> None:
-    with signed_in(team.owner, size=size, scheme=scheme) as page:
-        answer = page.goto(reverse(name, args=[team.owner.tenant_id]))
-        screenshot(page, name, size, scheme)
-
+def test_a_page_fits_its_screen_and_reads_well(name: str, team: Cast, signed_in: Callable[..., Any]) -> None:
+    with signed_in(team.owner) as page:
+        transferred = _weighed(page)
+        answer = page.goto(reverse(name, args=[team.owner.tenant_id]), wait_until="networkidle")
         assert answer.status == 200
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        assert 0 < sum(transferred) < TRANSFERRED_MAX_BYTES
+
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert _findings(page) == []
+            for size in (WIDE, NARROW):
+                page.set_viewport_size(size)
+                page.evaluate("new Promise(requestAnimationFrame)")
+                screenshot(page, name, size, scheme)
+                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            page.set_viewport_size(WIDE)
+
+
+def test_a_page_of_twice_the_size_needs_no_scrolling_sideways(team: Cast, signed_in: Callable[..., Any]) -> None:
+    with signed_in(team.owner, size={"width": 720, "height": 450}) as page:
+        for name in ("overview", "keys", "billing"):
+            page.goto(reverse(name, args=[team.owner.tenant_id]))
+            assert page.evaluate("document.documentElement.scrollWidth") <= 720
+
+
+def _weighed(page: Page) -> list[int]:
+    """Bytes of bodies as they came over the wire, filled while the page loads."""
+    sizes: list[int] = []
+    page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    return sizes
+
+
+def _findings(page: Page) -> list[str]:
+    """What axe finds serious."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {node['html'][:200]}" for one in found if one["impact"] in SERIOUS for node in one["nodes"]]
