@@ -2,10 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from billing import accounts, services
+from billing import accounts, reconciliation, selectors, services, stripe_api
 from billing.plans import PLANS
 from tests.billing.buying import Buyer
 
@@ -225,3 +226,42 @@ def test_the_nightly_look_finds_what_no_webhook_told(buyer: Buyer) -> None:
     assert accounts.sync_all(buyer.now) == 1
 
     assert buyer.tenant.plan == "free"
+
+
+def test_calls_found_after_the_invoice_are_on_the_next_one_and_shown_as_late(buyer: Buyer) -> None:
+    in_november(buyer).subscribe("pro")
+    buyer.use(110_000, at=NOVEMBER + timedelta(days=3))
+    buyer.wait(days=4)
+    buyer.push()
+    buyer.wait(until=NOVEMBER + timedelta(days=30, hours=2))
+    assert buyer.invoices[-1].total_usd == Decimal("29.80")
+
+    buyer.use(5_000, at=NOVEMBER + timedelta(days=29))
+    assert buyer.push() == 1
+
+    seen = selectors.overview(tenant_id=buyer.tenant_id, now=buyer.now)
+    assert (seen.usage.requests, seen.usage.late_requests) == (0, 5_000)
+    buyer.use(100_000, at=NOVEMBER + timedelta(days=40))
+    buyer.wait(until=NOVEMBER + timedelta(days=41))
+    buyer.push()
+    buyer.wait(until=NOVEMBER + timedelta(days=61, hours=2))
+    assert buyer.invoices[-1].total_usd == Decimal("29.40")
+    assert reconciliation.reconcile(tenant_id=buyer.tenant_id, now=buyer.now) == []
+
+
+def test_what_was_read_first_is_never_written_last(buyer: Buyer, monkeypatch: pytest.MonkeyPatch) -> None:
+    buyer.subscribe("pro")
+    read = stripe_api.subscriptions_of
+
+    def overtaken(customer_id: str) -> Any:
+        """Between what this one reads and what it writes, all is over and another has written so."""
+        seen = read(customer_id)
+        monkeypatch.setattr(stripe_api, "subscriptions_of", read)
+        buyer.stripe.client.v1.subscriptions.cancel(buyer.account.subscription_id)
+        accounts.account_sync(tenant_id=buyer.tenant_id, now=buyer.now)
+        return seen
+
+    monkeypatch.setattr(stripe_api, "subscriptions_of", overtaken)
+    accounts.account_sync(tenant_id=buyer.tenant_id, now=buyer.now)
+
+    assert (buyer.account.state, buyer.tenant.plan) == ("canceled", "free")
