@@ -109,7 +109,10 @@ def look_for_same(
             looked.refused = freshness_refusal(request, entry, now)
             if looked.refused is None:
                 looked.decision = _served(Hit(entry, Reason.EXACT), policy)
-            looked.stale = None if policy.mode == "shadow" else entry
+            if policy.mode != "shadow":
+                looked.stale = entry
+            elif looked.refused is None:  # What would have been served stays as it is.
+                looked.storable = False
 
 
 def look_for_similar(

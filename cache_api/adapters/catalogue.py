@@ -21,7 +21,6 @@ from pgvector import HalfVector
 from pgvector.django import CosineDistance
 
 from cache_api.adapters.store import COLUMN
-from cache_api.domain.call import new_id
 from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
 from tenants import isolation, vault
 from tenants.isolation import DatabaseUnavailable
@@ -225,20 +224,6 @@ def counts(place: Place, *, now: datetime) -> Counts:
         live = Count("id", filter=_status("live", now))
         found = _of(place).aggregate(entries=Count("id"), live=live, hits=Coalesce(Sum("hits"), 0))
     return Counts(**found)
-
-
-def feedback_add(place: Place, *, verdict: str, asked: bytes | None, cached: bytes, now: datetime) -> None:
-    with reading(place):
-        Feedback.objects.create(
-            tenant_id=place.tenant_id,
-            id=new_id(now),
-            project_id=place.project_id,
-            key_id=place.key_id,
-            verdict=verdict,
-            asked=asked,
-            cached=cached,
-            created_at=now,
-        )
 
 
 def feedback_counts(place: Place, since: datetime, until: datetime) -> dict[str, int]:

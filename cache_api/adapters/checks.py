@@ -16,10 +16,11 @@ from uuid import UUID, uuid4
 from django.db import connection
 
 from cache_api.adapters.store import vector_literal
+from cache_api.domain.call import new_id
 from cache_api.domain.checking import Wanted
 from cache_api.domain.evidence import CHECKS_OF_ONE_KEY, TRUST
 from cache_api.domain.risk import Checked
-from cache_api.models import AnswerCheck, Calibration, CheckWanted, Entry, Feedback
+from cache_api.models import AnswerCheck, Calibration, CheckWanted, Entry
 from tenants import isolation, vault
 from tenants.hints import hint
 from tenants.isolation import as_owner, as_tenant
@@ -43,6 +44,10 @@ WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM check_wanted WHERE next_at <= %(now)s ORDER BY next_at LIMIT %(limit)s
   FOR UPDATE SKIP LOCKED)
 RETURNING tenant_id, id
+"""
+_FEEDBACK = """
+INSERT INTO feedback (tenant_id, id, project_id, key_id, verdict, asked, vector, cached, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s::halfvec, %s, %s)
 """
 _SPENT = """
 SELECT coalesce(sum(coalesce(cost_usd, CASE WHEN priced_at IS NULL THEN 0 ELSE %s END)), 0) FROM call
@@ -198,28 +203,34 @@ def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | Non
 def _block(found: Wanted, asked: bytes, vector: bytes | None, now: datetime) -> None:
     cached = Entry.objects.filter(tenant_id=found.tenant_id, id=found.entry_id).values_list("fingerprint", flat=True)
     for fingerprint in cached:
-        feedback_id = uuid4()
-        Feedback.objects.create(
-            tenant_id=found.tenant_id,
-            id=feedback_id,
-            project_id=found.project_id,
-            verdict="wrong",
+        feedback_put(
+            found.tenant_id,
+            found.project_id,
+            None,
+            right=False,
             asked=asked,
-            cached=fingerprint,
-            created_at=now,
+            vector=vector,
+            cached=bytes(fingerprint),
+            now=now,
         )
-        keep_vector(found.tenant_id, feedback_id, vector)
 
 
-def keep_vector(tenant_id: UUID, feedback_id: UUID, vector: bytes | None) -> None:
-    """Inside `as_tenant`: rewordings of what was asked are to be known, too."""
-    if vector is None:
-        return
+def feedback_put(
+    tenant_id: UUID,
+    project_id: UUID,
+    key_id: UUID | None,
+    *,
+    right: bool,
+    asked: bytes | None,
+    vector: bytes | None,
+    cached: bytes,
+    now: datetime,
+) -> None:
+    """Inside `as_tenant`. By the vector, rewordings of what was asked are known, too."""
+    near = None if vector is None or right else vector_literal(vector)
+    verdict = "right" if right else "wrong"
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE feedback SET vector = %s::halfvec WHERE tenant_id = %s AND id = %s",
-            [vector_literal(vector), tenant_id, feedback_id],
-        )
+        cursor.execute(_FEEDBACK, [tenant_id, new_id(now), project_id, key_id, verdict, asked, near, cached, now])
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from uuid import UUID
 from cache_api.domain.decision import Blocked, Bypass, Decision, Hit
 from cache_api.domain.request import Request
 
+REQUEST_ID_PREFIX = "req_"
+
 
 @dataclass(frozen=True, slots=True)
 class Signals:
@@ -52,7 +54,15 @@ class Signals:
 
 
 def request_id_of(call_id: UUID) -> str:
-    return f"req_{call_id.hex}"
+    return f"{REQUEST_ID_PREFIX}{call_id.hex}"
+
+
+def call_id_of(request_id: str) -> UUID | None:
+    """None: it is none of ours."""
+    try:
+        return UUID(request_id.removeprefix(REQUEST_ID_PREFIX))
+    except ValueError:
+        return None
 
 
 def signals_of(request: Request, decision: Decision, call_id: UUID, now: datetime) -> Signals:

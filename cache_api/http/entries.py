@@ -7,12 +7,12 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from cache_api import jobs, wiring
+from cache_api import jobs, judging, wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.catalogue import Filters
 from cache_api.dialects.errors import Refused
-from cache_api.domain.request import Parsed
-from cache_api.domain.scope import digest, fingerprint_of
+from cache_api.domain.scope import digest
+from cache_api.domain.signals import call_id_of
 from cache_api.http.described import described, full
 from cache_api.http.jobs import accepted, imported
 from cache_api.http.putting import Rejected, put
@@ -138,13 +138,19 @@ def judged(visit: Visit) -> HttpResponse:
     if found is None:
         raise no_entry(values["cache_key"])
 
-    asked = None
-    if question := values.get("question"):
-        asked = _fingerprint_beside(visit, bytes(found.entry.scope), question)
     wrong = values["verdict"] == "wrong"
-    catalogue.feedback_add(place, verdict=values["verdict"], asked=asked, cached=cached, now=now)
+    call_id = call_id_of(values["request_id"]) if values.get("request_id") else None
+    said = judging.judge(
+        place,
+        found.entry,
+        right=not wrong,
+        source="caller",
+        call_id=call_id,
+        question=values.get("question") or None,
+        now=now,
+    )
     evicted = wrong and values["evict"] and catalogue.delete(place, cached)
-    return answer({"evicted": evicted, "pair_blocked": wrong and asked is not None})
+    return answer({"evicted": evicted, "pair_blocked": said.pair_blocked})
 
 
 def fingerprint_under(visit: Visit, cache_key: str) -> bytes:
@@ -160,9 +166,3 @@ def is_fingerprint(cache_key: str) -> bool:
 
 def no_entry(cache_key: str) -> Refused:
     return Refused(404, "not_found", "There is no entry under this cache key.", "cache_key")
-
-
-def _fingerprint_beside(visit: Visit, scope: bytes, question: str) -> bytes:
-    """Of the same call, had it asked this question."""
-    parsed = Parsed(model="", body={}, context=None, question=question, texts=(question,))
-    return fingerprint_of(vault.digest_key(visit.access.tenant_id), scope, parsed)

@@ -15,6 +15,7 @@ from cache_api.adapters import catalogue
 from cache_api.domain.reasons import decision_of, layer_of
 from cache_api.http.visits import Visit
 from cache_api.models import LATENCY_BOUNDS_MS
+from cache_api.promises import Promise, promise_of
 from cache_api.selectors import Metered
 
 MODEL = ("provider", "model")
@@ -24,13 +25,15 @@ BOUNDS_SECONDS = (*(str(bound / 1000) for bound in LATENCY_BOUNDS_MS), "+Inf")
 def metrics(visit: Visit) -> HttpResponse:
     place, now = visit.place, datetime.now(UTC)
     metered = catalogue.guarded(lambda: selectors.metered(place.tenant_id, place.project_id, now))
+    promise = catalogue.guarded(lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=now))
     encode, content_type = choose_encoder(visit.http.META.get("HTTP_ACCEPT", ""))
-    return HttpResponse(encode(_Project(metered)), content_type=content_type)
+    return HttpResponse(encode(_Project(metered, promise)), content_type=content_type)
 
 
 @dataclass(frozen=True, slots=True)
 class _Project(Collector):
     metered: Metered
+    promise: Promise
 
     def collect(self) -> Iterable[Metric]:
         yield from self._under_our_name()
@@ -60,6 +63,16 @@ class _Project(Collector):
         for verdict, count in metered.feedback.items():
             feedback.add_metric((verdict,), count)
         yield feedback
+        promise = self.promise
+        checked = GaugeMetricFamily(
+            "cacheai_checked_hits", "Hits of 30 days that a judge looked at.", labels=("verdict",)
+        )
+        checked.add_metric(("right",), promise.measured.checked - promise.measured.wrong)
+        checked.add_metric(("wrong",), promise.measured.wrong)
+        yield checked
+        yield GaugeMetricFamily("cacheai_wrong_hit_rate_promised", "What the policy allows.", value=promise.promised)
+        if promise.measured.rate is not None:
+            yield GaugeMetricFamily("cacheai_wrong_hit_rate", "Of the hits checked.", value=promise.measured.rate)
         yield GaugeMetricFamily("cacheai_entries", "Entries stored now.", value=sum(metered.entries.values()))
 
         latency = HistogramMetricFamily("cacheai_latency_seconds", "From call to answer.", labels=("decision",))

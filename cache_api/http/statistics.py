@@ -10,6 +10,7 @@ from cache_api.adapters import catalogue
 from cache_api.http.serializers import TimesSerializer, validated
 from cache_api.http.tables import money
 from cache_api.http.visits import Visit, answer
+from cache_api.promises import Promise, promise_of, unserved
 from cache_api.selectors import Figures
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first call of any project
@@ -22,6 +23,7 @@ def stats(visit: Visit) -> HttpResponse:
     until = values.get("until", datetime.now(UTC))
     place = visit.place
     found = catalogue.guarded(lambda: selectors.stats(place.tenant_id, place.project_id, since, until))
+    promise = catalogue.guarded(lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=until))
     figures, entries = found.figures, found.entries
     return answer(
         {
@@ -45,8 +47,28 @@ def stats(visit: Visit) -> HttpResponse:
             "decisions": dict(found.decisions),
             "feedback": catalogue.feedback_counts(place, since, until),
             "unpriced": figures.unpriced,
+            "wrong_hits": wrong_hits(promise),
+            "shadow": catalogue.guarded(
+                lambda: unserved(tenant_id=place.tenant_id, project_id=place.project_id, since=since)
+            ),
         }
     )
+
+
+def wrong_hits(promise: Promise) -> dict[str, Any]:
+    """`rate` is null until enough of them were checked; then `predicted` is all there is to say."""
+    found = promise.measured
+    return {
+        "promised": promise.promised,
+        "checked": found.checked,
+        "wrong": found.wrong,
+        "rate": found.rate,
+        "low": round(found.low, 6) if found.checked else None,
+        "high": round(found.high, 6) if found.checked else None,
+        "predicted": None if promise.predicted is None else round(promise.predicted, 6),
+        "state": promise.state,
+        "cut": round(promise.cut, 6),
+    }
 
 
 def _spent(figures: Figures) -> dict[str, Any]:

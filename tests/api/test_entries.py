@@ -413,7 +413,8 @@ def test_a_purge_without_a_good_selector_removes_nothing(api: Api, body: Any) ->
 
 def test_a_wrong_pair_never_matches_again(api: Api, embedder: FixedEmbedder) -> None:
     embedder.near["Who built it?"] = ("Who made it?", 0.98)
-    embedder.near["Who wrote it?"] = ("Who made it?", 0.98)
+    embedder.near["Who wrote it?"] = ("Who made it?", 0.965)  # too far from "Who built it?" to be a rewording of it
+    embedder.near["Who was it that built it?"] = ("Who made it?", 0.985)
     key = put(api, "Who made it?", "We did.")
     judged = api.post("/v1/cache/feedback", {"cache_key": key, "verdict": "wrong", "question": "Who built it?"})
     assert judged.json == {"evicted": True, "pair_blocked": True}
@@ -422,6 +423,8 @@ def test_a_wrong_pair_never_matches_again(api: Api, embedder: FixedEmbedder) -> 
     put(api, "Who made it?", "We did.")  # It outlives eviction and storing anew.
     looked = api.post("/v1/cache/lookup", {"question": "Who built it?", "model": "demo-small"}).json
     assert (looked["decision"], looked["reason"]) == ("miss", "known_wrong")
+    reworded = api.post("/v1/cache/lookup", {"question": "Who was it that built it?", "model": "demo-small"}).json
+    assert (reworded["decision"], reworded["reason"]) == ("miss", "known_wrong")
     assert api.post("/v1/cache/lookup", {"question": "Who wrote it?", "model": "demo-small"}).json["decision"] == "hit"
 
 

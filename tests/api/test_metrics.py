@@ -20,6 +20,8 @@ FAMILIES = {
     "cacheai_saved_usd": {"provider", "model"},
     "cacheai_unpriced_calls": {"provider", "model"},
     "cacheai_feedback": {"verdict"},
+    "cacheai_checked_hits": {"verdict"},
+    "cacheai_wrong_hit_rate_promised": set(),
     "cacheai_entries": set(),
     "cacheai_latency_seconds": {"decision", "le"},
     "llm_cache_entries_total": set(),

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -24,19 +23,13 @@ from cache_api.domain.call import new_id
 from tenants import isolation
 from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, ledger_in, query, write
+from tests.waiting import wait_until
 
 NOBODY_LISTENS = "host=127.0.0.1 port=1 user=nobody dbname=nothing connect_timeout=2"
 
 
 def rows() -> int:
     return int(query("SELECT count(*) FROM call")[0][0])
-
-
-def wait_until(true: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
 
 
 @pytest.fixture

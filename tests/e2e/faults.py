@@ -23,6 +23,7 @@ from django.conf import settings
 
 from cacheai import embedded
 from tests.e2e.conftest import Stack, start, stop_process
+from tests.waiting import wait_until as wait_until
 
 CALL_SECONDS = 60
 # What a machine that does other things as well may add to a start of one of our processes.
@@ -237,15 +238,6 @@ def quantile(answers: Sequence[Answer], share: float) -> float:
     """Seconds that this share of the answers took at most."""
     seconds = sorted(answer.seconds for answer in answers)
     return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
-
-
-def wait_until(true: Callable[[], object], *, seconds: float, what: str) -> float:
-    """How long it took."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 def arrived(stack: Stack, calls: int) -> None:

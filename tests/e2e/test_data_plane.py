@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
@@ -11,6 +10,7 @@ import pytest
 import requests
 
 from tests.e2e.conftest import Stack
+from tests.waiting import wait_until
 
 
 def fresh(question: str = "How long does a parcel to the islands take") -> str:
@@ -31,13 +31,6 @@ def events(response: requests.Response) -> list[Any]:
 def text_of_stream(response: requests.Response) -> str:
     chunks = [event for event in events(response) if event != "[DONE]"]
     return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
-
-
-def wait_until(true: Any, *, seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it did not happen in time"
-        time.sleep(0.05)
 
 
 # -- hits

@@ -24,6 +24,7 @@ from cache_api.ports import CacheUnavailable
 from cacheai import embedded
 from cacheai.celery import broker_url
 from tenants import vault
+from tests.waiting import wait_until
 
 START_SECONDS = 180  # The first start on a machine exports the model.
 DEADLINE_SECONDS = 0.15
@@ -45,7 +46,7 @@ class Pair:
     def start_redis(self) -> None:
         embedded.prepare(self.home)
         self.redis = subprocess.Popen(embedded.redis_command(self.home), stdout=subprocess.DEVNULL)
-        wait_until(lambda: embedded.redis_ready(self.home), 10)
+        wait_until(lambda: embedded.redis_ready(self.home), seconds=10)
 
     def start_worker(self) -> None:
         # The home with the master key and the exported model; Redis is ours.
@@ -71,13 +72,6 @@ class Pair:
     def tasks_sent(self) -> int:
         stats: dict[str, dict[str, int]] = self.client.info("commandstats")  # type: ignore[assignment]
         return stats.get("cmdstat_lpush", {}).get("calls", 0)
-
-
-def wait_until(true: object, seconds: float) -> None:
-    due = time.monotonic() + seconds
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < due, "it never came true"
-        time.sleep(0.05)
 
 
 def worker_answers(pair: Pair, embedder: QueueEmbedder) -> bool:
@@ -106,7 +100,7 @@ def pair() -> Iterator[Pair]:
     home = Path(tempfile.mkdtemp(prefix="cacheai-test-"))
     pair = Pair(home)
     try:
-        wait_until(lambda: worker_answers(pair, pair.embedder()), START_SECONDS)
+        wait_until(lambda: worker_answers(pair, pair.embedder()), seconds=START_SECONDS)
         yield pair
     finally:
         pair.stop()
@@ -116,7 +110,7 @@ def pair() -> Iterator[Pair]:
 @pytest.fixture
 def embedder(pair: Pair) -> QueueEmbedder:
     embedder = pair.embedder()
-    wait_until(lambda: answers(embedder), 30)
+    wait_until(lambda: answers(embedder), seconds=30)
     return embedder
 
 
@@ -186,7 +180,7 @@ def test_a_hanging_worker_costs_the_deadline_five_times_and_then_nothing(pair: P
         assert seconds < 0.02
     finally:
         pair.worker.send_signal(signal.SIGCONT)
-    wait_until(lambda: answers(embedder), 10)
+    wait_until(lambda: answers(embedder), seconds=10)
 
 
 def test_text_lies_in_redis_only_sealed(pair: Pair, embedder: QueueEmbedder) -> None:
@@ -206,7 +200,7 @@ def test_after_a_killed_worker_another_one_answers(pair: Pair, embedder: QueueEm
     pair.kill_worker()
     assert refusal(embedder)[0] == "deadline"
     pair.start_worker()
-    wait_until(lambda: answers(embedder), START_SECONDS)
+    wait_until(lambda: answers(embedder), seconds=START_SECONDS)
 
 
 def test_a_dead_redis_is_found_out_at_once_and_its_return_too(pair: Pair, embedder: QueueEmbedder) -> None:
@@ -216,7 +210,7 @@ def test_a_dead_redis_is_found_out_at_once_and_its_return_too(pair: Pair, embedd
     assert reason == "cache_unavailable"
     assert seconds < DEADLINE_SECONDS
     pair.start_redis()
-    wait_until(lambda: answers(embedder), 30)
+    wait_until(lambda: answers(embedder), seconds=30)
 
 
 def test_a_hanging_redis_costs_a_caller_no_more_than_its_deadline(pair: Pair, embedder: QueueEmbedder) -> None:
@@ -226,4 +220,4 @@ def test_a_hanging_redis_costs_a_caller_no_more_than_its_deadline(pair: Pair, em
         assert max(refusal(embedder)[1] for _ in range(3)) < DEADLINE_SECONDS + SLACK_SECONDS
     finally:
         pair.redis.send_signal(signal.SIGCONT)
-    wait_until(lambda: answers(embedder), 10)
+    wait_until(lambda: answers(embedder), seconds=10)

@@ -34,11 +34,11 @@ from tests.e2e.faults import (
     stopped,
     tree,
     unpriced,
-    wait_until,
     web_workers,
 )
 from tests.e2e.test_data_plane import fresh
 from tests.e2e.test_published_clients import told_by
+from tests.waiting import wait_until
 
 HEALED_SECONDS = 10  # Hits come back by themselves within this.
 PRICED_SECONDS = 75  # Wanted: 60, and what a sweep takes on a busy machine.

@@ -20,10 +20,10 @@ from tests.e2e.faults import (
     rows_of,
     rss_bytes,
     sql,
-    wait_until,
     web_workers,
 )
 from tests.e2e.test_data_plane import fresh
+from tests.waiting import wait_until
 
 MIB = 2**20
 THREADS = 200

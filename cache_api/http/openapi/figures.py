@@ -115,6 +115,23 @@ SCHEMAS: Json = {
             "decisions": table(whole(), "Calls by reason."),
             "feedback": told({"right": whole(), "wrong": whole()}),
             "unpriced": whole("Calls of unknown price."),
+            "wrong_hits": ref("WrongHits"),
+            "shadow": told(
+                {"exact": whole(), "semantic": whole()}, words="Hits that mode=shadow recorded and did not serve."
+            ),
+        }
+    ),
+    "WrongHits": told(
+        {
+            "promised": number("`max_wrong_hit_rate` of the Policy."),
+            "checked": whole("Hits by similarity of 30 days that a judge looked at, drawn by chance."),
+            "wrong": whole("Of those."),
+            "rate": maybe(number("Null until 100 are checked.")),
+            "low": maybe(number("Of the 95 % interval.")),
+            "high": maybe(number("Of the 95 % interval.")),
+            "predicted": maybe(number("What the probabilities of those checked foretold.")),
+            "state": one_of("learning", "kept", "alarm"),
+            "cut": number("The least probability to serve at; over 1 none is."),
         }
     ),
     "Usage": told(
