@@ -143,3 +143,41 @@ def test_a_hanging_redis_costs_one_short_wait(
         counted = throttling.failed_open()
         throttling.check(access)
         assert throttling.failed_open() == counted
+
+
+def test_tokens_are_taken_before_and_settled_after(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throttled.utils.now_sec", lambda: 1_000_000_000)  # in the middle of a minute
+    access = replace(access, tpm=1_000)
+
+    first = throttling.take_tokens(access, 600)
+    assert first is not None
+    assert (first.limit, first.remaining, first.limited) == (1_000, 400, False)
+    refused = throttling.take_tokens(access, 600)
+    assert refused is not None
+    assert (refused.limited, refused.remaining, refused.reset_after_seconds) == (True, 400, 20)  # nothing was taken
+    throttling.settle_tokens(access, -500)  # it was 100
+    again = throttling.take_tokens(access, 600)
+    assert again is not None
+    assert (again.limited, again.remaining) == (False, 300)
+    throttling.settle_tokens(access, 5_000)  # a long answer: the minute is over for the next one
+    after = throttling.take_tokens(access, 1)
+    assert after is not None
+    assert (after.limited, after.remaining) == (True, 0)
+
+
+def test_a_keys_own_tokens_count_for_its_tenant_too(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("throttled.utils.now_sec", lambda: 1_000_000_000)
+    narrow = replace(access, tpm=1_000, key_tpm=500)
+    other = replace(narrow, key_id=uuid4())
+
+    taken = [throttling.take_tokens(one, 400) for one in (narrow, other, replace(other, key_id=uuid4()))]
+
+    assert [rate.limited for rate in taken if rate] == [False, False, True]
+    # What the tenant's limit refused was given back to the key.
+    assert throttling.take_tokens(replace(other, tpm=None), 100).limited is False  # type: ignore[union-attr]
+
+
+def test_without_a_limit_of_tokens_redis_is_not_asked(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttling, "_ask", None)
+    assert throttling.take_tokens(access, 1_000_000) is None
+    throttling.settle_tokens(access, 1_000_000)
