@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from csp.constants import NONCE, NONE, SELF
+from django.urls import reverse_lazy
 from psycopg.conninfo import conninfo_to_dict
 
 from cache_api.domain.provider import providers
@@ -37,6 +38,8 @@ INSTALLED_APPS = [
     "cache_api",
     "billing",
     "dashboard",
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -224,6 +227,26 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 41
 # -- Stripe. Without a key billing is off, and operators set plans.
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
+
+# -- Operators: staff with a second factor, from these networks alone where some are named.
+OPERATOR_NETWORKS = env.words("CACHEAI_OPERATOR_NETWORKS")
+UNFOLD = {
+    "SITE_TITLE": "CacheAI operators",
+    "SITE_HEADER": "CacheAI operators",
+    "SITE_SYMBOL": "shield_person",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {
+        "navigation": [
+            {
+                "items": [
+                    {"title": "Attention", "icon": "notifications", "link": reverse_lazy("operator:index")},
+                    {"title": "Tenants", "icon": "group", "link": reverse_lazy("operator:tenants_tenant_changelist")},
+                ]
+            }
+        ]
+    },
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],

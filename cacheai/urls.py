@@ -4,6 +4,7 @@ from allauth.account import views as accounts
 from django.urls import include, path
 from django.views.decorators.http import require_POST
 
+from billing.admin.site import site
 from cache_api.http.leaks import leaked_keys
 
 urlpatterns = [
@@ -11,6 +12,7 @@ urlpatterns = [
     path("partners/leaked-keys", leaked_keys),
     path("", include("billing.urls")),
     path("", include("dashboard.urls")),
+    path("operator/", site.urls),
     path("account/", include("allauth.urls")),
     # Two names for the same: ours, and the one django-allauth looks for. The last of a name is where it leads.
     path("sign-in", accounts.login, name="sign-in"),

@@ -27,7 +27,7 @@ from tenants.isolation import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
-PEOPLE = ("/t/", "/sign-in", "/sign-out", "/account/", "/docs", "/static/")
+PEOPLE = ("/t/", "/sign-in", "/sign-out", "/account/", "/docs", "/operator/", "/static/")
 
 
 class DataPlaneHandler(WSGIHandler):
