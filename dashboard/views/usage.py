@@ -34,7 +34,7 @@ NO_KEY = str(UUID(int=0))
 
 LIMIT_WORDS: Mapping[str, str] = {
     "requests": "Requests this period",
-    "spend_usd": "Beyond the plan, of the spend cap",
+    "spend_usd": "Beyond the plan",
     "entries": "Entries",
     "bytes": "Stored",
     "projects": "Projects",
@@ -123,4 +123,6 @@ def _shown(limit: Limit) -> str:
             return usd(Decimal(amount))
         return filesizeformat(amount) if limit.unit == "bytes" else count(int(amount))
 
-    return one(limit.most) if limit.used is None else f"{one(limit.used)} of {one(limit.most)}"
+    if limit.used is None or limit.most is None:
+        return one(limit.most if limit.used is None else limit.used)
+    return f"{one(limit.used)} of {one(limit.most)}"

@@ -41,6 +41,7 @@ SERIOUS = {"serious", "critical"}
 @pytest.fixture
 def team(cast: Cast) -> Cast:
     """The cast in a tenant that has every feature, and has done a few things."""
+    from cache_api.accounting import price_calls, roll_up
     from cache_api.budgets import budget_put
     from tenants import api_keys, features, members, provider_keys, webhooks
     from tenants.audit import Actor
@@ -82,6 +83,8 @@ def team(cast: Cast) -> Cast:
             )
         ]
     )
+    price_calls(now)
+    roll_up()
     return cast
 
 

@@ -7,12 +7,13 @@
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const TONES = { "Exact hits": "--exact", "Semantic hits": "--semantic", "Synthesized": "--synthesized", "Not from the cache": "--miss", "Saved": "--semantic" };
   const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
+  const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const whole = (value) => value.toLocaleString();
 
   const stacked = (data) => {
-    const [moments, ...series] = data;
-    const sums = moments.map(() => 0);
-    return [moments, ...series.map((values) => values.map((value, at) => (sums[at] += value)))];
+    const [times, ...series] = data;
+    const sums = times.map(() => 0);
+    return [times, ...series.map((values) => values.map((value, at) => (sums[at] += value)))];
   };
 
   const draw = (box) => {
@@ -30,10 +31,10 @@
       padding: [12, 8, 0, 0],
       legend: { live: true },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, kind === "usd" ? 0.0001 : 4)] } },
+      scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : kind === "usd" ? 1 : 4] } },
       axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, marks) => marks.map(shown) }],
       series: [
-        {},
+        { label: "Point at a bar", value: (_, at) => (at === null ? "" : moments.format(at * 1000)) },
         ...order.map((at) => ({
           label: names[at],
           fill: colour(TONES[names[at]]),
@@ -45,8 +46,13 @@
         })),
       ],
     }, [top[0], ...order.map((at) => top[at + 1])], box);
-    new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 })).observe(box);
-    addEventListener("theme", () => { plot.destroy(); draw(box); }, { once: true });
+    const size = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 }));
+    size.observe(box);
+    // Another theme has other colours, and a canvas keeps those it was drawn with.
+    const ends = new AbortController();
+    const again = () => { ends.abort(); size.disconnect(); plot.destroy(); draw(box); };
+    addEventListener("theme", again, { signal: ends.signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, { signal: ends.signal });
   };
 
   document.body.append(probe);
