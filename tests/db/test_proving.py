@@ -17,6 +17,7 @@ from django.db import IntegrityError
 from cache_api import accounting, calls, proving, selectors
 from cache_api.adapters import ledger
 from cache_api.adapters.spool import Spool
+from cache_api.tasks import accounting as tasks
 from tenants.isolation import as_owner
 from tests.conftest import Cast
 from tests.db.calls import call_of, execute, hit_of, query, write
@@ -280,6 +281,19 @@ def test_a_month_that_somebody_reads_is_dropped_another_time(cast: Cast, databas
         reader.execute("SELECT count(*) FROM call")
         assert proving.keep_months() == []
     assert proving.keep_months() == ["call_2020_03"]
+
+
+def test_the_nightly_task_proves_each_day_before_its_calls_go(cast: Cast) -> None:
+    now = datetime.now(UTC)
+    write([call_of(*ids_of(cast), at=at) for at in (now - 20 * DAY, now - 2 * DAY)])
+    accounting.price_calls(now)
+    accounting.roll_up()
+
+    assert tasks.prove() == 3  # both days are proven, the older one goes
+
+    assert query("SELECT count(*) FROM call") == [(1,)]
+    assert [row[1:3] for row in proofs()] == [(1, 1), (1, 1)]
+    assert tasks.prove() == 0
 
 
 # -- Fees

@@ -55,14 +55,33 @@ def test_what_no_list_knows_is_unpriced_and_not_zero(provider: str, model: str, 
     assert prices.price(provider, model, usage, service_tier="", at=AT) is None
 
 
-def test_a_tier_has_its_own_price() -> None:
-    plain = prices.price("openai", "gpt-5", GPT5, service_tier="default", at=AT)
-    flex = prices.price("openai", "gpt-5", GPT5, service_tier="flex", at=AT)
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "cost"),
+    [
+        ("openai", "gpt-5", "default", "0.003348"),
+        ("openai", "gpt-5", "flex", "0.001674"),
+        ("openai", "gpt-5", "batch", "0.001674"),
+        ("openai", "gpt-5", "priority", "0.006696"),
+        ("anthropic", "claude-sonnet-4-5", "standard", "0.0053352"),
+        ("anthropic", "claude-sonnet-4-5", "batch", "0.0026676"),
+        ("google", "gemini-2.5-pro", "batch", "0.001738"),
+        ("openai", "gpt-5", "of-tomorrow", "0.003348"),  # unknown: as standard; the ledger keeps the word
+    ],
+)
+def test_a_tier_has_its_own_price(provider: str, model: str, tier: str, cost: str) -> None:
+    priced = prices.price(provider, model, GPT5, service_tier=tier, at=AT)
 
-    assert plain is not None
-    assert flex is not None
-    assert plain.cost == Decimal("0.003348")
-    assert flex.cost == plain.cost / 2
+    assert priced is not None
+    assert priced.cost == cost_of(GPT5, priced.rates) == Decimal(cost)
+
+
+def test_sound_has_its_own_price() -> None:
+    """100 plain, 100 cached (this model has no rate for it), 300 heard; 50 written, 150 spoken."""
+    usage = Usage(in_total=500, in_cached=100, in_audio=300, out_total=200, out_audio=150)
+    priced = prices.price("openai", "gpt-audio", usage, service_tier="", at=AT)
+
+    assert priced is not None
+    assert priced.cost == cost_of(usage, priced.rates) == Decimal("0.0202")
 
 
 def test_the_price_list_is_named_with_its_version() -> None:
