@@ -64,7 +64,7 @@ def of_savings(buckets: Mapping[datetime, Figures]) -> Chart:
 def filled(rows: Iterable[UsageRow], *, bucket: str, since: datetime, until: datetime) -> dict[datetime, Figures]:
     """Every bucket of the time, whether or not it had calls."""
     found = {row.since: row.figures for row in rows}
-    at = since.replace(minute=0, second=0, microsecond=0, **({"hour": 0} if bucket == "day" else {}))
+    at = since.replace(hour=0 if bucket == "day" else since.hour, minute=0, second=0, microsecond=0)
     buckets = {}
     while at < until:
         buckets[at] = found.get(at, Figures())

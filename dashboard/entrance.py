@@ -61,7 +61,7 @@ class SsoAddress(Form):
     )
 
 
-class Accounts(DefaultAccountAdapter):
+class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # Untyped, as all of django-allauth.
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """Links lead to our own address: the Host header is the caller's, and this is somebody else's mail."""
         asked = self.request.build_absolute_uri("/")
@@ -73,16 +73,17 @@ class Accounts(DefaultAccountAdapter):
         site = SimpleNamespace(name="CacheAI", domain=urlsplit(settings.PUBLIC_URL).netloc)
         super().send_mail(template_prefix, email, {**context, **ours, "current_site": site})
 
-    def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:  # type: ignore[override]
+    def respond_email_verification_sent(self, request: HttpRequest, user: User | None) -> HttpResponse:
         if not settings.EMAIL_HOST:
             messages.info(request, "There is no mail server yet: mails are files in CACHEAI_HOME, folder mail.")
-        return super().respond_email_verification_sent(request, user)
+        response: HttpResponse = super().respond_email_verification_sent(request, user)
+        return response
 
     def is_ajax(self, request: HttpRequest) -> bool:
         """Our pages are pages, whoever asks."""
         return False
 
-    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:  # type: ignore[override]
+    def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         """Whoever comes in has a tenant: the one that vouched for them, the one they are invited to, or their own."""
         actor = actor_of(request)
         login = (about["signal_kwargs"] or {}).get("sociallogin")
@@ -90,7 +91,8 @@ class Accounts(DefaultAccountAdapter):
             _join(request, UUID(login.account.provider), actor)
         elif not _is_invited(about["redirect_url"]) and not selectors.memberships_of(user_id=user.id):
             members.tenant_start(name=f"{_name(user)}'s team", owner_id=user.id, actor=actor)
-        return super().post_login(request, user, **about)
+        response: HttpResponse = super().post_login(request, user, **about)
+        return response
 
     def is_reauthentication_required(self, *, app: str, **about: Any) -> bool:
         """A sign-in a moment ago proves as much."""
@@ -102,7 +104,7 @@ class Accounts(DefaultAccountAdapter):
         return str(credentials.get("email", "")).lower()
 
 
-class SecondFactors(DefaultMFAAdapter):
+class SecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
     def encrypt(self, text: str) -> str:
         return base64.b64encode(vault.transport_seal(text.encode())).decode()
 
@@ -113,7 +115,7 @@ class SecondFactors(DefaultMFAAdapter):
         return {**super().get_public_key_credential_rp_entity(), "name": "CacheAI"}
 
 
-class SingleSignOn(DefaultSocialAccountAdapter):
+class SingleSignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """Each tenant is a provider of its own, named by its id."""
 
     def list_apps(

@@ -45,7 +45,7 @@ def change(now: int | Decimal, before: int | Decimal) -> str:
     """A figure against the period before."""
     if not before:
         return "none before"
-    share = float((now - before) / abs(before))
+    share = float(now - before) / abs(float(before))
     return f"{'+' if share >= 0 else '−'}{100 * abs(share):,.0f} %"
 
 

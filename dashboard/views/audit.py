@@ -34,7 +34,7 @@ def audit(http: HttpRequest, visit: Visit) -> HttpResponse:
 def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse | HttpResponse:
     if features.AUDIT_LOG not in visit.tenant.features:
         return show(http, visit, "not_in_plan.html", title="Audit log", image="list")
-    kind = "ndjson" if http.GET.get("kind") == "ndjson" else "csv"
+    kind: audit_export.Kind = "ndjson" if http.GET.get("kind") == "ndjson" else "csv"
     return StreamingHttpResponse(
         audit_export.audit_export(tenant_id=visit.tenant.id, kind=kind, actor=visit.actor),
         content_type=audit_export.CONTENT_TYPES[kind],

@@ -3,19 +3,20 @@
 Both doors share one list of URLs, so what came through the data plane's, without a session, is answered in its shape.
 """
 
+from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from cache_api.http import operation
 
 
-def bad_request(http: HttpRequest, exception: Exception) -> HttpResponse:
+def bad_request(http: WSGIRequest, exception: Exception) -> HttpResponse:
     if not _is_person(http):
         return operation.bad_request(http, exception)
     return _page(http, 400, "That did not come through", "The request cannot be read. Go back and try again.")
 
 
-def not_found(http: HttpRequest, exception: Exception) -> HttpResponse:
+def not_found(http: WSGIRequest, exception: Exception) -> HttpResponse:
     if not _is_person(http):
         return operation.not_found(http, exception)
     return _page(http, 404, "There is nothing here", "The page may have moved, or belong to another tenant.")
@@ -30,7 +31,7 @@ def forged(http: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(http, 403, "This form is too old", "Nothing was changed. Go back, reload the page and try again.")
 
 
-def server_error(http: HttpRequest) -> HttpResponse:
+def server_error(http: WSGIRequest) -> HttpResponse:
     if not _is_person(http):
         return operation.server_error(http)
     return _page(http, 500, "Something of ours broke", "Nothing you did. It is in our log; try again in a moment.")

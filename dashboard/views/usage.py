@@ -121,7 +121,7 @@ def _shown(limit: Limit) -> str:
             return "no limit"
         if limit.unit == "usd":
             return usd(Decimal(amount))
-        return filesizeformat(amount) if limit.unit == "bytes" else count(int(amount))
+        return filesizeformat(int(amount)) if limit.unit == "bytes" else count(int(amount))
 
     if limit.used is None or limit.most is None:
         return one(limit.most if limit.used is None else limit.used)
