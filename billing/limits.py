@@ -50,7 +50,7 @@ def write_limits(account: BillingAccount, now: datetime, actor: Actor = SYSTEM) 
     plan = _plan(account, tenant, opened)
     if plan is not None:
         wanted = _columns(account, plan, opened, now) | {"period_start": _period_start(account, tenant, opened, now)}
-        _raise(wanted, grants, account.entitlements)
+        _raise(wanted, plan, grants, account.entitlements)
         changed = {name: value for name, value in wanted.items() if getattr(tenant, name) != value}
         if changed:
             Tenant.objects.filter(id=tenant.id).update(**changed)
@@ -91,11 +91,13 @@ def _period_start(account: BillingAccount, tenant: Tenant, opened: Opens, now: d
     return max(_month_of(now), min(ended, now))
 
 
-def _raise(columns: dict[str, Any], grants: Iterable[Grant], entitlements: Iterable[str]) -> None:
+def _raise(columns: dict[str, Any], plan: Plan, grants: Iterable[Grant], entitlements: Iterable[str]) -> None:
     held = {*columns["features"], *(name for name in entitlements if name in FEATURES)}
     for grant in grants:
         if grant.name in FEATURES:
             held.add(grant.name)
+        elif grant.name == "requests_included" and plan.fee is not None and plan.fee.overage:
+            continue  # Stripe bills what is beyond the plan's own number; there a credit is what helps.
         elif columns[grant.name] is not None and grant.value is not None:
             columns[grant.name] = max(columns[grant.name], grant.value)
     columns["features"] = [name for name in features.ENTERPRISE if name in held]

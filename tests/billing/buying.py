@@ -13,6 +13,7 @@ from tenants.audit import Actor
 from tenants.isolation import as_owner, as_tenant
 from tenants.models import Tenant
 from tests.api.conftest import Answer, Api
+from tests.billing.sandbox import Sandbox
 from tests.stripe_emulator.fixtures import Handle
 
 
@@ -21,7 +22,7 @@ class Buyer:
     tenant_id: UUID
     project_id: UUID
     user_id: UUID
-    stripe: Handle
+    stripe: Handle | Sandbox
 
     @property
     def actor(self) -> Actor:
@@ -54,10 +55,11 @@ class Buyer:
         return moment
 
     def hear(self) -> None:
-        for delivery in self.stripe.deliveries():
-            if delivery["state"] == "pending":
-                assert self.post(delivery).status == 200
-        self.stripe.world.kind("_delivery").clear()
+        if isinstance(self.stripe, Handle):
+            for delivery in self.stripe.deliveries():
+                if delivery["state"] == "pending":
+                    assert self.post(delivery).status == 200
+            self.stripe.world.kind("_delivery").clear()
         events.act(self.now + timedelta(days=3650))  # Whatever waits: the row's own time is the wall clock's.
         limits.apply_due(self.now)
         accounts.account_sync(tenant_id=self.tenant_id, now=self.now)
@@ -75,7 +77,8 @@ class Buyer:
     def subscribe(self, plan: str, *, card: str | None = "pm_card_visa", trial_days: int = 0) -> None:
         """As its checkout would."""
         if not self.account.customer_id:
-            made = self.stripe.client.v1.customers.create({"email": "owner@example.test"})
+            clock = {"test_clock": self.stripe.clock_id} if isinstance(self.stripe, Sandbox) else {}
+            made = self.stripe.client.v1.customers.create({"email": "owner@example.test", **clock})
             with as_tenant(self.tenant_id):
                 BillingAccount.objects.filter(tenant_id=self.tenant_id).update(customer_id=made.id)
         if card:

@@ -54,8 +54,13 @@ def _stocked() -> dict[str, Any]:
 
 
 @pytest.fixture
-def buyer(cast: Cast, shop: Handle) -> "Buyer":
+def emulated_buyer(cast: Cast, shop: Handle) -> "Buyer":
     """The owner's tenant; webhooks reach us through `hear` and `wait`."""
     from tests.billing.buying import Buyer
 
     return Buyer(cast.owner.tenant_id, cast.owner.project_id, cast.owner.user_id, shop)
+
+
+@pytest.fixture
+def buyer(emulated_buyer: "Buyer") -> "Buyer":
+    return emulated_buyer

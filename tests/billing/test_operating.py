@@ -75,6 +75,15 @@ def test_a_grant_never_lowers_and_can_be_taken_back(buyer: Buyer) -> None:
         operating.grant_revoke(grant_id=grant_id, **why(buyer))
 
 
+def test_granted_requests_count_where_the_plan_ends_at_them(buyer: Buyer) -> None:
+    operating.grant_give(name="requests_included", value=200_000, until=None, **why(buyer))
+    assert buyer.tenant.requests_included == 200_000
+
+    buyer.subscribe("pro")
+
+    assert buyer.tenant.requests_included == 100_000  # What Stripe's price includes.
+
+
 @pytest.mark.parametrize(("name", "value"), [("sso", 1), ("rpm", None), ("name", 1), ("plan", None)])
 def test_nothing_else_can_be_granted(buyer: Buyer, name: str, value: int | None) -> None:
     with pytest.raises(BillingRefused):

@@ -1,16 +1,37 @@
-"""What does a tenant pay, and what may it use, while a subscription lives?"""
+"""What does a tenant pay, and what may it use, while a subscription lives?
 
+With STRIPE_TEST_KEY the same is asked of Stripe itself, on a sandbox with test clocks.
+"""
+
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.conf import settings
 
-from billing import accounts, reconciliation, selectors, services, stripe_api
+from billing import accounts, catalogue, reconciliation, selectors, services, stripe_api
 from billing.plans import PLANS
+from tests.billing import sandbox
 from tests.billing.buying import Buyer
+from tests.conftest import Cast
+from tests.stripe_emulator.fixtures import BEGINNING
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)  # a month of 30 days
+
+
+@pytest.fixture
+def buyer(cast: Cast, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Buyer]:
+    if not sandbox.KEY:
+        yield request.getfixturevalue("emulated_buyer")
+        return
+    monkeypatch.setattr(settings, "STRIPE_SECRET_KEY", sandbox.KEY)
+    monkeypatch.setattr(settings, "STRIPE_API_BASE", sandbox.BASE)
+    catalogue.set_up(check=False)
+    with sandbox.begun(BEGINNING) as stripe:
+        yield Buyer(cast.owner.tenant_id, cast.owner.project_id, cast.owner.user_id, stripe)
+    stripe_api.close()
 
 
 def in_november(buyer: Buyer) -> Buyer:
