@@ -16,7 +16,7 @@ from cache_api.domain.request import Target
 from cache_api.ports import UpstreamError, UpstreamRefused
 from tenants import provider_keys, vault
 from tenants.audit import SYSTEM, Actor
-from tenants.refusals import BadCredential, BadValue, NotFound
+from tenants.refusals import BadBaseUrl, BadCredential, BadValue, NotFound
 
 ASK_SECONDS = 10.0  # a person waits
 READ_BYTES = 16 * 1024  # of what the provider says of a credential it refuses
@@ -36,7 +36,7 @@ def provider_key_put(
 ) -> Tested:
     """Test it, then store it. One that the provider refuses is not stored, one that nobody could test is.
 
-    Raises BadCredential, or BadValue with the field.
+    Raises BadCredential, BadBaseUrl, or BadValue with the field.
     """
     base_url = base_url.strip().rstrip("/")
     house = _provider(provider)
@@ -82,19 +82,19 @@ def _address(provider: Provider, own_url: str) -> str:
     """Where the credential goes, and nowhere else."""
     if not own_url:
         if not provider.base_url or "{" in provider.base_url:
-            raise BadValue(f"{provider.name} needs a base URL of your own.", field="base_url")
+            raise BadBaseUrl(f"{provider.name} needs a base URL of your own.", field="base_url")
         return provider.base_url
     if len(own_url) > URL_MAX_CHARACTERS or not own_url.isascii() or not own_url.isprintable() or " " in own_url:
-        raise BadValue("The base URL cannot be read.", field="base_url")
+        raise BadBaseUrl("The base URL cannot be read.", field="base_url")
     try:
         check_url(own_url, wiring.allowed_addresses())
     except BadAddress as error:
-        raise BadValue(str(error), field="base_url") from error
+        raise BadBaseUrl(str(error), field="base_url") from error
     return own_url
 
 
 def _ask(provider: Provider, secret: str, base_url: str) -> Tested:
-    """Raises BadCredential, and BadValue for an address that may not be dialled."""
+    """Raises BadCredential or BadBaseUrl."""
     target = Target(provider.name, base_url, "", credential=secret, auth_header=provider.messages_auth_header)
     headers = headers_up(target, {}, "messages" if "M" in provider.speaks else "")
     connection.close()  # None is held while a provider is waited for.
@@ -106,7 +106,7 @@ def _ask(provider: Provider, secret: str, base_url: str) -> Tested:
         said = next(iter(arriving.chunks), b"")[:READ_BYTES].lower() if with_words else b""
         arriving.close()
     except UpstreamRefused as error:
-        raise BadValue(str(error), field="base_url") from error
+        raise BadBaseUrl(str(error), field="base_url") from error
     except UpstreamError as error:
         return Tested(taken=False, trouble=f"{provider.name} could not be asked: {error}")
     if arriving.status < 300:

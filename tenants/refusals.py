@@ -7,7 +7,8 @@ Refusal
 │   ├── LastProject
 │   └── KeyEnded
 ├── BadValue         a field holds what it may not
-│   └── BadCredential
+│   ├── BadCredential
+│   └── BadBaseUrl
 └── NotAllowed
     ├── TooWide
     ├── LimitReached
@@ -49,6 +50,10 @@ class BadValue(Refusal, ValueError):
 
 class BadCredential(BadValue):
     """The provider does not know this credential."""
+
+
+class BadBaseUrl(BadValue):
+    """The address may not be dialled."""
 
 
 class NotAllowed(Refusal):

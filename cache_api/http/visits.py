@@ -24,6 +24,7 @@ from tenants.audit import Actor
 from tenants.authentication import Access
 from tenants.isolation import DatabaseUnavailable
 from tenants.refusals import (
+    BadBaseUrl,
     BadCredential,
     BadValue,
     Conflict,
@@ -39,6 +40,7 @@ _TOLD: tuple[tuple[type[Refusal], int, str], ...] = (
     (NotFound, 404, "not_found"),
     (Conflict, 409, "conflict"),
     (BadCredential, 400, "bad_credential"),
+    (BadBaseUrl, 400, "base_url_not_allowed"),
     (BadValue, 400, "invalid_request"),
     (TooWide, 403, "insufficient_scope"),
     (LimitReached, 403, "limit_reached"),

@@ -404,6 +404,7 @@ def test_where_a_credential_may_not_go_it_is_not_stored(
     refused = admin.put(f"/v1/provider_keys/{provider}", fields)
 
     assert (refused.status, refused.json["error"]["param"]) == (400, param), refused.body
+    assert (refused.json["error"]["code"] == "base_url_not_allowed") == (param == "base_url")
     assert admin.get("/v1/provider_keys").json["data"] == []
     assert demo.calls() == []
 
