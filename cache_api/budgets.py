@@ -1,6 +1,5 @@
 """What may be spent on providers, and what is spent of it?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -107,7 +106,7 @@ def budget_delete(*, tenant_id: UUID, actor: Actor, budget_id: UUID) -> None:
 
 
 def all_of(tenant_id: UUID) -> list[Budget]:
-    stored: Sequence[StoredBudget] = StoredBudget.objects.filter(tenant_id=tenant_id).order_by("created_at", "id")
+    stored = StoredBudget.objects.filter(tenant_id=tenant_id).order_by("created_at", "id")
     return [_budget(one) for one in stored]
 
 
