@@ -48,7 +48,7 @@ class Outbox(BaseEmailBackend):
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         for message in email_messages:
-            mail_send(to=message.recipients(), subject=message.subject, text=str(message.body))
+            mail_send(to=message.recipients(), subject=str(message.subject), text=str(message.body))
         return len(email_messages)
 
 

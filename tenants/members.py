@@ -357,6 +357,6 @@ def _people_of(email: str) -> list[UUID]:
 
 
 def _name_of(actor: Actor) -> str:
-    if actor.kind != "person":
+    if actor.kind != "person" or actor.id is None:
         return "CacheAI"
     return User.objects.get(id=actor.id).email

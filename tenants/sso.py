@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -106,7 +107,7 @@ def sso_put(*, tenant_id: UUID, domain: str, issuer: str, client_id: str, secret
         before = SsoConnection.objects.filter(tenant_id=tenant_id).first()
         if before is None and not sealed:
             raise BadValue("Field required: secret", field="secret")
-        values = {"issuer": issuer, "client_id": client_id, **({"sealed": sealed} if sealed else {})}
+        values: dict[str, Any] = {"issuer": issuer, "client_id": client_id, **({"sealed": sealed} if sealed else {})}
         if before is None or before.domain != domain:
             values |= {"domain": domain, "proof": token_hex(PROOF_BYTES), "proved_at": None}
             values |= {"required": False, "exempt_id": None}
@@ -193,7 +194,8 @@ def _demand(tenant_id: UUID, actor: Actor, *, in_plan: bool = True) -> str:
     tenant = Tenant.objects.select_for_update().get(id=tenant_id)
     if in_plan and features.SSO not in tenant.features:
         raise NotInPlan("Single sign-on comes with the plan team.")
-    member = Member.objects.filter(tenant_id=tenant_id, user_id=actor.id).first() if actor.kind == "person" else None
+    people = Member.objects.filter(tenant_id=tenant_id)
+    member = people.filter(user_id=actor.id).first() if actor.id and actor.kind == "person" else None
     if member is None or not may(member.role, "sso"):
         raise NotAllowed("Single sign-on is for owners and admins to set.")
     return member.role
