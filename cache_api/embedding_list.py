@@ -65,7 +65,7 @@ class EmbeddingList:
         every = [found[item] for item in self._items if item in found]
         return _together(every, self._now) if every and len(every) == len(self._items) else None
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float) -> list[Candidate]:
+    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float, checked: bool) -> list[Candidate]:
         """Nothing here is fuzzy."""
         return []
 

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import cast
 from uuid import UUID, uuid4
 
 from django.db import connection
 
 from cache_api.adapters.store import vector_literal
 from cache_api.domain.call import new_id
-from cache_api.domain.checking import Wanted
+from cache_api.domain.checking import Kind, Wanted
 from cache_api.domain.evidence import CHECKS_OF_ONE_KEY, TRUST
 from cache_api.domain.risk import Checked
 from cache_api.models import AnswerCheck, Calibration, CheckWanted, Entry
@@ -39,7 +40,7 @@ _PUT = (
     "ON CONFLICT DO NOTHING"
 )
 _CLAIM = """
-UPDATE check_wanted SET next_at = %(now)s::timestamptz + %(claimed)s, attempts = attempts + 1
+UPDATE check_wanted SET next_at = %(until)s, attempts = attempts + 1
 WHERE (tenant_id, id) IN (
   SELECT tenant_id, id FROM check_wanted WHERE next_at <= %(now)s ORDER BY next_at LIMIT %(limit)s
   FOR UPDATE SKIP LOCKED)
@@ -117,7 +118,7 @@ def claim(now: datetime, *, limit: int) -> list[tuple[UUID, UUID]]:
     """Tenant and id of pairs that are due; nobody else gets them for a while."""
     with as_owner() as owner, owner.cursor() as cursor:
         cursor.execute("DELETE FROM check_wanted WHERE wanted_at < %s", [now - KEPT])
-        cursor.execute(_CLAIM, {"now": now, "claimed": CLAIMED, "limit": limit})
+        cursor.execute(_CLAIM, {"now": now, "until": now + CLAIMED, "limit": limit})
         return list(cursor.fetchall())
 
 
@@ -133,7 +134,7 @@ def wanted(tenant_id: UUID, check_id: UUID) -> tuple[Wanted, int] | None:
         forget(tenant_id, check_id)
         return None
     found = Wanted(
-        kind=row.kind,
+        kind=cast(Kind, row.kind),
         tenant_id=tenant_id,
         project_id=row.project_id,
         call_id=row.id,

@@ -149,6 +149,10 @@ class Calibration:
         kept = [one for one in self.cuts if one <= promise]
         return self.cuts[max(kept)] if kept else NEVER
 
+    def promise_of(self, probability: float) -> float | None:
+        """The strictest promise under which so likely an answer is served; None: under none of them."""
+        return min((promise for promise, cut in self.cuts.items() if probability >= cut), default=None)
+
 
 @cache
 def shipped() -> Calibration:

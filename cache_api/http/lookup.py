@@ -1,5 +1,6 @@
 """What would the cache decide, and why? The provider is never asked, and no hit is counted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -9,14 +10,16 @@ from django.http import HttpResponse
 from cache_api import wiring
 from cache_api.dialects.errors import Refused
 from cache_api.domain.call import new_id
-from cache_api.domain.decision import Bypass, Hit, Judgement, Reason, judge
+from cache_api.domain.confidence import shipped
+from cache_api.domain.decision import Bypass, Hit, Judgement, Reason, cut_of, judge
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
-from cache_api.domain.signals import signals_of
+from cache_api.domain.signals import call_id_of, request_id_of, signals_of
+from cache_api.explaining import explain
 from cache_api.http.described import answer_in
 from cache_api.http.questions import request_of
-from cache_api.http.visits import Visit, answer
+from cache_api.http.visits import Visit, answer, unavailable
 from cache_api.looking import Looked, Stopwatch, milliseconds_since
 from cache_api.ports import CacheUnavailable
 
@@ -32,7 +35,12 @@ def lookup(visit: Visit) -> HttpResponse:
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:
         raise Refused(400, "invalid_request", f"limit must be a whole number from 1 to {LIMIT_MAX}", "limit")
 
+    if fields.get("request_id") is not None:
+        return _explained(visit, fields["request_id"], limit)
+
     request, policy = request_of(visit, fields, unparsed=body.unparsed)
+    if policy.mode == "shadow":
+        policy = replace(policy, mode="on")  # what would be served is what is asked for here
     watch = Stopwatch()
     looked = wiring.parts().service.look_up(request, policy, watch)
     now = datetime.now(UTC)
@@ -47,12 +55,40 @@ def lookup(visit: Visit) -> HttpResponse:
         "threshold": signals.threshold,
         "cache_key": signals.cache_key,
         "timings_ms": {"embed": watch.embed, "lookup": watch.lookup, "total": milliseconds_since(began)},
-        "candidates": [_described(one, now) for one in judged],
+        "candidates": [_described(one, policy, now) for one in judged],
     }
     if fields.get("include_answer") and isinstance(decision, Hit):
         stored = decision.entry.answer
         found |= {"answer": answer_in(stored, request.endpoint), "response": stored}
     return answer(found)
+
+
+def _explained(visit: Visit, request_id: Any, limit: int) -> HttpResponse:
+    """A past call: what was decided, and how its candidates of now are judged."""
+    call_id = call_id_of(request_id) if isinstance(request_id, str) else None
+    now = datetime.now(UTC)
+    try:
+        found = explain(visit.place, call_id, limit=limit, now=now) if call_id else None
+    except CacheUnavailable:
+        raise unavailable() from None
+    if found is None:
+        raise Refused(404, "not_found", "There is no call under this request id.", "request_id")
+    call = found.call
+    return answer(
+        {
+            "request_id": request_id_of(call.id),
+            "at": call.at,
+            "question": found.question,
+            "decision": call.decision,
+            "layer": call.layer or None,
+            "reason": call.reason,
+            "similarity": call.similarity,
+            "threshold": found.policy.similarity_floor,
+            "cache_key": found.cache_key,
+            "timings_ms": {"embed": call.ms_embed, "lookup": call.ms_lookup, "total": call.ms_total},
+            "candidates": [_described(one, found.policy, now) for one in found.judged],
+        }
+    )
 
 
 def _judged(request: Request, policy: Policy, looked: Looked, limit: int, now: datetime) -> list[Judgement]:
@@ -68,14 +104,19 @@ def _judged(request: Request, policy: Policy, looked: Looked, limit: int, now: d
     return judge(request, candidates, policy, now)
 
 
-def _described(judgement: Judgement, now: datetime) -> dict[str, Any]:
+def _described(judgement: Judgement, policy: Policy, now: datetime) -> dict[str, Any]:
     candidate, entry = judgement.candidate, judgement.candidate.entry
+    probability = judgement.probability
     return {
         "cache_key": entry.cache_key,
         "question": entry.question,
         "similarity": round(candidate.similarity, 4),
         "accepted": judgement.refused is None,
         "reason": judgement.refused,
+        "probability": None if probability is None else round(probability, 4),
+        "cut": round(cut_of(policy), 4),
+        "would_hit_at": None if probability is None else shipped().promise_of(probability),
+        "checks": len(candidate.checks),
         "age": entry.age_seconds(now),
         "ttl": _ttl(entry, now),
     }

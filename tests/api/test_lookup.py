@@ -99,3 +99,41 @@ def test_a_bypass_is_told_as_one(api: Api) -> None:
 def test_the_provider_needs_no_key_for_a_look_up(api: Api) -> None:
     found = lookup(api, question="Why?", model="gpt-4o")
     assert (found["decision"], found["cache_key"] is not None) == ("miss", True)
+
+
+# -- past calls
+
+
+def test_a_past_miss_says_what_was_near_and_what_would_have_served_it(
+    api: Api, stored: None, embedder: FixedEmbedder
+) -> None:
+    embedder.near["Version 3, how do I set it up?"] = (ASKED, 0.9)
+    missed = api.chat("Version 3, how do I set it up?").headers
+    assert missed["x-cacheai-decision"] == "miss"
+    found = lookup(api, request_id=missed["x-cacheai-request-id"])
+    assert (found["decision"], found["reason"]) == ("miss", missed["x-cacheai-reason"])
+    assert found["question"] == "Version 3, how do I set it up?"
+    assert found["cache_key"] == missed["x-cacheai-cache-key"]
+    reasons = {one["question"]: one["reason"] for one in found["candidates"]}
+    assert reasons[OTHER_NUMBER] == "guard:version"
+    (doubted,) = [one for one in found["candidates"] if one["question"] == SAME]
+    assert doubted["reason"].startswith("probability")
+    assert 0 < doubted["probability"] < doubted["cut"]
+    assert doubted["would_hit_at"] is None or doubted["would_hit_at"] > 0.02
+
+
+def test_a_past_hit_names_the_entry_it_was_served_from(api: Api) -> None:
+    stored = api.chat(ASKED).headers
+    hit = api.chat(ASKED).headers
+    found = lookup(api, request_id=hit["x-cacheai-request-id"])
+    assert (found["decision"], found["reason"], found["cache_key"]) == ("hit", "exact", stored["x-cacheai-cache-key"])
+
+
+@pytest.mark.parametrize("request_id", ["req_0", "", "\0", 7, f"req_{'0' * 32}"])
+def test_a_call_that_is_not_there_is_said_so(api: Api, request_id: Any) -> None:
+    assert api.post("/v1/cache/lookup", {"request_id": request_id}).status == 404
+
+
+def test_another_tenants_call_is_not_there(api: Api, outsider: Api) -> None:
+    theirs = outsider.chat(ASKED).headers["x-cacheai-request-id"]
+    assert api.post("/v1/cache/lookup", {"request_id": theirs}).status == 404

@@ -173,6 +173,7 @@ SCHEMAS: Json = {
             **_QUESTION,
             "limit": whole("How many candidates at most.", minimum=1, maximum=LIMIT_MAX, default=LIMIT_DEFAULT),
             "include_answer": flag("With the answer, if it would be a hit."),
+            "request_id": string("Of a past call, in place of a question: why it was decided as it was."),
         }
     ),
     "Looked": told(
@@ -192,13 +193,17 @@ SCHEMAS: Json = {
                         "similarity": number(),
                         "accepted": flag(),
                         "reason": maybe(string("Why not.")),
+                        "probability": maybe(number("That its answer is right; of those that pass all else.")),
+                        "cut": number("The least probability to serve at; over 1 none is."),
+                        "would_hit_at": maybe(number("The strictest `max_wrong_hit_rate` that would serve it.")),
+                        "checks": whole("How often somebody looked at its answer."),
                         "age": whole("Seconds."),
                         "ttl": maybe(whole("Seconds left.")),
                     }
                 )
             ),
         },
-        sometimes=_ANSWERED,
+        sometimes={**_ANSWERED, "request_id": string(), "at": moment(), "question": maybe(string())},
     ),
     "NewEntry": {
         **asked(

@@ -1,0 +1,68 @@
+"""Why was a past call decided as it was, and what would become of it now?
+
+The ledger has no text: what was asked is known where its answer was stored. Its candidates are those of now.
+"""
+
+from array import array
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from cache_api import wiring
+from cache_api.adapters.catalogue import Place
+from cache_api.adapters.store import Kept, entry_under
+from cache_api.domain.call import time_of
+from cache_api.domain.decision import Judgement, judge
+from cache_api.domain.policy import Policy
+from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
+from cache_api.models import Call, Entry
+from tenants.isolation import as_tenant
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    call: Call
+    cache_key: str | None  # of the entry it was served from, or that it bought
+    question: str | None  # what was asked; None: not known any more
+    policy: Policy
+    judged: list[Judgement]  # nearest first
+
+
+def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explained | None:
+    """None: there is no such call. Raises DatabaseUnavailable or CacheUnavailable."""
+    with as_tenant(place.tenant_id):
+        call = Call.objects.filter(
+            tenant_id=place.tenant_id, at=time_of(call_id), id=call_id, project_id=place.project_id
+        ).first()
+        if call is None:
+            return None
+        mine = Entry.objects.filter(tenant_id=place.tenant_id, id=call.entry_id)
+        entry = mine.values("fingerprint", "vector").first()
+    policy = wiring.parts().policies.of(place.tenant_id, place.project_id)
+    kept = entry_under(place.tenant_id, call.entry_id) if entry else None
+    if entry is None or kept is None or call.entry_id is None:
+        return Explained(call, None, None, policy, [])
+
+    cache_key = bytes(entry["fingerprint"]).hex()
+    if call.decision == "hit" and call.layer == "semantic":
+        return Explained(call, cache_key, None, policy, [])
+    if entry["vector"] is None or kept.question is None:
+        return Explained(call, cache_key, kept.question, policy, [])
+    request = _request(place, bytes(entry["fingerprint"]), kept)
+    vector = array("f", map(float, entry["vector"])).tobytes()
+    found = wiring.parts().store.search(request, vector, limit=limit + 1, checked=policy.checked)
+    others = [candidate for candidate in found if candidate.entry.id != call.entry_id]
+    return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now))
+
+
+def _request(place: Place, fingerprint: bytes, kept: Kept) -> Request:
+    """As far as a candidate is judged by it."""
+    return Request(
+        caller=Caller(place.tenant_id, place.project_id, place.key_id or place.project_id),
+        endpoint=kept.endpoint,
+        target=Target("", "", ""),
+        controls=Controls(),
+        parsed=Parsed(model="", body={}, context=None, question=kept.question),
+        fingerprint=fingerprint,
+        scope=kept.scope,
+    )
