@@ -61,6 +61,7 @@ def usage_row(row: UsageRow, group_by: Group | None) -> dict[str, Any]:
         "upkeep_cost_usd": figures.upkeep_cost_usd,
         "net_usd": figures.net_usd,
         "unpriced": figures.unpriced,
+        **({} if group_by in _NOT_ESTIMATED else {"estimated": figures.estimated}),
     }
 
 
@@ -110,6 +111,7 @@ def _cell(value: Any) -> str | int | float:
 
 
 _NOTHING = UsageRow(datetime.min, "", Figures())
+_NOT_ESTIMATED = {"decision", "end_user"}  # their roll-ups do not tell
 _NAMELESS = {("key", NO_KEY), ("decision", "")}
 _COLUMNS = [field.name for field in fields(LedgerRow)]
 CALL_NAMES = ["request_id", *_COLUMNS, "net_usd"]

@@ -1,6 +1,7 @@
 """What did this project's calls come to, hour by hour or day by day?"""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -59,7 +60,21 @@ def usage(visit: Visit) -> HttpResponseBase:
     )
     if wants_csv(visit, values):
         return table(tables.usage_csv(rows, group_by), "usage.csv")
-    described = {"object": "list", "from": since, "to": until, "bucket": bucket, "group_by": group_by}
+    unpriced = catalogue.guarded(
+        lambda: (
+            selectors.unpriced_models(place.tenant_id, place.project_id, since, until)
+            if any(row.figures.unpriced for row in rows)
+            else []
+        )
+    )
+    described = {
+        "object": "list",
+        "from": since,
+        "to": until,
+        "bucket": bucket,
+        "group_by": group_by,
+        "unpriced_models": [asdict(one) for one in unpriced],
+    }
     return answer({**described, "data": [tables.plain(tables.usage_row(row, group_by)) for row in rows]})
 
 

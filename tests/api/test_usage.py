@@ -102,10 +102,17 @@ def test_net_is_gross_less_all_fees_synthesis_and_upkeep(api: Api, cast: Cast, c
         "upkeep_cost_usd": BOUGHT,
         "net_usd": str(Decimal(BOUGHT) - 5 * Decimal(fee) - 2 * Decimal(BOUGHT)),
         "unpriced": 0,
+        "estimated": 0,
     }
     by_decision = {row["decision"]: row for row in rows(api, "group_by=decision&to=2026-11-11T00:00:00Z")}
     assert by_decision[None]["net_usd"] == str(-Decimal(BOUGHT))
     assert sum(Decimal(row["net_usd"]) for row in by_decision.values()) == Decimal(days[0]["net_usd"])
+
+
+def test_models_without_a_price_are_named(api: Api, calls: None) -> None:
+    assert api.get("/v1/usage", SPAN).json["unpriced_models"] == []
+    close_the_books()
+    assert api.get("/v1/usage", SPAN).json["unpriced_models"] == [{"provider": "openai", "model": "new-9", "calls": 1}]
 
 
 @pytest.mark.parametrize("group_by", ["", "model", "key", "task", "decision", "end_user"])

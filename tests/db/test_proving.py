@@ -296,6 +296,23 @@ def test_the_nightly_task_proves_each_day_before_its_calls_go(cast: Cast) -> Non
     assert tasks.prove() == 0
 
 
+def test_five_hundred_spooled_rows_raise_the_hour_that_was_closed(cast: Cast, tmp_path: Path) -> None:
+    """Scenario 11, the ledger's half: the hour says so at once, and for ever."""
+    ids, hour = ids_of(cast), NOW.replace(minute=0)
+    write([call_of(*ids, at=hour) for _ in range(3)])
+    close_the_books()
+    spool = Spool(tmp_path / "spool")
+    spool.append([ledger.row_of(call_of(*ids, at=hour + timedelta(seconds=n))) for n in range(500)])
+    spool.close()
+    assert ledger.adopt(tmp_path / "spool", ledger.app_conninfo()) == 500
+
+    for step in (lambda: 0, lambda: accounting.price_calls(NOW), accounting.roll_up):
+        step()
+        rows = selectors.usage_by(*ids, bucket="hour", group_by=None, since=EVER[0], until=EVER[1])
+        assert [(row.since, row.figures.billable) for row in rows] == [(hour, 503)]
+    assert proving.recount() == proving.Recount((), 0)
+
+
 # -- Fees
 
 

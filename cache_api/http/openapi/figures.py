@@ -141,6 +141,9 @@ SCHEMAS: Json = {
             "to": moment(),
             "bucket": one_of("hour", "day"),
             "group_by": maybe(one_of("model", "key", "task", "decision", "end_user")),
+            "unpriced_models": array(
+                told({"provider": string(), "model": string(), "calls": whole()}), "Of which some calls have no price."
+            ),
             "data": array(
                 told(
                     {
@@ -164,6 +167,7 @@ SCHEMAS: Json = {
                         "task": string(),
                         "decision": maybe(one_of(*DECISIONS, words="Null: upkeep, which is no call.")),
                         "end_user": string("A digest of the name."),
+                        "estimated": whole("Calls whose tokens nobody counted. Not told by decision or end user."),
                     },
                 )
             ),
