@@ -250,6 +250,18 @@ def test_a_caller_who_hangs_up_is_read_on_for() -> None:
     assert world.decisions == [("miss", "no_candidate")]
 
 
+def test_past_the_cap_of_those_read_on_for_the_row_is_estimated_and_nothing_stored() -> None:
+    world = World(streamed())
+    world.service.drain = lambda _: False
+    chunks: Any = world.ask(request_of(QUESTION, stream=True)).body
+    next(chunks)
+
+    chunks.close()
+
+    assert [call.usage.estimated for call in world.ledger.calls] == [True]
+    assert world.store.entries == {}
+
+
 def test_what_another_process_bought_meanwhile_is_served() -> None:
     world = World()
     world.flights.elsewhere = Hit(entry_of(QUESTION), Reason.COALESCED)
