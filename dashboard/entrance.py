@@ -80,8 +80,8 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # Untyped, as all 
         return response
 
     def is_ajax(self, request: HttpRequest) -> bool:
-        """Our pages are pages, whoever asks."""
-        return False
+        """Only the script that signs in with a passkey; every other page is a page, whoever asks."""
+        return request.headers.get("Accept") == "application/json"
 
     def post_login(self, request: HttpRequest, user: User, **about: Any) -> HttpResponse:
         """Whoever comes in has a tenant: the one that vouched for them, the one they are invited to, or their own."""

@@ -79,7 +79,7 @@ def context(browser: Browser) -> Callable[..., Any]:
         page, said = made.new_page(), []
 
         def note(message: ConsoleMessage) -> None:
-            if message.type == "error":
+            if message.type == "error" and message.location["url"].startswith((options["base_url"], "about:")):
                 said.append(message.text)
 
         page.on("console", note)
