@@ -1,0 +1,29 @@
+"""What does the environment say about the mail server?"""
+
+import pytest
+
+from cacheai.env import BadSetting, Smtp, smtp
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("", Smtp()),
+        ("smtp://mail.test", Smtp("mail.test", 25)),
+        ("smtp://me:p%40ss@mail.test:2525", Smtp("mail.test", 2525, "me", "p@ss")),
+        ("smtp://me:secret@mail.test?starttls", Smtp("mail.test", 587, "me", "secret", starttls=True)),
+        ("smtps://me:secret@mail.test", Smtp("mail.test", 465, "me", "secret", tls=True)),
+    ],
+)
+def test_a_mail_server_is_an_address(url: str, server: Smtp) -> None:
+    assert smtp(url) == server
+
+
+@pytest.mark.parametrize(
+    "url", ["mail.test:25", "http://a:hidden@mail.test", "smtp://", "smtp://a:hidden@b:port", "smtp://b?tls"]
+)
+def test_what_is_none_stops_the_start_and_shows_no_password(url: str) -> None:
+    with pytest.raises(BadSetting) as refused:
+        smtp(url)
+
+    assert "hidden" not in str(refused.value)
