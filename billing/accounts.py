@@ -8,6 +8,7 @@ another wrote in between asks again, and what was read first is never written la
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from uuid import UUID
 from django.db.models import F
 
 from billing import mirroring, stripe_api
-from billing.alerts import alert, resolve
+from billing.alerts import alert, each, resolve
 from billing.errors import BillingUnavailable
 from billing.limits import write_limits
 from billing.models import BillingAccount, BillingPeriod, Invoice, Subscription
@@ -70,9 +71,7 @@ def sync_turned(now: datetime) -> int:
     with as_owner():
         ended = BillingAccount.objects.filter(period_end__lte=now, state__in=("trialing", "active", "past_due"))
         due = list(ended.filter(synced_at__lt=F("period_end") + TURNS_WITHIN).values_list("tenant_id", flat=True))
-    for tenant_id in due:
-        account_sync(tenant_id=tenant_id, now=now)
-    return len(due)
+    return each(due, partial(_synced, now=now), now=now)
 
 
 def sync_all(now: datetime) -> int:
@@ -83,9 +82,12 @@ def sync_all(now: datetime) -> int:
         ours = dict(accounts.values_list("customer_id", "tenant_id"))
         bought = set(accounts.exclude(state="").values_list("customer_id", flat=True))
     due = [tenant_id for customer_id, tenant_id in ours.items() if customer_id in subscribed | bought]
-    for tenant_id in due:
-        account_sync(tenant_id=tenant_id, now=now)
-    return len(due)
+    return each(due, partial(_synced, now=now), now=now)
+
+
+def _synced(tenant_id: UUID, *, now: datetime) -> int:
+    account_sync(tenant_id=tenant_id, now=now)
+    return 1
 
 
 def _read(tenant_id: UUID, customer_id: str) -> Whole:

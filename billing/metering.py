@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db.models import F, Max, Sum
 
 from billing import stripe_api
-from billing.alerts import alert
+from billing.alerts import alert, each
 from billing.errors import BillingRefused, BillingUnavailable
 from billing.models import BillingAccount, BillingPeriod, MeterPush, UsageBucket
 from cache_api import selectors
@@ -61,7 +61,7 @@ class Piece:
 
 def push_all(now: datetime) -> int:
     """Every tenant with a period that is billed by use; how many messages were delivered."""
-    return sum(push(tenant_id=tenant_id, now=now) for tenant_id in metered_tenants(now))
+    return each(metered_tenants(now), lambda tenant_id: push(tenant_id=tenant_id, now=now), now=now)
 
 
 def metered_tenants(now: datetime) -> list[UUID]:

@@ -12,15 +12,16 @@ from django.db.models import F
 
 from billing import metering, stripe_api
 from billing.accounts import account_of, account_sync
-from billing.alerts import alert, resolve
+from billing.alerts import alert, each, resolve
 from billing.errors import BillingRefused
 from billing.limits import FEATURES, LIMITS, write_limits
 from billing.mirroring import CENTS, id_of
 from billing.models import BillingAccount, BillingAlert, Credit, Grant, MeterPush
-from billing.plans import ENDED, PLANS
+from billing.plans import ENDED, FREE, PLANS
 from tenants import audit
 from tenants.audit import Actor
 from tenants.isolation import as_owner, as_tenant
+from tenants.models import Tenant
 
 REMEMBERED = timedelta(hours=20)  # An idempotency key, with time to spare.
 
@@ -33,6 +34,8 @@ def plan_set(*, tenant_id: UUID, plan: str, reason: str, actor: Actor, now: date
     with as_tenant(tenant_id):
         account = BillingAccount.objects.select_for_update().get(tenant_id=tenant_id)
         told = {"plan": [account.plan_given, plan], "reason": reason}
+        if account.plan_given and not plan and not account.state:  # Nothing was bought to go back to.
+            Tenant.objects.filter(id=tenant_id).update(plan=FREE)
         account.plan_given = plan
         account.save(update_fields=["plan_given"])
         audit.record(tenant_id=tenant_id, actor=actor, action="plan.given", target=plan, diff=told)
@@ -95,17 +98,16 @@ def credit_give(*, tenant_id: UUID, usd: Decimal, reason: str, actor: Actor, now
 def credits_send(now: datetime) -> int:
     """Those that Stripe never confirmed; how many it did now. Raises BillingError."""
     with as_owner():
-        open_ones = list(Credit.objects.filter(transaction_id=""))
-    sent = 0
-    for credit in open_ones:
-        if now < credit.created_at + REMEMBERED:
-            _credit_send(credit)
-            sent += 1
-            continue
-        with as_tenant(credit.tenant_id):
-            detail = {"usd": str(credit.amount_usd), "problem": "look at the customer's balance at Stripe"}
-            alert(tenant_id=credit.tenant_id, kind="credit_doubtful", subject=str(credit.id), detail=detail, now=now)
-    return sent
+        unconfirmed = list(Credit.objects.filter(transaction_id=""))
+    again = [credit for credit in unconfirmed if now < credit.created_at + REMEMBERED]
+    for credit in unconfirmed:
+        if credit not in again:
+            with as_tenant(credit.tenant_id):
+                detail = {"usd": str(credit.amount_usd), "problem": "look at the customer's balance at Stripe"}
+                subject = str(credit.id)
+                alert(tenant_id=credit.tenant_id, kind="credit_doubtful", subject=subject, detail=detail, now=now)
+    tenants = {credit.tenant_id for credit in again}
+    return each(tenants, lambda one: sum(_credit_send(credit) for credit in again if credit.tenant_id == one), now=now)
 
 
 def trial_extend(*, tenant_id: UUID, until: datetime, reason: str, actor: Actor, now: datetime) -> None:
@@ -173,8 +175,8 @@ def alert_resolve(*, tenant_id: UUID, kind: str, subject: str, reason: str, acto
         audit.record(tenant_id=tenant_id, actor=actor, action="alert.resolved", target=f"{kind} {subject}", diff=told)
 
 
-def _credit_send(credit: Credit) -> None:
-    """Twice is once: the key is the credit's."""
+def _credit_send(credit: Credit) -> int:
+    """Twice is once: the key is the credit's. How many were confirmed."""
     account = account_of(tenant_id=credit.tenant_id)
     made = stripe_api.credit(
         account.customer_id,
@@ -183,4 +185,4 @@ def _credit_send(credit: Credit) -> None:
         key=f"{credit.tenant_id}:credit:{credit.id}",
     )
     with as_tenant(credit.tenant_id):
-        Credit.objects.filter(tenant_id=credit.tenant_id, id=credit.id).update(transaction_id=made["id"])
+        return Credit.objects.filter(tenant_id=credit.tenant_id, id=credit.id).update(transaction_id=made["id"])

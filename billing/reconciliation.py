@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from billing import metering, stripe_api
-from billing.alerts import alert, resolve
+from billing.alerts import alert, each, resolve
 from billing.metering import HOUR, LOOK_BACK, hour_of
 from billing.mirroring import certain_time
 from billing.models import BillingAccount, BillingPeriod, MeterPush, UsageBucket
@@ -34,7 +34,7 @@ class Drift:
 
 def reconcile_all(now: datetime) -> int:
     """How many hours differ."""
-    return sum(len(reconcile(tenant_id=tenant_id, now=now)) for tenant_id in metering.metered_tenants(now))
+    return each(metering.metered_tenants(now), lambda tenant_id: len(reconcile(tenant_id=tenant_id, now=now)), now=now)
 
 
 def reconcile(*, tenant_id: UUID, now: datetime) -> list[Drift]:

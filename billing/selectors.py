@@ -4,8 +4,9 @@ From our own tables alone: a page never waits for Stripe.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from math import ceil
 from typing import Literal
 from uuid import UUID
 
@@ -204,7 +205,7 @@ def _banners(tenant: Tenant, account: BillingAccount, invoices: list[Invoice], n
         case "incomplete":
             found.append(Banner("warning", "The first payment waits to be confirmed.", url))
         case "trialing" if account.trial_ends_at is not None:
-            days = max(0, (account.trial_ends_at - now).days)
+            days = max(0, ceil((account.trial_ends_at - now) / timedelta(days=1)))
             found.append(Banner("info", f"{days} of {TRIAL_DAYS} trial days are left."))
     if account.cancels_at is not None:
         found.append(Banner("info", f"The plan ends on {account.cancels_at:%-d %B}."))

@@ -5,6 +5,8 @@ Every change carries a key made of the tenant, the change and the number of chan
 heard no answer, it is the same change.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -140,7 +142,8 @@ def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: da
     _undo(account)
     if account.state == "trialing":  # Nothing is paid yet: there is no period to wait for.
         params = {"items": _items_changed(subscription, plan), "proration_behavior": "none"}
-        stripe_api.subscription_update(subscription.id, params, key=_key(account, f"downgrade:{plan}"))
+        with _attempt(account):
+            stripe_api.subscription_update(subscription.id, params, key=_key(account, f"downgrade:{plan}"))
     else:
         _schedule(account, subscription, plan)
     _changed(account, actor, "plan.downgrade_planned", plan, now)
@@ -149,7 +152,8 @@ def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: da
 def cancel_at_period_end(*, tenant_id: UUID, actor: Actor, now: datetime) -> None:
     account, subscription = _open(tenant_id, now)
     _undo(account)
-    stripe_api.subscription_update(subscription.id, {"cancel_at_period_end": True}, key=_key(account, "cancel"))
+    with _attempt(account):
+        stripe_api.subscription_update(subscription.id, {"cancel_at_period_end": True}, key=_key(account, "cancel"))
     _changed(account, actor, "plan.cancel_planned", FREE, now)
 
 
@@ -165,7 +169,8 @@ def resume(*, tenant_id: UUID, actor: Actor, now: datetime) -> None:
     account, subscription = _open(tenant_id, now)
     if account.state != "paused":
         raise BillingRefused("not_paused", "The subscription is not paused.")
-    stripe_api.subscription_resume(subscription.id, key=_key(account, "resume"))
+    with _attempt(account):
+        stripe_api.subscription_resume(subscription.id, key=_key(account, "resume"))
     _changed(account, actor, "plan.resumed", account.plan, now)
 
 
@@ -223,7 +228,8 @@ def _change_now(account: BillingAccount, subscription: Subscription, plan: str, 
         # What was used up to now belongs on the invoice this makes.
         metering.push(tenant_id=account.tenant_id, now=now, all_hours=True)
         params["payment_behavior"] = "pending_if_incomplete"
-    seen = stripe_api.subscription_update(subscription.id, params, key=_key(account, f"change:{plan}"))
+    with _attempt(account):
+        seen = stripe_api.subscription_update(subscription.id, params, key=_key(account, f"change:{plan}"))
     _changed(account, actor, "plan.changed", plan, now)
     if seen.get("pending_update") is None:
         return ""
@@ -245,7 +251,8 @@ def _items_changed(subscription: Subscription, plan: str) -> list[dict[str, Any]
 
 def _schedule(account: BillingAccount, subscription: Subscription, plan: str) -> None:
     prices = stripe_api.price_ids()
-    made = stripe_api.schedule_create(subscription.id, key=_key(account, f"schedule:{plan}"))
+    with _attempt(account):
+        made = stripe_api.schedule_create(subscription.id, key=_key(account, f"schedule:{plan}"))
     current = made["phases"][0]
     phases = [
         {
@@ -263,7 +270,8 @@ def _schedule(account: BillingAccount, subscription: Subscription, plan: str) ->
         },
     ]
     params = {"end_behavior": "release", "proration_behavior": "none", "phases": phases}
-    stripe_api.schedule_update(made["id"], params, key=_key(account, f"phases:{plan}"))
+    with _attempt(account):
+        stripe_api.schedule_update(made["id"], params, key=_key(account, f"phases:{plan}"))
 
 
 def _phase_item(price: str, *, metered: bool) -> dict[str, Any]:
@@ -272,12 +280,12 @@ def _phase_item(price: str, *, metered: bool) -> dict[str, Any]:
 
 def _undo(account: BillingAccount) -> None:
     """Nothing is planned any more."""
-    if account.schedule_id:
-        stripe_api.schedule_release(account.schedule_id, key=_key(account, f"release:{account.schedule_id}"))
-    elif account.cancels_at is not None:
-        stripe_api.subscription_update(
-            account.subscription_id, {"cancel_at_period_end": False}, key=_key(account, "keep")
-        )
+    with _attempt(account):
+        if account.schedule_id:
+            stripe_api.schedule_release(account.schedule_id, key=_key(account, f"release:{account.schedule_id}"))
+        elif account.cancels_at is not None:
+            params = {"cancel_at_period_end": False}
+            stripe_api.subscription_update(account.subscription_id, params, key=_key(account, "keep"))
 
 
 def _with_customer(account: BillingAccount, email: str) -> BillingAccount:
@@ -301,6 +309,17 @@ def _close_checkout(account: BillingAccount) -> None:
             stripe_api.checkout_expire(account.checkout_id)
         except BillingRefused:
             return  # It is over already.
+
+
+@contextmanager
+def _attempt(account: BillingAccount) -> Iterator[None]:
+    """Stripe keeps a refusal under its key as it keeps an answer: the next attempt needs another."""
+    try:
+        yield
+    except BillingRefused:
+        with as_tenant(account.tenant_id):
+            BillingAccount.objects.filter(tenant_id=account.tenant_id).update(changes=F("changes") + 1)
+        raise
 
 
 def _changed(account: BillingAccount, actor: Actor, action: str, target: str, now: datetime) -> None:

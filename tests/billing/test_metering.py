@@ -14,7 +14,7 @@ from django.db import connections
 
 from billing import metering, reconciliation
 from billing.metering import HOUR
-from billing.models import BillingAlert, BillingPeriod
+from billing.models import BillingAlert, BillingPeriod, MeterPush
 from tenants.isolation import as_tenant
 from tests.billing.metered import at_stripe, buckets, pushes, subscribe, use
 from tests.conftest import Cast
@@ -313,6 +313,18 @@ def test_two_workers_at_once_push_once(cast: Cast, shop: Handle) -> None:
 
     assert at_stripe(customer, *DAY) == {START + hour * HOUR: hour + 1 for hour in range(4)}
     assert all(quantity == pushed for quantity, pushed in buckets(cast.owner.tenant_id).values())
+
+
+def test_a_push_that_is_marked_twice_counts_once(cast: Cast, shop: Handle) -> None:
+    subscribe(cast, shop, MONTH)
+    use(cast, START, 7)
+    now = at(shop, START + 2 * HOUR)
+    push(cast, now)
+
+    with as_tenant(cast.owner.tenant_id):
+        metering.sent(MeterPush.objects.get(), now)
+
+    assert buckets(cast.owner.tenant_id) == {(START, START): (7, 7)}
 
 
 # -- Do the three agree?

@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 
 from billing import accounts, catalogue, reconciliation, selectors, services, stripe_api
+from billing.errors import BillingRefused
 from billing.plans import PLANS
 from tests.billing import sandbox
 from tests.billing.buying import Buyer
@@ -99,6 +100,20 @@ def test_an_upgrade_whose_card_is_declined_leaves_the_plan_and_says_where_to_pay
 
     assert url.startswith("http")
     assert buyer.tenant.plan == "pro"
+
+
+def test_an_upgrade_that_was_refused_can_be_tried_again(buyer: Buyer) -> None:
+    buyer.subscribe("pro")
+    buyer.card("pm_card_chargeCustomerFail")
+    services.upgrade_now(tenant_id=buyer.tenant_id, plan="team", actor=buyer.actor, now=buyer.now)
+    with pytest.raises(BillingRefused):  # The first is still waiting for its payment.
+        services.upgrade_now(tenant_id=buyer.tenant_id, plan="team", actor=buyer.actor, now=buyer.now)
+    buyer.card()
+    buyer.stripe.client.v1.invoices.void_invoice(next(one.id for one in buyer.invoices if one.status == "open"))
+
+    services.upgrade_now(tenant_id=buyer.tenant_id, plan="team", actor=buyer.actor, now=buyer.now)
+
+    assert buyer.tenant.plan == "team"
 
 
 def test_a_downgrade_waits_for_the_periods_end(buyer: Buyer) -> None:

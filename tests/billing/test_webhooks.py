@@ -139,6 +139,19 @@ def test_events_no_webhook_brought_are_fetched_by_night(buyer: Buyer) -> None:
     assert len(kept()) == again
 
 
+def test_a_customer_that_was_deleted_at_stripe_holds_up_no_other(buyer: Buyer, cast: Any) -> None:
+    from billing import accounts
+    from billing.models import BillingAccount
+
+    buyer.subscribe("pro")
+    gone = buyer.stripe.client.v1.customers.create({"email": "gone@example.test"}).id
+    buyer.stripe.client.v1.customers.delete(gone)
+    with as_tenant(cast.outsider.tenant_id):
+        BillingAccount.objects.create(tenant_id=cast.outsider.tenant_id, customer_id=gone, state="active")
+
+    assert accounts.sync_all(buyer.now) >= 1
+
+
 def test_an_event_of_no_customer_of_ours_is_left_alone(buyer: Buyer) -> None:
     stranger = buyer.stripe.client.v1.customers.create({"email": "stranger@example.test"})
     event = {
