@@ -234,6 +234,9 @@ UNFOLD = {
     "SITE_TITLE": "CacheAI operators",
     "SITE_HEADER": "CacheAI operators",
     "SITE_SYMBOL": "shield_person",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: f"{STATIC_URL}dashboard/favicon.svg"},
+    ],
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {

@@ -24,11 +24,10 @@ def tenant_suspend(*, tenant_id: UUID, reason: str, actor: Actor, now: datetime)
 
 
 def tenant_restore(*, tenant_id: UUID, reason: str, actor: Actor, now: datetime) -> None:
-    """Raises Conflict where it is not suspended, or is about to be erased."""
+    """Its keys work within seconds. Raises Conflict where it is not suspended, or is about to be erased."""
     if erasure_of(tenant_id=tenant_id) is not None:
         raise Conflict("Its erasure was asked for: that has to be withdrawn first.")
     with as_tenant(tenant_id):
         if not Tenant.objects.filter(id=tenant_id).exclude(suspended_at=None).update(suspended_at=None):
             raise Conflict("It is not suspended.")
         audit.record(tenant_id=tenant_id, actor=actor, action="tenant.restored", diff={"reason": reason})
-    stop_keys(tenant_id)  # Those refused a moment ago are asked for anew.

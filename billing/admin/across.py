@@ -43,8 +43,9 @@ def tenants_found(word: str) -> set[UUID]:
         members = Member.objects.filter(user__email__icontains=word)
         found |= set(members.values_list("tenant_id", flat=True)[:FOUND_MAX])
         bought = BillingAccount.objects.filter(Q(customer_id=word) | Q(subscription_id=word))
-        for query in (bought, Subscription.objects.filter(id=word), Invoice.objects.filter(id=word)):
-            found |= set(query.values_list("tenant_id", flat=True))
+        found |= set(bought.values_list("tenant_id", flat=True))
+        found |= set(Subscription.objects.filter(id=word).values_list("tenant_id", flat=True))
+        found |= set(Invoice.objects.filter(id=word).values_list("tenant_id", flat=True))
         found |= set(Tenant.objects.filter(id=word).values_list("id", flat=True)) if _is_id(word) else set()
     return found | keys
 
@@ -56,7 +57,7 @@ def attention(now: datetime, *, limit: int = 100) -> Attention:
         pushes = list(stuck.order_by("created_at")[:limit])
         waiting = StripeEvent.objects.filter(state=StripeEvent.WAITING).exclude(problem="")
         events = list(waiting.order_by("created")[:limit])
-        ids = {row.tenant_id for row in (*alerts, *pushes)}
+        ids = {one.tenant_id for one in alerts} | {one.tenant_id for one in pushes}
         names = dict(Tenant.objects.filter(id__in=ids).values_list("id", "name"))
     return Attention(alerts, pushes, events, names)
 

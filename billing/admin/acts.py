@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from types import MappingProxyType
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,6 @@ from unfold.widgets import (
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
-    UnfoldAdminSingleDateWidget,
     UnfoldAdminTextInputWidget,
 )
 
@@ -64,6 +63,11 @@ class Reasoned(forms.Form):
         self.order_fields([name for name in self.fields if name != "reason"])
 
 
+def _a_day() -> UnfoldAdminTextInputWidget:
+    """The browser's own calendar."""
+    return UnfoldAdminTextInputWidget({"type": "date"})
+
+
 def _plans(*more: tuple[str, str], sold: bool = False) -> list[tuple[str, str]]:
     return [*more, *((plan.name, plan.title) for plan in PLANS.values() if plan.is_sold or not sold)]
 
@@ -85,7 +89,7 @@ class Amount(Reasoned):
 
 
 class Until(Reasoned):
-    until = forms.DateField(widget=UnfoldAdminSingleDateWidget, help_text="To the end of that day, UTC.")
+    until = forms.DateField(widget=_a_day(), help_text="To the end of that day, UTC.")
 
 
 class Granted(Reasoned):
@@ -97,7 +101,7 @@ class Granted(Reasoned):
     value = forms.IntegerField(
         required=False, min_value=1, widget=UnfoldAdminIntegerFieldWidget, help_text="Of a limit: at least so much."
     )
-    until = forms.DateField(required=False, widget=UnfoldAdminSingleDateWidget, help_text="Empty: no end.")
+    until = forms.DateField(required=False, widget=_a_day(), help_text="Empty: no end.")
 
 
 class GrantNamed(Reasoned):
@@ -128,7 +132,7 @@ class EventNamed(Reasoned):
 
 
 class Since(Reasoned):
-    since = forms.DateField(widget=UnfoldAdminSingleDateWidget, help_text="Stripe keeps 30 days.")
+    since = forms.DateField(widget=_a_day(), help_text="Stripe keeps 30 days.")
 
 
 def _plan_set(asked: Asked) -> str:
@@ -158,7 +162,8 @@ def _credit(asked: Asked) -> str:
 
 
 def _grant(asked: Asked) -> str:
-    values = {**asked.values, "until": _end_of(asked.values["until"])}
+    until = asked.values["until"]
+    values = {**asked.values, "until": until and _end_of(until)}
     operating.grant_give(**values, **asked.known)
     return "It is granted."
 
@@ -252,5 +257,5 @@ def _record(asked: Asked, action: str, target: str = "") -> None:
         )
 
 
-def _end_of(day: Any) -> datetime | None:
-    return None if day is None else datetime.combine(day, time.max, UTC).replace(microsecond=0)
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day, time.max, UTC).replace(microsecond=0)

@@ -38,7 +38,7 @@ def cards(seen: Sight) -> list[tuple[str, str]]:
 
 def tables(seen: Sight, button: Button) -> list[tuple[str, Table]]:
     tenant, account = seen.tenant, seen.account
-    facts = [
+    facts: list[list[Any]] = [
         ["Tenant", tenant.id],
         ["Customer", account.customer_id],
         ["Subscription", account.subscription_id],

@@ -54,16 +54,13 @@ def sight(*, tenant_id: UUID, now: datetime) -> Sight:
         invoices = Invoice.objects.filter(tenant_id=tenant_id)
         paid = invoices.filter(paid_at__gte=since).aggregate(sum=Sum("amount_paid_usd"))["sum"] or Decimal(0)
         pushes = MeterPush.objects.filter(tenant_id=tenant_id)
-        told = {
-            "invoices": list(invoices.order_by("-created_at")[:TOLD_MAX]),
-            "grants": list(Grant.objects.filter(tenant_id=tenant_id, revoked_at=None).order_by("created_at")),
-            "credits": list(Credit.objects.filter(tenant_id=tenant_id).order_by("-created_at")[:TOLD_MAX]),
-            "alerts": list(BillingAlert.objects.filter(tenant_id=tenant_id, resolved_at=None).order_by("created_at")),
-            "stuck": list(pushes.filter(state__in=(MeterPush.FAILED, MeterPush.DOUBTFUL)).order_by("hour")),
-            "behind": list(
-                UsageBucket.objects.filter(tenant_id=tenant_id, quantity__gt=F("pushed")).order_by("hour")[:TOLD_MAX]
-            ),
-        }
+        last_invoices = list(invoices.order_by("-created_at")[:TOLD_MAX])
+        grants = list(Grant.objects.filter(tenant_id=tenant_id, revoked_at=None).order_by("created_at"))
+        credits = list(Credit.objects.filter(tenant_id=tenant_id).order_by("-created_at")[:TOLD_MAX])
+        alerts = list(BillingAlert.objects.filter(tenant_id=tenant_id, resolved_at=None).order_by("created_at"))
+        stuck = list(pushes.filter(state__in=(MeterPush.FAILED, MeterPush.DOUBTFUL)).order_by("hour"))
+        behind = UsageBucket.objects.filter(tenant_id=tenant_id, quantity__gt=F("pushed"))
+        hours_behind = list(behind.order_by("hour")[:TOLD_MAX])
     return Sight(
         tenant=tenant_of(tenant_id=tenant_id),
         account=account,
@@ -77,7 +74,12 @@ def sight(*, tenant_id: UUID, now: datetime) -> Sight:
         margin=margin(
             revenue_usd=paid, requests=figures.billable, embeddings=figures.lookups, stored_bytes=stored_bytes
         ),
-        **told,
+        invoices=last_invoices,
+        grants=grants,
+        credits=credits,
+        alerts=alerts,
+        stuck=stuck,
+        behind=hours_behind,
     )
 
 

@@ -24,7 +24,7 @@ from tenants.models import Tenant
 NAME = "operator"
 
 
-class OperatorSite(UnfoldAdminSite):
+class OperatorSite(UnfoldAdminSite):  # type: ignore[misc]  # untyped
     site_url = "/"
 
     def has_permission(self, request: HttpRequest) -> bool:
@@ -47,7 +47,7 @@ class OperatorSite(UnfoldAdminSite):
             path("tenant/<uuid:tenant_id>/preview/<str:plan>", self.admin_view(self._preview), name="preview"),
             path("tenant/<uuid:tenant_id>/<str:name>", self.admin_view(views.act), name="act"),
         ]
-        return ours + super().get_urls()
+        return [*ours, *super().get_urls()]
 
     def _tenant(self, request: HttpRequest, tenant_id: UUID) -> HttpResponseBase:
         return views.tenant(request, self.each_context(request), tenant_id)
@@ -56,7 +56,7 @@ class OperatorSite(UnfoldAdminSite):
         return views.preview(request, self.each_context(request), tenant_id, plan)
 
 
-class TenantAdmin(ModelAdmin):
+class TenantAdmin(ModelAdmin):  # type: ignore[misc]  # likewise
     """The list, to find a tenant in; what can be done to one is on its own page."""
 
     list_display = ("link", "plan", "created_at", "suspended_at")
