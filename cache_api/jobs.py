@@ -2,19 +2,22 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connections
 from django.utils import timezone
 
+from cache_api import backtesting
 from cache_api.adapters import jobs
 from cache_api.adapters.catalogue import Filters, Place
 from cache_api.adapters.jobs import Part
+from cache_api.backtesting import QUESTIONS_MAX
 from cache_api.dialects.errors import Refused
 from cache_api.imports import Importer, settings_of
 from cache_api.models import Job
@@ -38,13 +41,30 @@ log = logging.getLogger(__name__)
 def receive(place: Place, access: Access, headers: Mapping[str, str], pieces: Iterable[bytes], now: datetime) -> UUID:
     """Lay an upload aside, sealed, a part at a time. Raises Refused: then nothing of it stays."""
     job_id = jobs.create(place, "import", settings_of(access, headers), now=now, status="receiving")
+    _take(place, job_id, pieces, most=ENTRIES_MAX, what="An import takes at most {most:,} entries")
+    return job_id
+
+
+def backtest(place: Place, pieces: Iterable[bytes], now: datetime) -> UUID:
+    """Of uploaded questions. Raises Refused."""
+    job_id = jobs.create(place, "backtest", {"asked_at": now.isoformat()}, now=now, status="receiving")
+    _take(place, job_id, pieces, most=QUESTIONS_MAX, what="A backtest takes at most {most:,} questions")
+    return job_id
+
+
+def backtest_traffic(place: Place, *, days: float, now: datetime) -> UUID:
+    """Of the questions whose answers the project stored."""
+    settings = {"asked_at": now.isoformat(), "days": days}
+    return jobs.create(place, "backtest", settings, now=now, status="queued")
+
+
+def _take(place: Place, job_id: UUID, pieces: Iterable[bytes], *, most: int, what: str) -> None:
     try:
         total = 0
         for number, (first_line, lines) in enumerate(_parts(pieces)):
             total += sum(1 for line in lines.split(b"\n") if line.strip())
-            if total > ENTRIES_MAX:
-                message = f"An import takes at most {ENTRIES_MAX:,} entries: send the others as another."
-                raise Refused(413, "request_too_large", message)
+            if total > most:
+                raise Refused(413, "request_too_large", f"{what.format(most=most)}: send the others as another.")
             jobs.part_add(place, job_id, Part(number, first_line, lines))
         if not total:
             raise Refused(400, "invalid_request", "Send at least one entry, each on a line of its own.")
@@ -52,7 +72,6 @@ def receive(place: Place, access: Access, headers: Mapping[str, str], pieces: It
     except BaseException:
         jobs.forget(place, job_id)
         raise
-    return job_id
 
 
 def purge_later(place: Place, filters: Filters, *, total: int, now: datetime) -> UUID:
@@ -73,7 +92,7 @@ def run(tenant_id: UUID, job_id: UUID) -> bool:
     if job is None:
         return False
     ends = time.monotonic() + RUN_SECONDS
-    work = _import if job.kind == "import" else _purge
+    work = _WORK[job.kind]
     try:
         if work(job, ends):
             jobs.pause(job)
@@ -115,6 +134,28 @@ def _purge(job: Job, ends: float) -> bool:
         if time.monotonic() > ends:
             return True
     return False
+
+
+def _backtest(job: Job, ends: float) -> bool:
+    """In one go: a worker that dies at it begins anew."""
+
+    def reached(done: int, total: int) -> None:
+        jobs.reach(job, done, total, timezone.now())
+
+    def lines() -> Iterator[tuple[int, bytes]]:
+        part = jobs.next_part(job, after=-1)
+        while part is not None:
+            for number, line in enumerate(part.lines.split(b"\n"), part.first_line):
+                if line.strip():
+                    yield number, line
+            part = jobs.next_part(job, after=part.number)
+
+    result, rejected = backtesting.work(job, lines, reached)
+    jobs.result_put(job, orjson.dumps(result), rejected=rejected)
+    return False
+
+
+_WORK = {"import": _import, "purge": _purge, "backtest": _backtest}
 
 
 def _parts(pieces: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:

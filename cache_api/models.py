@@ -129,7 +129,7 @@ class PendingMiss(models.Model):
 
 
 class Job(models.Model):
-    """Work too long for a call: an import, or a large purge. `settings` says what, and who asked for it."""
+    """Work too long for a call. `settings` says what, and who asked for it; `result` is sealed."""
 
     pk = models.CompositePrimaryKey("tenant_id", "id")
     tenant_id = models.UUIDField()
@@ -143,6 +143,7 @@ class Job(models.Model):
     rejected = models.BigIntegerField(default=0)
     errors = models.JSONField(default=list)
     attempts = models.PositiveIntegerField(default=0)
+    result = models.BinaryField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
     touched_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)

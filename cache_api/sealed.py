@@ -54,6 +54,7 @@ SEALED = (
     Sealed("webhook_endpoint", "sealed", is_secret=True),
     Sealed("pending_miss", "body", "fingerprint", is_brief=True),
     Sealed("job_part", "body", "job_id", is_brief=True),
+    Sealed("job", "result", is_brief=True),
     Sealed("check_wanted", "body", is_brief=True),
 )
 

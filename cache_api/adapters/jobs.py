@@ -29,6 +29,7 @@ REASON_MAX_CHARACTERS = 200
 KEPT = timedelta(days=7)
 UPLOAD_MAX = timedelta(hours=1)
 COLUMN = "job_part.body"
+RESULT_COLUMN = "job.result"
 
 UNFINISHED = ("queued", "running")
 
@@ -51,7 +52,7 @@ class Rejected:
 
 def create(
     place: Place,
-    kind: Literal["import", "purge"],
+    kind: Literal["import", "purge", "backtest"],
     settings: Mapping[str, Any],
     *,
     now: datetime,
@@ -136,6 +137,25 @@ def pause(job: Job) -> None:
 def finish(job: Job, now: datetime) -> None:
     with as_tenant(job.tenant_id):
         _one(job.tenant_id, job.id).update(status="done", finished_at=now)
+
+
+def reach(job: Job, done: int, total: int, now: datetime) -> None:
+    """So far it is; whoever is at it lives."""
+    with as_tenant(job.tenant_id):
+        _one(job.tenant_id, job.id).update(done=done, total=total, touched_at=now)
+
+
+def result_put(job: Job, result: bytes, *, rejected: int) -> None:
+    sealed = vault.seal(job.tenant_id, result, column=RESULT_COLUMN, row_id=job.id)
+    with as_tenant(job.tenant_id):
+        _one(job.tenant_id, job.id).update(result=sealed, rejected=rejected)
+        JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id).delete()
+
+
+def result_of(job: Job) -> bytes | None:
+    if job.result is None:
+        return None
+    return vault.unseal(job.tenant_id, bytes(job.result), column=RESULT_COLUMN, row_id=job.id)
 
 
 def next_part(job: Job, *, after: int) -> Part | None:

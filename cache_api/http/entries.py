@@ -14,7 +14,7 @@ from cache_api.dialects.errors import Refused
 from cache_api.domain.scope import digest
 from cache_api.domain.signals import call_id_of
 from cache_api.http.described import described, full
-from cache_api.http.jobs import accepted, imported
+from cache_api.http.jobs import LINES_OF_JSON, accepted, imported
 from cache_api.http.putting import Rejected, put
 from cache_api.http.serializers import (
     FeedbackSerializer,
@@ -29,7 +29,6 @@ from cache_api.http.visits import Visit, answer
 from tenants import vault
 
 ENTRIES_MAX = 100
-LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 SEARCH_SECONDS = 2.0  # a person waits
 PURGED_AT_ONCE = 10_000  # in a second or two; more is a job
 FILTERS = ("provider", "model", "namespace", "tag", "writer", "depends_on", "source", "status")

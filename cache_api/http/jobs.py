@@ -4,14 +4,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
+import orjson
 from django.http import HttpResponse
 
 from cache_api import jobs
 from cache_api.adapters import jobs as kept
 from cache_api.dialects.errors import Refused
 from cache_api.http.bodies import pieces
+from cache_api.http.serializers import BacktestSerializer, validated
 from cache_api.http.visits import Visit, answer
 from tenants.hints import hint_aside
+
+LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 
 def imported(visit: Visit) -> HttpResponse:
@@ -21,12 +25,26 @@ def imported(visit: Visit) -> HttpResponse:
     return accepted(visit, job_id)
 
 
+def backtested(visit: Visit) -> HttpResponse:
+    """Past questions: lines of JSON, or those of the project itself."""
+    content_type = visit.http.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    now = datetime.now(UTC)
+    if content_type in LINES_OF_JSON:
+        read = pieces(visit.http, limit_bytes=jobs.BYTES_MAX)
+        return accepted(visit, jobs.backtest(visit.place, _whole(visit, read), now))
+    values = validated(BacktestSerializer, visit.fields())
+    visit.same_project(values.get("project_id"))
+    return accepted(visit, jobs.backtest_traffic(visit.place, days=values["days"], now=now))
+
+
 def shown(visit: Visit, job_id: UUID) -> HttpResponse:
     job = kept.find(visit.place, job_id)
     if job is None:
         raise Refused(404, "not_found", "There is no job under this id.", "job_id")
+    result = kept.result_of(job)
     return answer(
         {
+            **({} if result is None else {"result": orjson.loads(result)}),
             "job_id": str(job.id),
             "kind": job.kind,
             "status": job.status,

@@ -36,6 +36,7 @@ urlpatterns = [
     re_path(r"^v1/cache/blocklist/(?P<number>\d{1,9})/false-positive\Z", resource(POST=("cache:purge", reported))),
     path("v1/cache/feedback", resource(POST=("cache:write", judged))),
     path("v1/cache/stats", resource(GET=("stats:read", stats))),
+    path("v1/backtest", resource(POST=("cache:read", jobs.backtested))),
     path("v1/usage", resource(GET=("stats:read", usage))),
     path("v1/calls", resource(GET=("stats:read", called))),
     path(

@@ -144,6 +144,11 @@ class SimilarSerializer(serializers.Serializer[Any]):
         return attrs
 
 
+class BacktestSerializer(serializers.Serializer[Any]):
+    project_id = serializers.CharField(required=False)
+    days = serializers.FloatField(min_value=0.01, max_value=3650, default=30)
+
+
 class FeedbackSerializer(serializers.Serializer[Any]):
     project_id = serializers.CharField(required=False)
     cache_key = NameField()

@@ -65,8 +65,15 @@ CREATE TABLE calibration (
 ALTER TABLE entry ADD COLUMN alias_of uuid;
 ALTER TABLE call ADD COLUMN fingerprint bytea;
 ALTER TABLE feedback ADD COLUMN vector halfvec(384);
+ALTER TABLE job ADD COLUMN result bytea;
+ALTER TABLE job DROP CONSTRAINT job_kind_check;
+ALTER TABLE job ADD CONSTRAINT job_kind_check CHECK (kind IN ('import', 'purge', 'backtest'));
 """
 DROP = """
+DELETE FROM job WHERE kind = 'backtest';
+ALTER TABLE job DROP CONSTRAINT job_kind_check;
+ALTER TABLE job ADD CONSTRAINT job_kind_check CHECK (kind IN ('import', 'purge'));
+ALTER TABLE job DROP COLUMN result;
 ALTER TABLE feedback DROP COLUMN vector;
 ALTER TABLE call DROP COLUMN fingerprint;
 ALTER TABLE entry DROP COLUMN alias_of;
@@ -172,6 +179,7 @@ class Migration(migrations.Migration):
                     options={"db_table": "calibration"},
                 ),
                 migrations.AddField("entry", "alias_of", models.UUIDField(null=True)),
+                migrations.AddField("job", "result", models.BinaryField(null=True)),
                 migrations.AddField("call", "fingerprint", models.BinaryField(max_length=32, null=True)),
             ],
         ),

@@ -39,6 +39,7 @@ from cache_api.http.resources import RESERVED
 from cache_api.http.serializers import (
     SOURCES,
     STATUSES,
+    BacktestSerializer,
     ExportSerializer,
     FeedbackSerializer,
     ListSerializer,
@@ -50,6 +51,7 @@ QUESTION = "How do I change my address?"
 ANSWER = "Open Account, then Addresses."
 
 _WORDS = {
+    "days": "How far back; 30 if not given.",
     "project_id": "The key's own project; any other is refused.",
     "provider": "Whose answer it is.",
     "model": "Of this model.",
@@ -168,6 +170,36 @@ SCHEMAS: Json = {
             "vector": string("Half-precision numbers in base64."),
         },
     ),
+    "BacktestRequest": asked(fields_of(BacktestSerializer, _WORDS)),
+    "BacktestResult": told(
+        {
+            "questions": whole(),
+            "looked_up": whole("The others are never kept, by rule."),
+            "unpriced": whole("Questions whose answer's cost is not known; they save nothing here."),
+            "max_wrong_hit_rate": number("The project's own."),
+            "similarity_floor": number("The project's own."),
+            "settings": array(
+                told(
+                    {
+                        "max_wrong_hit_rate": number(),
+                        "similarity_floor": number(),
+                        "exact_hits": whole(),
+                        "similar_hits": whole(),
+                        "hit_rate": number(),
+                        "expected_wrong": number("Of the similar hits: the sum of 1 - p."),
+                        "expected_wrong_low": number("Of its 95 % interval."),
+                        "expected_wrong_high": number("Of its 95 % interval."),
+                        "saved_usd": money(),
+                    }
+                )
+            ),
+            "borderline": array(
+                told({"asked": string(), "stored": string(), "similarity": number(), "probability": number()}),
+                "Pairs nearest to the project's own cut.",
+            ),
+            "errors": array(told({"line": whole(), "reason": string()}), "The first lines without a question."),
+        }
+    ),
     "LookupRequest": asked(
         {
             **_QUESTION,
@@ -242,7 +274,7 @@ SCHEMAS: Json = {
     "Job": told(
         {
             "job_id": string(format="uuid"),
-            "kind": one_of("import", "purge"),
+            "kind": one_of("import", "purge", "backtest"),
             "status": one_of("queued", "running", "done", "failed"),
             "total": whole(),
             "done": whole(),
@@ -250,10 +282,12 @@ SCHEMAS: Json = {
             "errors": array(told({"line": whole(), "reason": string()}), "The first of them."),
             "created_at": moment(),
             "finished_at": maybe(moment()),
-        }
+        },
+        sometimes={"result": ref("BacktestResult")},
     ),
 }
 
+_QUESTIONS = '{"question": "How do I pay?"}\n{"messages": [{"role": "user", "content": "How can I pay?"}]}\n'
 _TO_JOB = link("getJob", job_id="job_id")
 _TO_ENTRY = link("getEntry", cache_key="cache_key")
 _TO_CHANGE = link("putEntry", cache_key="cache_key")
@@ -290,6 +324,12 @@ _RESULT = told(
         "reason": maybe(string("Why it was rejected.")),
     }
 )
+
+
+_BACKTESTED: Json = {
+    **(_BACKTEST := sent(ref("BacktestRequest"), traffic={"days": 30})),
+    "content": {**_BACKTEST["content"], LINES: content(string("A question on each line."), two=_QUESTIONS)},
+}
 
 
 def _exported() -> Json:
@@ -374,6 +414,19 @@ PATHS: Json = {
             parameters=[in_path("job_id", "From the 202.", string(format="uuid"))],
             answers={200: answer("The job.", ref("Job"), headers=LIMITED)},
             errors=(*ANY_CALL, 404),
+        )
+    },
+    "/v1/backtest": {
+        "post": operation(
+            "backtest",
+            "Try past questions at each setting",
+            words="No provider is asked. Send lines of JSON, each with `question` or `messages`, as logs of OpenAI calls "
+            "have them; or, as JSON, how many `days` of the project's own. The job has the `result`.",
+            tag=TAG,
+            scope="cache:read",
+            body=_BACKTESTED,
+            answers={202: _ACCEPTED},
+            errors=WITH_BODY,
         )
     },
     "/v1/cache/purge": {
