@@ -7,7 +7,6 @@ from itertools import count
 from uuid import uuid4
 
 from django.test import Client
-from django.utils import timezone
 
 from tenants import vault
 from tenants.isolation import as_owner
@@ -69,7 +68,3 @@ class Person:
     @property
     def is_in(self) -> bool:
         return self.at.get("/account/email/").status_code == 200
-
-
-def later(seconds: float) -> float:
-    return timezone.now().timestamp() + seconds
