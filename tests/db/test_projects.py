@@ -9,7 +9,7 @@ from tenants import selectors
 from tenants.authentication import InvalidKey, authenticate
 from tenants.isolation import as_tenant
 from tenants.models import ApiKey, AuditEvent, Tenant
-from tenants.projects import project_change, project_create
+from tenants.projects import project_change, project_close, project_create
 from tenants.refusals import BadValue, LastProject, LimitReached, NameTaken, NotFound
 from tests.conftest import Cast
 
@@ -38,6 +38,20 @@ def test_a_project_is_made_renamed_and_removed_with_its_keys(cast: Cast) -> None
         trail = AuditEvent.objects.filter(action__startswith="project.").order_by("seq")
         assert [event.action.partition(".")[2] for event in trail] == ["create", "create", "change", "delete"]
         assert trail.last().diff["name"] == "Cache"  # type: ignore[union-attr]
+
+
+def test_its_keys_end_before_what_it_holds_goes_and_a_removal_that_broke_off_goes_on(cast: Cast) -> None:
+    tenant_id, project_id = cast.owner.tenant_id, cast.owner.project_id
+    project_create(tenant_id=tenant_id, name="Other")
+    authenticate(cast.owner.api_key, address=HERE)
+
+    project_close(tenant_id=tenant_id, project_id=project_id)
+
+    with pytest.raises(InvalidKey):
+        authenticate(cast.owner.api_key, address=HERE)
+    assert names(cast) == ["Cache", "Other"]
+    project_delete(tenant_id=tenant_id, project_id=project_id)
+    assert names(cast) == ["Other"]
 
 
 def test_the_last_project_stays(cast: Cast) -> None:
