@@ -148,7 +148,7 @@ def _pages(tenant_id: UUID, table: str) -> Iterator[list[Row]]:
     """In the order of the primary key, after the last row of the page before."""
     tenant = "id" if table == "tenant" else "tenant_id"
     key = primary_key_of(table)
-    beyond = sql.SQL("")
+    beyond: sql.Composable = sql.SQL("")
     while True:
         statement = sql.SQL("SELECT * FROM {table} WHERE {tenant} = {id} {beyond} ORDER BY {key} LIMIT {limit}").format(
             table=sql.Identifier(table),

@@ -26,7 +26,7 @@ WITHOUT_TENANT: Mapping[str, frozenset[str]] = MappingProxyType(
         **dict.fromkeys(("auth_group", "auth_group_permissions", "auth_permission", "django_content_type"), _ALL),
         **dict.fromkeys(("tenants_user", "tenants_user_groups", "tenants_user_user_permissions"), _ALL),
         **dict.fromkeys(("socialaccount_socialaccount", "socialaccount_socialapp", "socialaccount_socialtoken"), _ALL),
-        **dict.fromkeys(("django_session", "usersessions_usersession", "django_admin_log"), _ALL),
+        **dict.fromkeys(("django_session", "usersessions_usersession"), _ALL),
         **dict.fromkeys(("django_migrations", "price_rate"), _READ),
         **dict.fromkeys(("mail", "stripe_event"), _ADD),
     }

@@ -25,6 +25,7 @@ OWNER_CALLERS = {
     "cache_api/accounting.py": "prices and rolls up all tenants' calls",
     "cache_api/proving.py": "proves all tenants' books, and lets old calls go",
     "cache_api/adapters/books.py": "whose books have something to do",
+    "billing/leaving.py": "events that name a tenant that is erased",
     "tenants/erasure.py": "removes a tenant whole, and what is late of it",
     "tenants/vault.py": "wraps all tenants' keys by a new master key",
     "cache_api/exports.py": "exports that a dead worker left, and old ones",
