@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from .._config import __version__
 from . import blocklist, entries, transfer
+from .backtest import backtest
 from .completion import completion
 from .doctor import doctor
 from .serving import serve
@@ -53,6 +54,7 @@ def parser() -> Parser:
     _import(verbs)
     _lookup(verbs)
     _blocklist(verbs)
+    _backtest(verbs)
     _verb(verbs, "doctor", doctor, "find the usual mistakes and say what to do", is_local=True)
     _serve(verbs)
     one = _verb(verbs, "completion", completion, "print what a shell completes by", is_local=True)
@@ -156,6 +158,13 @@ def _blocklist(verbs: Verbs) -> None:
     one.add_argument("id", type=_number, metavar="ID")
     one = _verb(inner, "false-positive", blocklist.false_positive, "say that this blocked what it should not")
     one.add_argument("id", type=_number, metavar="ID")
+
+
+def _backtest(verbs: Verbs) -> None:
+    one = _verb(verbs, "backtest", backtest, "try past questions at each setting; no model is asked")
+    one.add_argument("file", nargs="?", metavar="FILE", help="a question a line, as JSON; - is the standard input")
+    one.add_argument("-d", "--days", type=_days, metavar="DAYS", help="instead: the project's own, so far back")
+    one.add_argument("--pairs", type=_number, default=5, metavar="N", help="so many borderline pairs (5)")
 
 
 def _serve(verbs: Verbs) -> None:

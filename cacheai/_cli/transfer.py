@@ -96,7 +96,7 @@ def _write(lines: Iterable[bytes], file: IO[bytes], form: str, progress: Progres
 def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     done, rejected = 0, 0
     errors: list[dict[str, Any]] = []
-    with _opened(args.file) as file, Progress("Importing", _count(args)) as progress:
+    with opened(args.file) as file, Progress("Importing", _count(args)) as progress:
         lines = _lines_of_array(file, args.file) if _format(args) == "json" else _filled(file)
         patient, pace = client.with_options(max_retries=MAX_RETRIES), Pace()
         for batch in _batches(lines, pace):
@@ -119,7 +119,7 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[IO[bytes]]:
+def opened(name: str) -> Iterator[IO[bytes]]:
     if name == STANDARD:
         yield sys.stdin.buffer
         return

@@ -101,6 +101,20 @@ def test_what_is_exported_comes_back(stack: Stack, run: Run, tmp_path: Path, nam
     assert run("import", "-", "-f", form, input=written.decode()).stdout == "2 stored, 0 rejected.\n"
 
 
+def test_past_questions_are_tried_at_each_setting(run: Run, tmp_path: Path) -> None:
+    asked = [{"question": text, "cost_usd": "0.01"} for text in (QUESTION, QUESTION, REWORDED)]
+    (tmp_path / "past.jsonl").write_text("\n".join(map(json.dumps, asked)))
+
+    result = document(run("backtest", "past.jsonl", "--json"))
+    assert (result["questions"], result["looked_up"]) == (3, 3)
+    assert {one["exact_hits"] for one in result["settings"]} == {1}
+    shown = run("backtest", "past.jsonl").stdout.splitlines()
+    assert shown[0] == "3 questions, 3 looked up, 0 of unknown cost."
+    assert shown[1].split()[:4] == ["promise", "floor", "exact", "similar"]
+    assert run("backtest", "--days", "1").stdout.startswith("0 questions")
+    assert run("backtest", code=2).returncode == 2
+
+
 def test_broken_lines_are_told_and_the_others_are_in(run: Run, tmp_path: Path) -> None:
     good = [json.dumps({"question": f"Question {n}?", "answer": "Yes.", "model": "demo-small"}) for n in range(3)]
     (tmp_path / "in.jsonl").write_text("\n".join([good[0], "{broken", "", good[1], '{"question": 3}', good[2]]))

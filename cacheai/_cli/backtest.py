@@ -1,0 +1,66 @@
+"""What would past questions have come to, at each setting?"""
+
+import time
+from argparse import Namespace
+from typing import Any, Final
+
+from .._client import Client
+from .terminal import Failed, Misused, Progress, Terminal, table
+from .transfer import opened
+
+PAUSE_SECONDS: Final = 0.25
+LINES: Final = {"Content-Type": "application/x-ndjson"}
+
+
+def backtest(client: Client, args: Namespace, terminal: Terminal) -> int:
+    if (args.file is None) == (args.days is None):
+        raise Misused("Give a FILE of questions, or --days of the project's own.")
+    if args.file is None:
+        begun = client.post("/backtest", cast_to=object, body={"days": args.days})
+    else:
+        with opened(args.file) as file:
+            begun = client.post("/backtest", cast_to=object, content=file.read(), options={"headers": LINES})
+    job = _waited(client, str(_fields(begun)["job_id"]))
+    if job["status"] == "failed":
+        raise Failed("The server gave up: try again.", "failed")
+    terminal.show(job["result"], _lines(job["result"], most=args.pairs))
+    return 0
+
+
+def _waited(client: Client, job_id: str) -> dict[str, Any]:
+    with Progress("Trying", None) as progress:
+        while True:
+            job = _fields(client.get(f"/cache/jobs/{job_id}", cast_to=object))
+            if job["status"] in ("done", "failed"):
+                return job
+            progress.total = job["total"] or None
+            progress.reach(job["done"])
+            time.sleep(PAUSE_SECONDS)
+
+
+def _lines(result: dict[str, Any], *, most: int) -> list[str]:
+    heads = ("promise", "floor", "exact", "similar", "hit rate", "expected wrong", "saved")
+    rows = [
+        (
+            f"{one['max_wrong_hit_rate']:.1%}",
+            f"{one['similarity_floor']:.2f}",
+            f"{one['exact_hits']:,}",
+            f"{one['similar_hits']:,}",
+            f"{one['hit_rate']:.1%}",
+            f"{one['expected_wrong']:.1f} ({one['expected_wrong_low']:.1f} to {one['expected_wrong_high']:.1f})",
+            f"${one['saved_usd']}",
+        )
+        for one in result["settings"]
+    ]
+    counts = f"{result['questions']:,} questions, {result['looked_up']:,} looked up"
+    shown = [f"{counts}, {result['unpriced']:,} of unknown cost.", *table(heads, rows)]
+    if result["borderline"] and most:
+        pairs = ((f"{one['probability']:.3f}", one["asked"], one["stored"]) for one in result["borderline"][:most])
+        shown += ["", "Nearest to the project's own cut:", *table(("p", "asked", "stored"), pairs)]
+    return [*shown, *(f"line {error['line']}: {error['reason']}" for error in result["errors"])]
+
+
+def _fields(answer: object) -> dict[str, Any]:
+    if not isinstance(answer, dict):
+        raise Failed("This is not CacheAI: see its base URL.", "not_cacheai")
+    return answer
