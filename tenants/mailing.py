@@ -23,7 +23,7 @@ from django.db import router, transaction
 from django.utils import timezone
 
 from tenants import vault
-from tenants.hints import hint
+from tenants.hints import hint_aside
 from tenants.isolation import as_owner
 from tenants.models import Mail
 
@@ -40,7 +40,7 @@ def mail_send(*, to: Sequence[str], subject: str, text: str) -> None:
     if not to:
         return
     Mail.objects.bulk_create(Mail(sealed=_sealed(address, subject, text)) for address in to)
-    transaction.on_commit(lambda: hint(TASK), using=router.db_for_write(Mail))
+    transaction.on_commit(lambda: hint_aside(TASK), using=router.db_for_write(Mail))
 
 
 class Outbox(BaseEmailBackend):

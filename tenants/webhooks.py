@@ -25,7 +25,7 @@ from django.db import router, transaction
 
 from tenants import audit, features, selectors, vault
 from tenants.audit import SYSTEM, Actor
-from tenants.hints import hint
+from tenants.hints import hint_aside
 from tenants.isolation import as_owner, as_tenant
 from tenants.mailing import mail_send
 from tenants.models import Tenant, WebhookDelivery, WebhookEndpoint
@@ -277,7 +277,7 @@ def _deliver(endpoint: WebhookEndpoint, event: str, data: Mapping[str, Any], now
 
 
 def _hint() -> None:
-    transaction.on_commit(lambda: hint(TASK), using=router.db_for_write(WebhookDelivery))
+    transaction.on_commit(lambda: hint_aside(TASK), using=router.db_for_write(WebhookDelivery))
 
 
 def _found(tenant_id: UUID, endpoint_id: UUID) -> WebhookEndpoint:
