@@ -18,7 +18,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from dashboard.entrance import SIGNED_IN_BY
@@ -159,13 +158,6 @@ def refused(http: HttpRequest, visit: Visit, refusal: Refusal, name: str, *args:
     """The same for what could not be done, where there is no field to say it beside."""
     messages.error(http, str(refusal))
     return HttpResponseRedirect(visit.href(name, *args))
-
-
-def back(http: HttpRequest, otherwise: str) -> str:
-    """Where a form says it came from, if that is ours."""
-    wanted = http.POST.get("next", "")
-    ours = url_has_allowed_host_and_scheme(wanted, {http.get_host()}, require_https=http.is_secure())
-    return wanted if ours else otherwise
 
 
 def user_id_of(http: HttpRequest) -> UUID:

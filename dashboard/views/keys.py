@@ -11,7 +11,7 @@ from dashboard.forms import NewKey, Rotation
 from dashboard.people import Visit, done, page, refused, show
 from tenants import api_keys, features, selectors
 from tenants.api_keys import NewKey as MadeKey
-from tenants.refusals import Refusal
+from tenants.refusals import BadValue, Refusal
 
 
 @page(may="keys")
@@ -60,7 +60,7 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
 def rotate(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     form = Rotation(http.POST)
     if not form.is_valid():
-        return done(http, visit, "Choose when the old key ends.", "keys")
+        return refused(http, visit, BadValue("Choose when the old key ends."), "keys")
     try:
         made = api_keys.key_rotate(
             tenant_id=visit.tenant.id,
