@@ -97,8 +97,9 @@ def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
         for entry_id, body, scope, cost, vector, embedder, _ in sorted(rows, key=lambda row: row[-1], reverse=True):
             text = orjson.loads(vault.unseal(job.tenant_id, bytes(body), column=COLUMN, row_id=entry_id))
             if text["question"] is not None:
-                ours = vector is not None and embedder == version
-                raw = np.asarray(list(map(float, vector)), dtype="<f4").tobytes() if ours else None
+                raw = None
+                if vector is not None and embedder == version:
+                    raw = np.asarray(list(map(float, vector)), dtype="<f4").tobytes()
                 found.append(Question(text["question"], bytes(scope).hex(), cost, raw))
     return found[::-1]
 

@@ -36,11 +36,12 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
         ).first()
         if call is None:
             return None
-        mine = Entry.objects.filter(tenant_id=place.tenant_id, id=call.entry_id)
+        entry_id = call.entry_id
+        mine = Entry.objects.filter(tenant_id=place.tenant_id, id__in=[] if entry_id is None else [entry_id])
         entry = mine.values("fingerprint", "vector").first()
     policy = wiring.parts().policies.of(place.tenant_id, place.project_id)
-    kept = entry_under(place.tenant_id, call.entry_id) if entry else None
-    if entry is None or kept is None or call.entry_id is None:
+    kept = entry_under(place.tenant_id, entry_id) if entry and entry_id else None
+    if entry is None or kept is None:
         return Explained(call, None, None, policy, [])
 
     cache_key = bytes(entry["fingerprint"]).hex()
@@ -51,7 +52,7 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
     request = _request(place, bytes(entry["fingerprint"]), kept)
     vector = array("f", map(float, entry["vector"])).tobytes()
     found = wiring.parts().store.search(request, vector, limit=limit + 1, checked=policy.checked)
-    others = [candidate for candidate in found if candidate.entry.id != call.entry_id]
+    others = [candidate for candidate in found if candidate.entry.id != entry_id]
     return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now))
 
 

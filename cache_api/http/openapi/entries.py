@@ -420,7 +420,7 @@ PATHS: Json = {
         "post": operation(
             "backtest",
             "Try past questions at each setting",
-            words="No provider is asked. Send lines of JSON, each with `question` or `messages`, as logs of OpenAI calls "
+            words="No provider is asked. Send lines of JSON with `question` or `messages`, as logs of OpenAI calls "
             "have them; or, as JSON, how many `days` of the project's own. The job has the `result`.",
             tag=TAG,
             scope="cache:read",
