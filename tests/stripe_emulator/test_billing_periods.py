@@ -148,6 +148,16 @@ def test_a_pending_update_expires_and_its_invoice_is_void(shop: Shop) -> None:
     assert shop.again(subscription)["items"].data[0].price.lookup_key == "pro"
 
 
+def test_a_declined_start_may_leave_nothing_behind(shop: Shop) -> None:
+    customer = shop.customer(DECLINED_LATER).id
+
+    with pytest.raises(Exception, match="declined"):
+        shop.subscribe(customer, payment_behavior="error_if_incomplete")
+
+    assert shop.v1.subscriptions.list({"customer": customer, "status": "all"}).data == []
+    assert shop.subscribe(customer).status == "incomplete"
+
+
 def test_a_declined_update_may_also_leave_nothing_behind(shop: Shop) -> None:
     customer = shop.customer().id
     subscription = shop.subscribe(customer)
