@@ -133,7 +133,7 @@ def _drop_unused(tenant_id: UUID, newest: int, now: datetime) -> None:
                 f"SELECT DISTINCT substring({column.column} FOR 5) FROM {column.table} WHERE tenant_id = %s",  # noqa: S608
                 [tenant_id],
             )
-            used |= {bytes(head) for (head,) in cursor.fetchall()}
+            used |= {bytes(head) for (head,) in cursor.fetchall() if head is not None}
         older = keys.filter(version__lt=newest).values_list("version", flat=True)
         keys.filter(version__in=[version for version in older if vault.header(version) not in used]).delete()
 

@@ -149,9 +149,21 @@ def imported(team: Team, n: int) -> Answer:
     raw = json.dumps(line).encode()
     answer = team("POST", "/v1/cache/entries", raw=raw, content_type="application/x-ndjson")
     if answer.status == 202:
-        team.jobs.append(answer.json["job_id"])
-        while jobs.run(team.tenant_id, UUID(answer.json["job_id"])):  # at once, in every world
-            pass
+        _finish(team, answer)
+    return answer
+
+
+def _finish(team: Team, answer: Answer) -> None:
+    """At once, and so at the same moment in every world."""
+    team.jobs.append(answer.json["job_id"])
+    while jobs.run(team.tenant_id, UUID(answer.json["job_id"])):
+        pass
+
+
+def backtest(team: Team, n: int) -> Answer:
+    answer = team("POST", "/v1/backtest", {"days": n + 1})
+    if answer.status == 202:
+        _finish(team, answer)
     return answer
 
 
@@ -362,7 +374,7 @@ def health(team: Team, n: int) -> Answer:
 MOVES: tuple[Move, ...] = (
     *(chat, responses, messages, completions, embeddings, provider_models, passed_through),
     *(query, trial, project_stats, similar, lookup),
-    *(entry_put, feedback, imported, entries, export, job, purge, clear),
+    *(entry_put, feedback, imported, backtest, entries, export, job, purge, clear),
     *(entry_change, entry, entry_under_a_name, entry_delete),
     *(blocked, blocklist, blocklist_check, unblocked, false_positive),
     *(stats, usage, calls, price_put, prices, price_delete, metrics, health),

@@ -190,6 +190,7 @@ def test_a_question_another_team_has_stored_takes_the_same_way(live: None, monke
 def test_two_teams_that_ask_the_same_at_once_buy_an_answer_each(live: None, demo: DemoProvider) -> None:
     """Calls are joined within a tenant only: else one would be served what the other paid for."""
     teams = [team(canary) for canary in CANARIES]
+    demo.reset()
     demo.control(delay=0.3)
     with ThreadPoolExecutor(2) as both:
         answers = list(both.map(lambda one: one.api.chat(QUESTIONS[0]), teams))
@@ -322,10 +323,10 @@ def was_visited(mine: Team, method: str, template: str) -> bool:
 
 
 def rows_as_they_are(tenant_id: UUID) -> dict[str, str]:
-    """A digest of each table's rows of a tenant."""
+    """A digest of each table's rows of a tenant; errors are counted later, by a thread of its own."""
     found = {}
     with as_owner() as connection, connection.cursor() as cursor:
-        for table in tenant_tables():
+        for table in set(tenant_tables()) - {"error_hour"}:
             cursor.execute(
                 f"SELECT md5(string_agg(one::text, '|' ORDER BY one::text)) FROM \"{table}\" AS one"
                 " WHERE tenant_id = %s",
