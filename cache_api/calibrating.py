@@ -13,7 +13,7 @@ from cache_api import wiring
 from cache_api.adapters import checks
 from cache_api.domain.confidence import shipped
 from cache_api.domain.policy import Policy
-from cache_api.domain.risk import STRICTER, alarmed, controlled_cut
+from cache_api.domain.risk import STRICTER, learn
 from cache_api.models import Calibration
 from tenants import selectors, webhooks
 from tenants.isolation import as_tenant
@@ -41,13 +41,9 @@ def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
     promise = policy.max_wrong_hit_rate
     served = list(checks.checks_of(tenant_id, project_id, SERVED, now))
     judged = list(checks.checks_of(tenant_id, project_id, JUDGED, now))
-    cut = controlled_cut(judged, promise)
-    rang = promise > 0 and alarmed(served, promise) is not None
-    enough = bool(promise) and len(judged) * promise >= 1 and cut is None and _reaches(judged, promise)
-    alarm = rang or enough
-    state = "alarm" if alarm else "learning" if cut is None else "kept"
-    if alarm:
-        cut = max(shipped().cut(promise * STRICTER), policy.learnt_cut or 0.0)
+    stricter = max(shipped().cut(promise * STRICTER), policy.learnt_cut or 0.0)
+    cut, state = learn(judged, served, promise, stricter=stricter)
+    alarm = state == "alarm"
     before = checks.calibration_of(tenant_id, project_id)
     if state == "kept" and _stands(before, policy, now):
         cut = before.cut  # type: ignore[union-attr]
@@ -65,11 +61,6 @@ def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
     wiring.parts().policies.forget(tenant_id, project_id)
     if (before.state == "alarm" if before else False) != alarm:
         _tell(tenant_id, project_id, found, now, alarm=alarm)
-
-
-def _reaches(judged: list[Any], promise: float) -> bool:
-    """Whether there were enough checks to find a cut, had there been one."""
-    return controlled_cut([check._replace(wrong=False) for check in judged], promise) is not None
 
 
 def _stands(before: Calibration | None, policy: Policy, now: datetime) -> bool:

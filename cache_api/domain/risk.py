@@ -11,7 +11,7 @@ A check is weighted by 1 / the chance it had to be made, so that a sample speaks
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, lgamma, log
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 AIMED_AT = 0.7  # of what is promised
 STRICTER = 0.25  # of what is promised, while there is an alarm
@@ -21,6 +21,8 @@ CLEAN_CHECKS = 300  # after an alarm, within what is promised
 MEASURED_FROM = 100  # checks; fewer say nothing yet
 CONFIDENCE = 0.95
 _BISECTIONS = 40
+
+State = Literal["learning", "kept", "alarm"]
 
 
 class Checked(NamedTuple):
@@ -80,6 +82,24 @@ def controlled_cut(checks: Sequence[Checked], promise: float) -> float | None:
             break
         found = check.probability
     return found
+
+
+def learn(
+    judged: Sequence[Checked], served: Sequence[Checked], promise: float, *, stricter: float
+) -> tuple[float | None, State]:
+    """The cut that what was judged speaks for; None: the shipped one stays. Under an alarm it is the stricter.
+
+    `served` are those of the judged that are a random sample of what was served.
+    """
+    cut = controlled_cut(judged, promise)
+    if promise > 0 and (alarmed(served, promise) is not None or (cut is None and _would_reach(judged, promise))):
+        return stricter, "alarm"
+    return cut, "learning" if cut is None else "kept"
+
+
+def _would_reach(judged: Sequence[Checked], promise: float) -> bool:
+    """Whether there were enough checks to find a cut, had there been one."""
+    return controlled_cut([check._replace(wrong=False) for check in judged], promise) is not None
 
 
 def alarmed(checks: Sequence[Checked], promise: float) -> int | None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cache_api.domain.risk import Checked, alarmed, controlled_cut, interval, measured
+from cache_api.domain.risk import Checked, alarmed, controlled_cut, interval, learn, measured
 
 PROMISE = 0.02
 
@@ -81,3 +81,26 @@ def test_an_alarm_ends_with_three_hundred_checks_that_keep_the_promise() -> None
     clean = [Checked(0.995, wrong=False)] * 300
     assert alarmed(drifted + clean[:299], PROMISE) is not None
     assert alarmed(drifted + clean, PROMISE) is None
+
+
+@pytest.mark.parametrize(
+    ("judged", "served", "state"),
+    [
+        ([Checked(0.99, wrong=False)] * 71, [], "learning"),
+        ([Checked(0.99, wrong=False)] * 72, [], "kept"),
+        ([Checked(0.99, wrong=True)] * 72, [], "alarm"),  # enough to find a cut, and there is none
+        ([Checked(0.99, wrong=False)] * 72, [Checked(0.99, wrong=True)] * 4, "alarm"),
+    ],
+)
+def test_a_cut_is_learnt_shipped_or_under_an_alarm_the_stricter(
+    judged: list[Checked], served: list[Checked], state: str
+) -> None:
+    cut = {"learning": None, "kept": 0.99, "alarm": 0.9937}[state]
+    assert learn(judged, served, PROMISE, stricter=0.9937) == (cut, state)
+
+
+def test_without_a_promise_there_is_neither_cut_nor_alarm() -> None:
+    assert learn([Checked(0.99, wrong=True)] * 500, [Checked(0.99, wrong=True)] * 500, 0.0, stricter=1.0) == (
+        None,
+        "learning",
+    )
