@@ -191,7 +191,7 @@ def _told(tenant_id: UUID, table: str, row: Row) -> Row:
     told: Row = {}
     for name, value in row.items():
         if sealed := _OPENED.get((table, name)):
-            told[name] = _opened(tenant_id, sealed, row)
+            told[name] = None if value is None else _opened(tenant_id, sealed, row)
         elif f"{table}.{name}" in SHOWN:
             told[name] = None if value is None else bytes(value).hex()
         elif not isinstance(value, bytes | memoryview) and not any(word in name for word in WITHHELD):

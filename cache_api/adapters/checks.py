@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import cast
 from uuid import UUID, uuid4
 
+import orjson
 from django.db import connection
 
 from cache_api.adapters.store import vector_literal
@@ -87,7 +88,7 @@ class WantedChecks:
             try:
                 _put(wanted)
                 hint("cache_api.default.verify")
-            except (isolation.DatabaseUnavailable, vault.VaultUnavailable) as error:
+            except (isolation.DatabaseUnavailable, vault.VaultUnavailable, orjson.JSONEncodeError) as error:
                 log.info("check_let_go", extra={"reason": type(error).__name__})
             except Exception:
                 log.exception("check_not_laid_down")
@@ -95,7 +96,7 @@ class WantedChecks:
 
 def _put(wanted: Wanted) -> None:
     tenant_id, row_id = wanted.tenant_id, wanted.call_id
-    body = vault.seal(tenant_id, wanted.asked.encode("utf-8", "surrogatepass"), column=COLUMN, row_id=row_id)
+    body = vault.seal(tenant_id, orjson.dumps(wanted.asked), column=COLUMN, row_id=row_id)
     values = (
         tenant_id,
         row_id,
@@ -138,7 +139,7 @@ def wanted(tenant_id: UUID, check_id: UUID) -> tuple[Wanted, int] | None:
         tenant_id=tenant_id,
         project_id=row.project_id,
         call_id=row.id,
-        asked=asked.decode("utf-8", "surrogatepass"),
+        asked=orjson.loads(asked),
         entry_id=row.entry_id,
         similarity=row.similarity,
         probability=row.probability,

@@ -83,7 +83,7 @@ def _plan(cast: Cast) -> None:
 
 @pytest.fixture(autouse=True)
 def _hints(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webhooks, "hint", lambda task: None)
+    monkeypatch.setattr(webhooks, "hint_aside", lambda task: None)
 
 
 def made(cast: Cast, receiver: Receiver, *events: str) -> webhooks.NewEndpoint:
