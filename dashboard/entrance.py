@@ -4,7 +4,6 @@ What django-allauth is told about our people: where its mails lead, how its secr
 address is believed.
 """
 
-import base64
 import time
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -30,7 +29,7 @@ from requests import Session
 from cache_api import wiring
 from cache_api.adapters.outside import guarded_session
 from dashboard.forms import Form
-from tenants import members, selectors, sso, vault
+from tenants import members, second_factors, selectors, sso
 from tenants.audit import Actor
 from tenants.models import User
 from tenants.refusals import Refusal
@@ -106,10 +105,10 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # Untyped, as all 
 
 class SecondFactors(DefaultMFAAdapter):  # type: ignore[misc]
     def encrypt(self, text: str) -> str:
-        return base64.b64encode(vault.transport_seal(text.encode())).decode()
+        return second_factors.seal(text)
 
     def decrypt(self, encrypted_text: str) -> str:
-        return vault.transport_unseal(base64.b64decode(encrypted_text)).decode()
+        return second_factors.unseal(encrypted_text)
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         return {**super().get_public_key_credential_rp_entity(), "name": "CacheAI"}

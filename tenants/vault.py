@@ -158,12 +158,17 @@ def text_key_rotate(*, tenant_id: UUID) -> int:
     return version
 
 
+def newest_header() -> bytes:
+    """How everything begins that the newest master key sealed or wrapped."""
+    return header(_masters.newest)
+
+
 def rewrap(limit: int) -> int:
     """Bring up to `limit` keys under the newest master key; how many. Raises WrongMasterKey or Corrupt.
 
     What they open stays as it is: only the wrapping is another.
     """
-    newest = header(_masters.newest)
+    newest = newest_header()
     with as_owner():
         outdated = DataKey.objects.extra(where=["substring(wrapped FOR 5) <> %s"], params=[newest])
         found = list(outdated.select_for_update()[:limit])

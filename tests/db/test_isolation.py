@@ -27,6 +27,7 @@ OWNER_CALLERS = {
     "cache_api/adapters/books.py": "whose books have something to do",
     "billing/leaving.py": "events that name a tenant that is erased",
     "tenants/erasure.py": "removes a tenant whole, and what is late of it",
+    "tenants/second_factors.py": "seals people's second factors by a new master key",
     "tenants/vault.py": "wraps all tenants' keys by a new master key",
     "cache_api/exports.py": "exports that a dead worker left, and old ones",
     "cache_api/sealed.py": "finds whose keys are to be renewed",

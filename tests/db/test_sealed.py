@@ -11,13 +11,14 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from cache_api import sealed
 from cache_api.models import BlocklistEntry, Entry
 from cache_api.sealed import SEALED
-from tenants import provider_keys, selfcheck, vault
+from tenants import provider_keys, second_factors, selfcheck, vault
 from tenants.isolation import as_owner, as_tenant
 from tenants.keys import read_versions
 from tenants.models import DataKey, ProviderKey
@@ -164,15 +165,20 @@ def test_an_operator_rotates_by_command(cast: Cast) -> None:
 
 def test_under_a_new_master_key_the_old_one_can_be_taken_out(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     entry, old = store(cast, "kept"), settings.CACHEAI_MASTER_KEYS
+    factor = Authenticator.objects.create(
+        user_id=cast.owner.user_id, type=Authenticator.Type.TOTP, data={"secret": second_factors.seal("JBSWY3DP")}
+    )
     monkeypatch.setattr(vault, "_masters", vault._Masters(read_versions(f"{NEW_MASTER},{old}")))
     out = io.StringIO()
     call_command("rotate_master", stdout=out)
-    assert out.getvalue() == "rewrapped 4\n"
+    assert out.getvalue() == "rewrapped 5\n"
     call_command("rotate_master", stdout=io.StringIO())  # again, without harm
 
     monkeypatch.setattr(vault, "_masters", vault._Masters(read_versions(NEW_MASTER)))
     vault._tenant_keys.clear()
     assert read(cast, entry) == (1, "kept")
+    factor.refresh_from_db()
+    assert second_factors.unseal(factor.data["secret"]) == "JBSWY3DP"
     assert selfcheck.problems() == []
 
 
