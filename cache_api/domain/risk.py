@@ -89,17 +89,21 @@ def learn(
 ) -> tuple[float | None, State]:
     """The cut that what was judged speaks for; None: the shipped one stays. Under an alarm it is the stricter.
 
-    `served` are those of the judged that are a random sample of what was served.
+    `served` are those of the judged that are a random sample of what was served. The others were not served: that they
+    are wrong breaks no promise, and rings nothing.
     """
-    cut = controlled_cut(judged, promise)
-    if promise > 0 and (alarmed(served, promise) is not None or (cut is None and _would_reach(judged, promise))):
+    if promise > 0 and (alarmed(served, promise) is not None or _fails_at_once(served, promise)):
         return stricter, "alarm"
+    cut = controlled_cut(judged, promise)
     return cut, "learning" if cut is None else "kept"
 
 
-def _would_reach(judged: Sequence[Checked], promise: float) -> bool:
-    """Whether there were enough checks to find a cut, had there been one."""
-    return controlled_cut([check._replace(wrong=False) for check in judged], promise) is not None
+def _fails_at_once(checks: Sequence[Checked], promise: float) -> bool:
+    """Whether even of the likeliest, though there are enough to find a cut, too many are wrong."""
+    return (
+        controlled_cut(checks, promise) is None
+        and controlled_cut([check._replace(wrong=False) for check in checks], promise) is not None
+    )
 
 
 def alarmed(checks: Sequence[Checked], promise: float) -> int | None:

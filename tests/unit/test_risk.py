@@ -88,15 +88,16 @@ def test_an_alarm_ends_with_three_hundred_checks_that_keep_the_promise() -> None
     [
         ([Checked(0.99, wrong=False)] * 71, [], "learning"),
         ([Checked(0.99, wrong=False)] * 72, [], "kept"),
-        ([Checked(0.99, wrong=True)] * 72, [], "alarm"),  # enough to find a cut, and there is none
+        ([Checked(0.97, wrong=True)] * 72, [], "learning"),  # nobody was served what was wrong
+        ([Checked(0.99, wrong=True)] + [Checked(0.99, wrong=False)] * 71, None, "alarm"),  # enough, and no cut
         ([Checked(0.99, wrong=False)] * 72, [Checked(0.99, wrong=True)] * 4, "alarm"),
     ],
 )
 def test_a_cut_is_learnt_shipped_or_under_an_alarm_the_stricter(
-    judged: list[Checked], served: list[Checked], state: str
+    judged: list[Checked], served: list[Checked] | None, state: str
 ) -> None:
     cut = {"learning": None, "kept": 0.99, "alarm": 0.9937}[state]
-    assert learn(judged, served, PROMISE, stricter=0.9937) == (cut, state)
+    assert learn(judged, judged if served is None else served, PROMISE, stricter=0.9937) == (cut, state)
 
 
 def test_without_a_promise_there_is_neither_cut_nor_alarm() -> None:
