@@ -4,6 +4,7 @@ Uploaded ones, a line of JSON each, or those whose answers the project stored. W
 """
 
 import hashlib
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,6 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import orjson
 
 from cache_api import wiring
@@ -81,6 +81,13 @@ def question_in(line: bytes) -> Question:
     raise BadLine(BadLine.__doc__)
 
 
+def _numpy() -> Any:
+    """Only the worker that tries questions pays for it: every web process can hand them in."""
+    import numpy
+
+    return numpy
+
+
 def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
     """Whose answers were stored, the newest that there is room for, in order of time."""
     found: list[Question] = []
@@ -99,7 +106,7 @@ def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
             if text["question"] is not None:
                 raw = None
                 if vector is not None and embedder == version:
-                    raw = np.asarray(list(map(float, vector)), dtype="<f4").tobytes()
+                    raw = array("f", map(float, vector)).tobytes()
                 found.append(Question(text["question"], bytes(scope).hex(), cost, raw))
     return found[::-1]
 
@@ -185,7 +192,7 @@ def _past(questions: Sequence[Question], policy: Policy, progress: Progress) -> 
     ]
 
 
-def _vectors(questions: Sequence[Question], progress: Progress) -> "np.ndarray[Any, np.dtype[np.float32]]":
+def _vectors(questions: Sequence[Question], progress: Progress) -> Any:
     rows: list[bytes] = []
     waiting: list[int] = []
     for place, one in enumerate(questions):
@@ -199,6 +206,7 @@ def _vectors(questions: Sequence[Question], progress: Progress) -> "np.ndarray[A
         for place, vector in zip(some, made, strict=True):
             rows[place] = vector
         progress(start + len(some), len(waiting))
+    np = _numpy()
     if not rows:
         return np.zeros((0, 1), dtype="<f4")
     return np.frombuffer(b"".join(rows), dtype="<f4").reshape(len(rows), -1)
@@ -207,7 +215,7 @@ def _vectors(questions: Sequence[Question], progress: Progress) -> "np.ndarray[A
 def _neighbours(
     questions: Sequence[Question],
     needed: Sequence[int],
-    vectors: "np.ndarray[Any, np.dtype[np.float32]]",
+    vectors: Any,
     policy: Policy,
     progress: Progress,
 ) -> Iterator[tuple[int, list[Near]]]:
@@ -216,7 +224,7 @@ def _neighbours(
     for row, place in enumerate(needed):
         scopes.setdefault(questions[place].scope, []).append(row)
     least = min(*FLOORS, policy.similarity_floor)
-    done = 0
+    done, np = 0, _numpy()
     for rows in scopes.values():
         inside = vectors[rows]
         for start in range(0, len(rows), BLOCK):
@@ -239,7 +247,8 @@ def _neighbours(
             progress(done, len(needed))
 
 
-def _top(cosines: "np.ndarray[Any, np.dtype[np.float32]]") -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _top(cosines: Any) -> Any:
+    np = _numpy()
     some = np.argpartition(-cosines, NEIGHBOURS)[:NEIGHBOURS]
     return some[np.argsort(-cosines[some])]
 

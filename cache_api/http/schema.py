@@ -8,7 +8,6 @@ from django.http import HttpResponse
 
 from cache_api.http.answering import JSON
 from cache_api.http.headers import plain_headers
-from cache_api.http.openapi import document
 from cache_api.http.operation import version_here
 
 
@@ -18,4 +17,6 @@ def schema(http: WSGIRequest) -> HttpResponse:
 
 @cache
 def _written() -> bytes:
+    from cache_api.http.openapi import document  # Megabytes and milliseconds that a process seldom needs.
+
     return orjson.dumps(document(version_here()))
