@@ -26,6 +26,7 @@ class CallFilters:
     """What is given must all be true of a call."""
 
     decision: str | None = None
+    layer: str | None = None
     provider: str | None = None
     model: str | None = None  # as it was asked for, or as it was served
     key_id: UUID | None = None
@@ -221,6 +222,7 @@ _CONDITIONS = {
     "project": "project_id = %(project)s",
     "after_id": "(at, id) < (%(after_at)s, %(after_id)s)",
     "decision": "decision = %(decision)s",
+    "layer": "layer = %(layer)s",
     "provider": "provider = %(provider)s",
     "model": "%(model)s IN (model_asked, model_served)",
     "key_id": "key_id = %(key_id)s",

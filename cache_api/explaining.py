@@ -26,6 +26,7 @@ class Explained:
     question: str | None  # what was asked; None: not known any more
     policy: Policy
     judged: list[Judgement]  # nearest first
+    kept: Kept | None = None  # that entry, as it lies there now
 
 
 def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explained | None:
@@ -46,14 +47,14 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
 
     cache_key = bytes(entry["fingerprint"]).hex()
     if call.decision == "hit" and call.layer == "semantic":
-        return Explained(call, cache_key, None, policy, [])
+        return Explained(call, cache_key, None, policy, [], kept)
     if entry["vector"] is None or kept.question is None:
-        return Explained(call, cache_key, kept.question, policy, [])
+        return Explained(call, cache_key, kept.question, policy, [], kept)
     request = _request(place, bytes(entry["fingerprint"]), kept)
     vector = array("f", map(float, entry["vector"])).tobytes()
     found = wiring.parts().store.search(request, vector, limit=limit + 1, checked=policy.checked)
     others = [candidate for candidate in found if candidate.entry.id != entry_id]
-    return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now))
+    return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now), kept)
 
 
 def _request(place: Place, fingerprint: bytes, kept: Kept) -> Request:

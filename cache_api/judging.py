@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from uuid import UUID
 
 from cache_api import wiring
-from cache_api.adapters import checks, corrections
+from cache_api.adapters import catalogue, checks, corrections
 from cache_api.adapters.catalogue import Place
 from cache_api.adapters.store import entry_under
 from cache_api.domain.call import time_of
@@ -77,6 +77,22 @@ def judge(
     wiring.parts().policies.forget(place.tenant_id, place.project_id)
     corrected = not right and call is not None and _corrected(place, call.id)
     return Judged(not right and pair.asked is not None, corrected)
+
+
+def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Judged | None:
+    """A member's verdict on what a hit was served; a wrong answer goes at once. None: it is not stored any more."""
+    call = _call(place, call_id)
+    if call is None or call.decision != "hit" or call.entry_id is None:
+        return None
+    with as_tenant(place.tenant_id):
+        mine = Entry.objects.filter(tenant_id=place.tenant_id, id=call.entry_id, project_id=place.project_id)
+        entry = mine.defer("body", "vector").first()
+    if entry is None:
+        return None
+    said = judge(place, entry, right=right, source="member", call_id=call_id, question=None, now=now)
+    if not right:
+        catalogue.delete(place, bytes(entry.fingerprint))
+    return said
 
 
 def _corrected(place: Place, call_id: UUID) -> bool:

@@ -42,6 +42,8 @@ ROLE_WORDS: Mapping[str, str] = {
 }
 
 
+DECISION_WORDS = (("hit", "Hits"), ("miss", "Misses"), ("bypass", "Bypasses"), ("blocked", "Blocked"))
+LAYER_WORDS = (("exact", "Exact"), ("semantic", "Semantic"), ("synthesized", "Synthesized"))
 BUDGET_ACTION_WORDS: Mapping[str, str] = {
     "alert": "Tell us, nothing else",
     "cache_only": "Serve hits alone, refuse the rest",
@@ -148,6 +150,31 @@ class SsoFacts(Form):
         if is_there:
             self.fields["secret"].required = False
             self.fields["secret"].help_text = "Empty: the one you gave stays."
+
+
+class CallFilter(Form):
+    """Out of an address: a field that cannot be read there filters nothing."""
+
+    decision = forms.ChoiceField(label="Decision", required=False, choices=[("", "Any decision"), *DECISION_WORDS])
+    layer = forms.ChoiceField(label="Layer", required=False, choices=[("", "Any layer"), *LAYER_WORDS])
+    model = forms.CharField(label="Model", required=False, max_length=128, widget=forms.Select)
+    key = forms.UUIDField(label="Key", required=False, widget=forms.Select)
+    task = forms.CharField(label="Task", required=False, max_length=128)
+    unpriced = forms.BooleanField(label="Unpriced", required=False)
+
+    def __init__(
+        self, *args: Any, models: Sequence[str] = (), keys: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        asked = self.data.get("model", "")
+        named = [asked, *models] if asked and asked not in models else models
+        self.fields["model"].widget.choices = [("", "Any model"), *((name, name) for name in named)]
+        self.fields["key"].widget.choices = [("", "Any key"), *(keys or {}).items()]
+        self.fields["task"].widget.attrs |= {"placeholder": "Any task"}
+        for name, field in self.fields.items():
+            field.widget.attrs |= {"class": "" if name == "unpriced" else "input compact"}
+            if name != "task":
+                field.widget.attrs |= {"data-submits": True}
 
 
 class ProjectFacts(Form):

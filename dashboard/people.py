@@ -49,6 +49,7 @@ class Group(NamedTuple):
 _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "": (
         ("overview", "Overview", "overview", "figures"),
+        ("calls", "Calls", "calls", "figures"),
         ("usage", "Usage and limits", "gauge", "figures"),
         ("budgets", "Budgets", "budget", "figures"),
     ),

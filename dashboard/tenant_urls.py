@@ -6,6 +6,7 @@ from dashboard.views import (
     audit,
     billing,
     budgets,
+    calls,
     keys,
     members,
     overview,
@@ -19,6 +20,10 @@ from dashboard.views import (
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("calls", calls.calls, name="calls"),
+    path("calls/export", calls.export, name="calls-export"),
+    path("calls/<uuid:call_id>", calls.call, name="calls-call"),
+    path("calls/<uuid:call_id>/verdict", calls.verdict, name="calls-verdict"),
     path("usage", usage.usage, name="usage"),
     path("usage/export", usage.export, name="usage-export"),
     path("budgets", budgets.budgets, name="budgets"),

@@ -15,7 +15,8 @@ from tenants.models import TenantExport
 register = template.Library()
 
 # Below this the cents alone would say nothing: prices of single calls are fractions of one.
-SMALL_USD = Decimal("0.1")
+SMALL_USD, TINY_USD = Decimal("0.1"), Decimal("0.001")
+SHOWN_CHARACTERS = 8_000  # of a stored text: enough to judge it by, and a page stays light
 FEATURE_WORDS: Mapping[str, str] = {
     features.SYNTHESIS: "Answers from near ones",
     features.OWN_PRICES: "Prices of your own",
@@ -88,7 +89,16 @@ def usd(amount: Decimal | None) -> str:
         return "–"
     sign = "−" if amount < 0 else ""
     size = abs(amount)
+    if 0 < size < TINY_USD:
+        return f"{sign}${size:,.6f}"
     return f"{sign}${size:,.4f}" if 0 < size < SMALL_USD else f"{sign}${size:,.2f}"
+
+
+@register.filter
+def shown(text: str) -> str:
+    """A text that came from outside; what no page can hold is named, and what is long is cut."""
+    cut = text[:SHOWN_CHARACTERS] + ("…" if len(text) > SHOWN_CHARACTERS else "")
+    return cut.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 @register.filter

@@ -20,6 +20,10 @@ from tests.conftest import Cast, Person
 # The act that opens each page, or lets each form be sent.
 ACTS = {
     "overview": "figures",
+    "calls": "figures",
+    "calls-export": "figures",
+    "calls-call": "figures",
+    "calls-verdict": "feedback",
     "usage": "figures",
     "usage-export": "figures",
     "budgets": "figures",

@@ -30,6 +30,10 @@ OWNER = frozenset({"owner"})
 # Pages of a tenant, after `t/<its id>/`: whose they are, and what they are answered.
 TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "": (EVERYBODY, 200),
+    "calls": (EVERYBODY, 200),
+    "calls/export": (EVERYBODY, 200),
+    "calls/<uuid:call_id>": (EVERYBODY, 404),  # There is none.
+    "calls/<uuid:call_id>/verdict": (BUILDERS, 405),
     "usage": (EVERYBODY, 200),
     "usage/export": (EVERYBODY, 200),
     "budgets": (EVERYBODY, 200),

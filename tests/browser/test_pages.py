@@ -16,6 +16,7 @@ from tests.db.calls import call_of, hit_of, write
 
 PAGES = (
     "overview",
+    "calls",
     "usage",
     "budgets",
     "budgets-new",

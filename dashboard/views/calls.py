@@ -1,0 +1,164 @@
+"""Which calls were made, and why was each decided as it was?"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from cache_api import calls as services
+from cache_api import judging, selectors
+from cache_api.adapters.catalogue import Place
+from cache_api.calls import CallFilters, CallPlace, LedgerRow
+from cache_api.explaining import explain
+from cache_api.http import tables
+from cache_api.http.described import answer_in
+from cache_api.ports import CacheUnavailable
+from dashboard import ranges, waterfall
+from dashboard.explanations import REASON_WORDS, candidate
+from dashboard.forms import CallFilter
+from dashboard.people import Visit, done, page, show
+from tenants import selectors as tenants
+
+PAGE_CALLS = 50
+CANDIDATES = 5
+
+
+@page(may="figures")
+def calls(http: HttpRequest, visit: Visit) -> HttpResponse:
+    asked = ranges.read(http.GET.get("days", ""))
+    keys = {str(key.id): key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
+    after = _place_in(http)
+    found = services.calls_page(
+        visit.tenant.id,
+        visit.project.id if visit.project else None,
+        _filters(http),
+        since=asked.since,
+        until=asked.until,
+        limit=PAGE_CALLS,
+        after=after,
+    )
+    context: dict[str, Any] = {
+        "calls": [(one, keys.get(str(one.key_id), "")) for one in found.calls],
+        "next": found.next,
+        "after": after,
+        "query": _query(http),
+    }
+    if "live" in http.GET:
+        return show(http, visit, "parts/calls.html", **context)
+    form = CallFilter(http.GET, keys=keys, models=_models(visit, asked))
+    return show(http, visit, "calls.html", form=form, range=asked, ranges=ranges.RANGES, **context)
+
+
+@page(may="figures")
+def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    """All that fit, not only what a page shows."""
+    asked = ranges.read(http.GET.get("days", ""))
+    found = services.every_call(
+        visit.tenant.id,
+        visit.project.id if visit.project else None,
+        _filters(http),
+        since=asked.since,
+        until=asked.until,
+    )
+    return StreamingHttpResponse(
+        tables.calls_csv(found), content_type=tables.CSV, headers=tables.attachment("calls.csv")
+    )
+
+
+@page(may="figures")
+def call(http: HttpRequest, visit: Visit, call_id: UUID) -> HttpResponse:
+    row = _call(visit, call_id)
+    keys = {key.id: key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
+    return show(
+        http,
+        visit,
+        "call.html",
+        call=row,
+        why=REASON_WORDS.get(row.reason, ""),
+        key=keys.get(row.key_id) if row.key_id else None,
+        project=next((one.name for one in visit.projects if one.id == row.project_id), ""),
+        spans=waterfall.spans(row),
+        corrections=services.corrections_of(visit.tenant.id, row.id),
+        **(_texts(visit, row) if visit.may("texts") else {}),
+    )
+
+
+@page(may="feedback", methods=("POST",))
+def verdict(http: HttpRequest, visit: Visit, call_id: UUID) -> HttpResponseBase:
+    row = _call(visit, call_id)
+    right = http.POST.get("verdict") == "right"
+    said = judging.judge_call(Place(visit.tenant.id, row.project_id), row.id, right=right, now=datetime.now(UTC))
+    if said is None:
+        return done(http, visit, "That answer is not stored any more.", "calls-call", row.id)
+    if right:
+        return done(http, visit, "Noted: it was right.", "calls-call", row.id)
+    told = "The answer is gone, and will not match this question again."
+    return done(http, visit, f"{told} Its saving is taken back." if said.corrected else told, "calls-call", row.id)
+
+
+def _call(visit: Visit, call_id: UUID) -> LedgerRow:
+    row = services.call_of(visit.tenant.id, call_id)
+    if row is None:
+        raise Http404
+    return row
+
+
+def _texts(visit: Visit, row: LedgerRow) -> Mapping[str, Any]:
+    """What only those see who may read stored texts."""
+    now = datetime.now(UTC)
+    try:
+        found = explain(Place(visit.tenant.id, row.project_id), row.id, limit=CANDIDATES, now=now)
+    except CacheUnavailable:
+        found = None
+    if found is None:
+        return {"texts": {}}
+    texts = {"question": found.question, "matched": None, "answer": None}
+    if found.kept is not None:
+        texts["answer"] = _plain(answer_in(found.kept.answer, found.kept.endpoint))
+        if found.question is None:
+            texts["matched"] = found.kept.question
+    return {"texts": texts, "candidates": [candidate(one, found.policy) for one in found.judged]}
+
+
+def _plain(answer: Any) -> str:
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+
+
+def _filters(http: HttpRequest) -> CallFilters:
+    """What is no filter is none."""
+    form = CallFilter(http.GET)
+    form.is_valid()
+    wanted = form.cleaned_data
+    names = ("decision", "layer", "model", "task")
+    return CallFilters(
+        **{name: wanted.get(name) or None for name in names},
+        key_id=wanted.get("key"),
+        unpriced=wanted.get("unpriced", False),
+    )
+
+
+def _place_in(http: HttpRequest) -> CallPlace | None:
+    try:
+        return CallPlace.read(http.GET["after"]) if "after" in http.GET else None
+    except ValueError:
+        return None
+
+
+def _query(http: HttpRequest) -> str:
+    """The address's own, without what tells the page apart from its neighbours."""
+    query = http.GET.copy()
+    for name in ("after", "live"):
+        query.pop(name, None)
+    return query.urlencode()
+
+
+def _models(visit: Visit, asked: ranges.Range) -> list[str]:
+    project_id = visit.project.id if visit.project else None
+    rows = selectors.usage_by(
+        visit.tenant.id, project_id, bucket="day", group_by="model", since=asked.since, until=asked.until
+    )
+    return sorted({row.group for row in rows if row.group})
