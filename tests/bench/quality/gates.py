@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.bench.quality.t3_streams import MISLABELLED
 from tests.bench.quality.t4_traps import KEPT, LENIENT, STRICT
+from tests.bench.quality.t6_learning import PROMISED_AFTER
 
 WITHIN = 0.02  # of recall, what the product may lose to cosine on a file
 AUC_LEAST = 0.75
@@ -16,6 +17,8 @@ MORE_HITS = 1.5
 T3_HITS, T3_FILE = 0.60, "bitext"
 STRICT_MOST, LENIENT_MOST, KEPT_LEAST = 0.01, 0.05, 0.60
 WRONG_CONTEXT = 0.01
+LEARNT_WORSE = 0.005
+HITS_LEAST = 200
 COST_MS = 1.0
 LOST_BY_8_BITS = 0.005
 
@@ -76,7 +79,8 @@ def gates(results: Mapping[str, Any]) -> list[Gate]:
         Gate("T3", f"oracle: hit rate of {T3_FILE} at E_req <= 0.5 %", list(_streams(results.get("T3", {})))),
         *_traps(results.get("T4", {})),
         *_turns(results.get("T5", {})),
-        Gate("T6", "learning is never worse, and better after 1,000 labels", []),
+        *_learning(results.get("T6", {})),
+        *_over_http(results.get("HTTP", {})),
         Gate("cost", "deciding over five candidates, p95 ms", _cost(results.get("cost", {}))),
         Gate(
             "int8",
@@ -196,6 +200,62 @@ def _turns(found: Mapping[str, Any]) -> Iterable[Gate]:
         "served after one change",
         [Case(change, it["served"] / it["n"], 0.0) for change, it in found.get("changes", {}).items()],
     )
+
+
+def _learning(found: Mapping[str, Any]) -> Iterable[Gate]:
+    """Where too few are served, half a point of them is less than one hit, and says nothing."""
+    told = [
+        (f"{name}, {row['given']:.0f} labels, {row['noise']:.0%} wrong", row, it["frozen"])
+        for name, it in found.get("streams", {}).items()
+        for row in it["learnt"]
+    ]
+    changed = [
+        (f"another mix, {float(noise):.0%} wrong", it["learnt"], it["frozen"])
+        for noise, it in found.get("shift", {}).items()
+    ]
+    yield Gate(
+        "T6",
+        "E_hit over the frozen model's",
+        [
+            Case(where, learnt["e_hit"]["value"] - frozen["e_hit"]["value"], LEARNT_WORSE)
+            for where, learnt, frozen in [*told, *changed]
+            if min(learnt["e_hit"]["n"], frozen["e_hit"]["n"]) >= HITS_LEAST
+        ],
+    )
+    after = [it for it in told if it[1]["labels"] == PROMISED_AFTER]
+    yield Gate(
+        "T6",
+        f"E_hit after {PROMISED_AFTER:,} labels, or all there are",
+        [Case(where, row["e_hit"]["value"], E_HIT) for where, row, _ in after if row["e_hit"]["n"] >= HITS_LEAST],
+    )
+    clean = [it for it in after if not it[1]["noise"]]
+    yield Gate(
+        "T6",
+        f"hit rate after {PROMISED_AFTER:,} clean labels, or all there are, against the frozen model's",
+        [
+            Case(where, row["hit_rate"]["value"], frozen["hit_rate"]["value"], at_least=True)
+            for where, row, frozen in clean
+            if frozen["e_hit"]["n"] >= HITS_LEAST
+        ],
+    )
+    yield Gate(
+        "T6",
+        "the same, with the same cache and each one's best cut at E_hit 2 %",
+        [
+            Case(where, row["same cache"]["learnt"], row["same cache"]["frozen"], at_least=True)
+            for where, row, frozen in clean
+            if frozen["e_hit"]["n"] >= HITS_LEAST
+        ],
+    )
+
+
+def _over_http(found: Mapping[str, Any]) -> Iterable[Gate]:
+    if found:
+        yield Gate(
+            "HTTP",
+            "decisions other than the decision code's",
+            [Case(what, it["other"], 0.0) for what, it in found.items()],
+        )
 
 
 def _cost(found: Mapping[str, float]) -> list[Case]:

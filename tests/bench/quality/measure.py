@@ -15,6 +15,7 @@ from cache_api.domain.scope import RULES
 from tests.bench.quality import (
     cosine,
     cost,
+    over_http,
     t1_pairs,
     t2_probes,
     t3_streams,
@@ -43,6 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=OUT, help="folder of report.json, report.md, curves.svg, audit.jsonl"
     )
     parser.add_argument("--tests", default=",".join(TESTS), help=f"some of {','.join(TESTS)}")
+    parser.add_argument(
+        "--http",
+        nargs="?",
+        const="",
+        metavar="BASE_URL",
+        help="also ask a running service, with --key; without a URL, one that is started for it",
+    )
+    parser.add_argument("--key", default="", help="an API key of that service that may read and write the cache")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a part of each file, in about a minute")
     chosen = parser.parse_args(arguments)
@@ -50,10 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no such test: {', '.join(sorted(unknown))}")
     if chosen.data is not None and not chosen.data.is_dir():
         parser.error(f"no such folder: {chosen.data}")
+    if chosen.http and not chosen.key:
+        parser.error("--http BASE_URL needs --key")
 
     began = time.monotonic()
     data = _data(chosen.data, seed=chosen.seed, quick=chosen.quick)
     results = measured(data, chosen.tests.split(","), seed=chosen.seed, quick=chosen.quick)
+    if chosen.http is not None:
+        results["HTTP"] = over_http.measured(data, chosen.http, chosen.key, seed=chosen.seed)
     found = gates(results)
     report = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,7 +100,7 @@ def measured(data: Data, tests: Sequence[str], *, seed: int, quick: bool) -> dic
         "T3": lambda: t3_streams.measured(data.streams, seed=seed, frozen_cosine=frozen, quick=quick),
         "T4": lambda: t4_traps.measured(data, seed=seed),
         "T5": lambda: t5_turns.measured(data.turns),
-        "T6": t6_learning.measured,
+        "T6": lambda: t6_learning.measured(data, seed=seed, quick=quick),
         "cost": lambda: cost.measured(data.pairs),
         "int8": lambda: t1_pairs.lost_by_8_bits(data.pairs, quick=quick),
     }

@@ -9,7 +9,7 @@ from uuid import UUID
 import numpy as np
 
 from cache_api.dialects import openai_chat
-from cache_api.domain import guard
+from cache_api.domain import confidence, decision, guard
 from cache_api.domain.admission import bypass_reason, fuzzy
 from cache_api.domain.decision import Hit, Judgement, decide, judge
 from cache_api.domain.entry import Candidate, Entry
@@ -110,13 +110,21 @@ def may_match(question: str) -> bool:
     return looked_up(question) and fuzzy(request_of(question), POLICY)
 
 
+_remembered_mismatch = lru_cache(maxsize=REMEMBERED)(guard.mismatch)
+_remembered_features = lru_cache(maxsize=REMEMBERED)(confidence.features)
+
+
 def remember_texts() -> None:
-    """What the guards see of a text, for as long as this process runs: the tests ask it over and over."""
+    """What is seen of a text and of a pair, for as long as this process runs: the tests ask it over and over."""
     guard._remembered = lru_cache(maxsize=REMEMBERED)(guard._traits)
+    decision.mismatch = _remembered_mismatch
+    confidence.features = _remembered_features
 
 
 def forget_texts() -> None:
     guard._remembered.cache_clear()
+    _remembered_mismatch.cache_clear()
+    _remembered_features.cache_clear()
 
 
 @lru_cache(maxsize=REMEMBERED)

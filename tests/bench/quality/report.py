@@ -29,6 +29,8 @@ def markdown(report: Mapping[str, Any], gates: Sequence[Gate]) -> str:
         _section("T3 streams: E_hit by entries in the cache, %", _sizes(results.get("T3", {}))),
         _section("T4 traps: served, %", _traps(results.get("T4", {}))),
         _section("T5 turns", _turns(results.get("T5", {}))),
+        _section("T6 learning: what is served once judged, %", _learning(results.get("T6", {}))),
+        _section("Over HTTP, beside the decision code", _over_http(results.get("HTTP", {}))),
         _section("8 bits against 32: AUC", _eight_bits(results.get("int8", {}))),
         _section("Plain cosine, beside what was published with 32 bits", _published(results)),
     ]
@@ -279,6 +281,48 @@ def _turns(found: Mapping[str, Any]) -> str:
         (f"other {change}", str(it["n"]), str(it["served"]), "") for change, it in found.get("changes", {}).items()
     ]
     return table(("", "n", "served", "compared, with the seed's history"), rows)
+
+
+def _learning(found: Mapping[str, Any]) -> str:
+    rows = []
+    for name, it in found.get("streams", {}).items():
+        rows.append((name, "frozen", "", *_served(it["frozen"]), "", "", ""))
+        for row in it["learnt"]:
+            same = row.get("same cache", {})
+            rows.append(
+                (
+                    name,
+                    f"{row['given']:,.0f}",
+                    percent(row["noise"], digits=0),
+                    *_served(row),
+                    f"{percent(same['learnt'])} ({percent(same['frozen'])})" if same else "",
+                    " ".join(f"{cut:.3f}" for cut in row["cuts"]),
+                    str(row["alarms"]),
+                )
+            )
+    for noise, it in found.get("shift", {}).items():
+        rows.append(("another mix", "frozen", "", *_served(it["frozen"]), "", "", ""))
+        rows.append(
+            ("another mix", "all", percent(float(noise), digits=0), *_served(it["learnt"]), "", "", str(it["alarms"]))
+        )
+    head = ("", "labels", "of them wrong", "hit rate", "E_hit", "hits", "best at 2 % (frozen)", "cut", "alarms")
+    return table(head, rows)
+
+
+def _served(of: Mapping[str, Any]) -> tuple[str, str, str]:
+    return with_interval(of["hit_rate"]), with_interval(of["e_hit"], digits=2), str(of["e_hit"]["n"])
+
+
+def _over_http(found: Mapping[str, Any]) -> str:
+    shown = table(
+        ("", "asked", "hits by code", "hits over HTTP", "other decisions", "no decision in time"),
+        [
+            (what, *(str(it[name]) for name in ("n", "by code", "over http", "other", "late")))
+            for what, it in found.items()
+        ],
+    )
+    lines = [f"- {what}: {line}" for what, it in found.items() for line in it["differences"]]
+    return "\n\n".join(part for part in (shown, "\n".join(lines)) if part)
 
 
 def _eight_bits(files: Mapping[str, Any]) -> str:
