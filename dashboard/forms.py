@@ -177,6 +177,15 @@ class CallFilter(Form):
                 field.widget.attrs |= {"data-submits": True}
 
 
+class Asking(Form):
+    question = forms.CharField(max_length=20_000, strip=False, widget=forms.Textarea({"rows": 3, "autofocus": True}))
+    model = forms.CharField(max_length=128, help_text="demo-small is answered without a provider's key.")
+
+    def __init__(self, *args: Any, projects: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["project_id"] = forms.ChoiceField(label="Project", choices=projects)
+
+
 class ProjectFacts(Form):
     name = forms.CharField(label="Name", max_length=128)
     default_model = forms.CharField(

@@ -50,6 +50,7 @@ _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
     "": (
         ("overview", "Overview", "overview", "figures"),
         ("calls", "Calls", "calls", "figures"),
+        ("playground", "Playground", "play", "texts"),
         ("usage", "Usage and limits", "gauge", "figures"),
         ("budgets", "Budgets", "budget", "figures"),
     ),

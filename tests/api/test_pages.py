@@ -24,6 +24,7 @@ ACTS = {
     "calls-export": "figures",
     "calls-call": "figures",
     "calls-verdict": "feedback",
+    "playground": "texts",
     "usage": "figures",
     "usage-export": "figures",
     "budgets": "figures",

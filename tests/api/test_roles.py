@@ -34,6 +34,7 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "calls/export": (EVERYBODY, 200),
     "calls/<uuid:call_id>": (EVERYBODY, 404),  # There is none.
     "calls/<uuid:call_id>/verdict": (BUILDERS, 405),
+    "playground": (BUILDERS, 200),
     "usage": (EVERYBODY, 200),
     "usage/export": (EVERYBODY, 200),
     "budgets": (EVERYBODY, 200),

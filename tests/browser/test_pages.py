@@ -17,6 +17,7 @@ from tests.db.calls import call_of, hit_of, write
 PAGES = (
     "overview",
     "calls",
+    "playground",
     "usage",
     "budgets",
     "budgets-new",

@@ -1,0 +1,41 @@
+"""Is a question asked in the playground as a person does it, on a small screen too?"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.urls import reverse
+from playwright.sync_api import expect
+
+from tests.api.conftest import Api
+from tests.browser.conftest import NARROW, WIDE, screenshot
+from tests.browser.test_pages import _findings
+from tests.conftest import Cast
+from tests.fakes import FixedEmbedder
+
+STORED = "How do I reset my password?"
+
+
+def test_both_answers_stand_side_by_side_with_how_it_was_decided(
+    cast: Cast, signed_in: Callable[..., Any], embedder: FixedEmbedder
+) -> None:
+    embedder.near["How can I reset my password?"] = (STORED, 0.99)
+    Api(cast.owner.api_key).chat(STORED)
+    with signed_in(cast.owner) as page:
+        page.goto(reverse("playground", args=[cast.owner.tenant_id]))
+        page.get_by_label("Question").fill("How can I reset my password?")
+        page.get_by_label("Model").fill("demo-small")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("With the cache")).to_be_visible()
+        expect(page.get_by_text("would be served")).to_be_visible()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            assert _findings(page) == []
+            for size in (WIDE, NARROW):
+                page.set_viewport_size(size)
+                page.evaluate("new Promise(requestAnimationFrame)")
+                screenshot(page, "playground-asked", size, scheme)
+                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+        page.get_by_role("link", name="Open the call").first.click()
+
+        expect(page.get_by_role("heading", name="What was asked")).to_be_visible()
