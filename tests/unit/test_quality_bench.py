@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cache_api.domain.evidence import Check
+from cache_api.domain.risk import Checked
+from tests.bench.quality import over_http
+from tests.bench.quality import t6_learning as learning
 from tests.bench.quality.cosine import best_frozen
 from tests.bench.quality.data import ENTRY_SOURCE, Pair, Text, read, whole_clusters
-from tests.bench.quality.gates import Case, Gate, corrected, wanted
+from tests.bench.quality.gates import Case, Gate, corrected, gates, wanted
 from tests.bench.quality.probes import generated, generated_data
-from tests.bench.quality.product import CANDIDATES, judged, may_match, nearest, scores_of
+from tests.bench.quality.product import CANDIDATES, POLICY, judged, may_match, nearest, scores_of
 from tests.bench.quality.report import table
 from tests.bench.quality.sweep import NOTHING, RIGHT, UNKNOWN, WRONG, Sweep, figure, share, weights
 from tests.bench.quality.t1_pairs import vetoes
@@ -462,3 +467,133 @@ def test_of_the_candidates_the_product_passes_over_what_a_guard_refuses() -> Non
 def test_a_question_about_the_present_is_not_looked_up() -> None:
     assert not may_match("What is the weather in Oslo today?")
     assert judged("What is the weather in Oslo today?", ["What is the weather in Oslo?"], [0.99]).served is None
+
+
+# -- T6.
+
+
+def world_of(*texts: tuple[str, str], grows: bool = True, stored: Sequence[int] = ()) -> learning.World:
+    """All as near to each other as `near`; those of one owner share an answer."""
+    everyone = np.arange(len(texts))
+    near = [(everyone[everyone != at], np.full(len(texts) - 1, 0.97, dtype=np.float32)) for at in everyone]
+    vectors = np.eye(len(texts), dtype=np.float32)
+    return learning.World(
+        [text for text, _ in texts], [owner for _, owner in texts], vectors, near, stored=stored, grows=grows
+    )
+
+
+ORDER = "Where is my parcel of last week now"  # worded so that the code would serve one for the other
+ALIKE = [(f"{start} {ORDER}", "parcel") for start in ("So", "And", "Well", "Please")]
+
+
+def test_without_verdicts_nothing_is_learnt() -> None:
+    project = learning.Project(0, 0.0, Random(0))
+    learning.run(world_of(*ALIKE), [0, 1, 2, 3], project, shown_from=0, judged_until=4)
+    assert (project.judged, project.policy, project.checks) == ([], POLICY, {})
+
+
+@pytest.mark.parametrize(("noise", "right"), [(0.0, True), (1.0, False)])
+def test_a_verdict_is_kept_with_its_entry_and_noise_turns_it_round(noise: float, right: bool) -> None:
+    world = world_of(*ALIKE)
+    project = learning.Project(10, noise, Random(0))
+    assert project.look_at(world, "hit", 1, 0, (0.97, 0.99)) is right
+    assert list(project.checks[0]) == [Check(0.97, right, 1.0)]
+    assert project.judged == project.served == [Checked(0.99, not right, 1.0)]
+    assert project.candidate(world, 1, 0, 0.97).known_wrong is not right
+    assert not project.candidate(world, 2, 0, 0.97).known_wrong  # another question is not known
+
+
+def test_doubts_count_among_the_judged_but_not_among_the_served() -> None:
+    project = learning.Project(10, 0.0, Random(0))
+    assert project.look_at(world_of(*ALIKE), "doubt", 1, 0, (0.9, 0.95))
+    assert (len(project.judged), project.served) == (1, [])
+    assert not project.look_at(world_of(*ALIKE), "doubt", 1, 0, (0.8, 0.1))  # too unlikely to be looked at
+    assert len(project.judged) == 1
+
+
+def test_after_its_last_verdict_nobody_judges() -> None:
+    project = learning.Project(3, 0.0, Random(0))
+    for asked in (1, 2, 3, 2, 1):
+        project.look_at(world_of(*ALIKE), "hit", asked, 0, (0.97, 0.99))
+    assert len(project.judged) == 3
+    assert project.policy.labels == 3
+
+
+def test_enough_right_verdicts_lower_the_cut_and_wrong_ones_raise_it() -> None:
+    frozen = learning.Project(0, 0.0, Random(0)).cut
+    cuts = []
+    for noise in (0.0, 1.0):
+        project = learning.Project(100, noise, Random(0))
+        for _ in range(100):
+            project.look_at(world_of(*ALIKE), "doubt", 1, 0, (0.9, 0.9))
+            project.look_at(world_of(*ALIKE), "hit", 1, 0, (0.97, 0.99))
+        cuts.append(project.cut)
+    assert cuts[0] == 0.9 < frozen < cuts[1]
+
+
+def test_what_is_shown_are_the_later_questions_with_what_their_wrong_hits_are_worth() -> None:
+    world = replace(world_of(*ALIKE[:2], ("So " + ORDER + "?", "other")), worth=[0.5] * 3)
+    found = learning.run(world, [0, 1, 2], learning.Project(0, 0.0, Random(0)), shown_from=1, judged_until=0)
+    assert found.hit == [True, True]
+    assert found.wrong == [0.0, 0.5]
+    assert learning.shares(found, seed=0)["e_hit"]["value"] == 0.25
+
+
+def test_what_missed_is_stored_only_where_the_cache_grows() -> None:
+    project = learning.Project(0, 0.0, Random(0))
+    assert learning.run(world_of(*ALIKE, grows=False), [0, 1], project, shown_from=0, judged_until=0).hit == [False] * 2
+    stored = world_of(*ALIKE, grows=False, stored=[0])
+    assert learning.run(stored, [1, 2], project, shown_from=0, judged_until=0).hit == [True] * 2
+
+
+def test_the_second_half_has_the_second_mix_and_no_question_comes_twice() -> None:
+    groups = {"stored": range(700), "near": range(1000, 1500), "other": range(2000, 2800)}
+    order, half = learning.in_two_mixes(groups, Random(0))
+    assert len(set(order)) == len(order) == 2 * half
+    counts = [[sum(at // 1000 == group for at in part) for group in range(3)] for part in (order[:half], order[half:])]
+    assert counts == [[600, 200, 200], [100, 300, 600]]
+
+
+def test_the_best_cut_that_keeps_the_promise_may_serve_no_wrong_hit_of_few() -> None:
+    found = learning.Run(owners=["a"] * 4, hit=[False] * 4, score=[0.9, 0.8, 0.7, 0.0], outcome=[R, R, W, N])
+    assert learning.at_promise(found) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "learnt", "hits", "met"),
+    [
+        (1000, (0.30, 0.016), 500, [True, True, True, True]),
+        (1000, (0.30, 0.021), 500, [False, False, True, True]),
+        (1000, (0.20, 0.001), 500, [True, True, False, True]),
+        (50, (0.30, 0.021), 500, [False, None, None, None]),
+        (1000, (0.30, 0.021), 50, [None, None, True, True]),  # so few hits say nothing of how many are wrong
+    ],
+)
+def test_learning_must_not_add_wrong_hits_and_must_add_hits(
+    labels: int, learnt: tuple[float, float], hits: int, met: list[bool | None]
+) -> None:
+    def shares(hit_rate: float, e_hit: float, n: int) -> dict[str, Any]:
+        return {"hit_rate": {"value": hit_rate}, "e_hit": {"value": e_hit, "n": n}}
+
+    row = {"labels": labels, "noise": 0.0, "given": labels, "same cache": {"learnt": 0.5, "frozen": 0.5}}
+    stream = {"frozen": shares(0.25, 0.012, 500), "learnt": [row | shares(*learnt, hits)]}
+    found = gates({"T6": {"streams": {"any": stream}, "shift": {}}})
+    assert [gate.met for gate in found if gate.test == "T6"] == met
+
+
+# -- Over HTTP.
+
+
+def test_only_other_decisions_are_differences_and_late_ones_are_counted_apart() -> None:
+    asked = [over_http.Asked("q", "n", "near", served) for served in ("a", "a", None, "a", None)]
+    said = (("a", False), ("b", False), ("a", False), (None, True), (None, False))
+    told = [over_http.Told(served, late, "miss") for served, late in said]
+    found = over_http.differences(asked, told)
+    assert {name: found[name] for name in ("n", "by code", "over http", "other", "late")} == {
+        "n": 5,
+        "by code": 3,
+        "over http": 3,
+        "other": 2,
+        "late": 1,
+    }
+    assert found["differences"] == ["'q': the code serves 'a', miss", "'q': the code misses, miss"]

@@ -104,7 +104,7 @@ class Service:
                 break
             time.sleep(PAUSE_SECONDS)
         served = by_key.get(found["cache_key"]) if found["decision"] == "hit" else None
-        near = next(iter(found["candidates"]), {})
+        near: Mapping[str, Any] = next(iter(found["candidates"]), {})
         said = f"{found['decision']} {found['reason']}, nearest {near.get('similarity')} {near.get('reason') or ''}"
         return Told(served, late, said.strip())
 

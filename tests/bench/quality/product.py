@@ -117,7 +117,7 @@ _remembered_features = lru_cache(maxsize=REMEMBERED)(confidence.features)
 def remember_texts() -> None:
     """What is seen of a text and of a pair, for as long as this process runs: the tests ask it over and over."""
     guard._remembered = lru_cache(maxsize=REMEMBERED)(guard._traits)
-    decision.mismatch = _remembered_mismatch
+    decision.mismatch = _remembered_mismatch  # type: ignore[attr-defined]
     confidence.features = _remembered_features
 
 

@@ -7,6 +7,7 @@ until X
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from random import Random
 from typing import Any, Self
 
@@ -35,7 +36,7 @@ JUDGED_PART = 0.6  # of the questions; the others show what was learnt
 TOGETHER = "together"  # one project that is asked all files' questions
 LABELS_A_LOOK, LABELS_A_REFIT = 20, 100  # stand for the hour and the week of traffic
 REWORDED = 0.95  # cosine, from which on a question is known as one that was answered wrongly
-SEEDS, QUICK_SEEDS = 1, 2
+ASKED_LEAST, QUICK_ASKED_LEAST = 1200, 800  # a small file's questions come in several orders
 SHIFT_SEEDS, QUICK_SHIFT_SEEDS = 3, 1
 SHIFT = ("support", "chat")  # what is asked in the first half, and in the second
 GROUPS = ("stored", "near", "other")
@@ -263,7 +264,8 @@ def _told(name: str, stream: Stream) -> list[tuple[Text, float]]:
 
 def of_world(world: World, *, seed: int, quick: bool) -> dict[str, Any]:
     """By number of labels and share of wrong verdicts, beside the frozen model."""
-    seeds = range(seed, seed + (QUICK_SEEDS if quick else SEEDS))
+    orders = ceil((QUICK_ASKED_LEAST if quick else ASKED_LEAST) / len(world.texts))
+    seeds = range(seed, seed + orders)
     until = round(JUDGED_PART * len(world.texts))
 
     def asked(labels: int, noise: float) -> Told:
