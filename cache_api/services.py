@@ -15,16 +15,29 @@ from cache_api.domain.own_price import OwnPrice
 from cache_api.domain.policy import Policy
 from cache_api.models import OwnPrice as StoredPrice
 from cache_api.models import Policy as StoredPolicy
+from tenants import audit
+from tenants.audit import Actor
 from tenants.isolation import as_tenant
 
 
-def policy_change(*, tenant_id: UUID, project_id: UUID, changes: Mapping[str, Any]) -> Policy:
+def policy_of(*, tenant_id: UUID, project_id: UUID) -> Policy:
+    """The rules as they were set, without what was learnt. Raises BadPolicy."""
+    with as_tenant(tenant_id):
+        stored = StoredPolicy.objects.filter(tenant_id=tenant_id, project_id=project_id).first()
+    return Policy.build(stored.settings if stored else {})
+
+
+def policy_change(
+    *, tenant_id: UUID, project_id: UUID, changes: Mapping[str, Any], actor: Actor = audit.SYSTEM
+) -> Policy:
     """Change some rules and keep the others; None takes one back to its default. Raises BadPolicy."""
     with as_tenant(tenant_id):
         stored = StoredPolicy.objects.filter(tenant_id=tenant_id, project_id=project_id).first()
-        settings = {**(stored.settings if stored else {}), **changes}
-        settings = {name: value for name, value in settings.items() if value is not None}
+        before = stored.settings if stored else {}
+        settings = {name: value for name, value in {**before, **changes}.items() if value is not None}
         policy = Policy.build(settings)
+        diff = {name: [before.get(name), settings.get(name)] for name in changes}
+        audit.record(tenant_id=tenant_id, actor=actor, action="policy.change", target=str(project_id), diff=diff)
         StoredPolicy.objects.update_or_create(
             tenant_id=tenant_id,
             project_id=project_id,

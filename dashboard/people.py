@@ -54,6 +54,10 @@ _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("usage", "Usage and limits", "gauge", "figures"),
         ("budgets", "Budgets", "budget", "figures"),
     ),
+    "Cache": (
+        ("cache", "Entries", "layers", "texts"),
+        ("policy", "Policy", "rules", "figures"),
+    ),
     "Build": (
         ("keys", "API keys", "key", "keys"),
         ("providers", "Providers", "plug", "provider_keys"),

@@ -15,13 +15,14 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from cache_api.adapters.breaker import Breaker
-from cache_api.adapters.catalogue import Place, guarded
+from cache_api.adapters.catalogue import Place, guarded, tell
 from cache_api.adapters.store import vector_literal
 from cache_api.domain.blocklist import ENTRIES_MAX, FALSE_POSITIVES_MAX, FLOOR, SAME, Match, digest_of
 from cache_api.domain.request import Caller
 from cache_api.models import BlocklistEntry
 from cache_api.ports import CacheUnavailable
 from tenants import isolation, vault
+from tenants.audit import Actor
 from tenants.isolation import as_tenant
 
 T = TypeVar("T")
@@ -156,8 +157,16 @@ def listed(place: Place, *, category: str | None, limit: int) -> list[Listed]:
     return [_listed(place.tenant_id, row) for row in _read(place, lambda: list(with_category[:limit]))]
 
 
-def remove(place: Place, number: int) -> bool:
-    return bool(_read(place, lambda: _live(place).filter(id=number).delete()[0]))
+def remove(place: Place, number: int, *, actor: Actor | None = None) -> bool:
+    """False if it is not on the list. Of a person's removal the audit trail tells."""
+
+    def removed() -> bool:
+        gone = bool(_live(place).filter(id=number).delete()[0])
+        if gone and actor is not None:
+            tell(place, actor, "blocklist.remove", target=str(number))
+        return gone
+
+    return _read(place, removed)
 
 
 def report_false_positive(place: Place, number: int) -> int | None:

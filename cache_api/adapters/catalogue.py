@@ -22,7 +22,8 @@ from pgvector.django import CosineDistance
 
 from cache_api.adapters.store import COLUMN
 from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
-from tenants import isolation, vault
+from tenants import audit, isolation, vault
+from tenants.audit import Actor
 from tenants.isolation import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -171,9 +172,15 @@ def known(place: Place, fingerprints: Iterable[bytes]) -> set[bytes]:
 
 
 def change(
-    place: Place, described: Described, *, text: Mapping[str, Any] | None, tags: Sequence[str] | None, **columns: Any
+    place: Place,
+    described: Described,
+    *,
+    text: Mapping[str, Any] | None,
+    tags: Sequence[str] | None,
+    actor: Actor | None = None,
+    **columns: Any,
 ) -> bool:
-    """Write what was changed of an entry; False if it is gone."""
+    """Write what was changed of an entry; False if it is gone. Of a person's change the audit trail tells."""
     entry = described.entry
     if text is not None:
         body = vault.seal(place.tenant_id, orjson.dumps(text), column=COLUMN, row_id=entry.id)
@@ -185,13 +192,25 @@ def change(
             mine = {"tenant_id": place.tenant_id, "entry_id": entry.id}
             EntryTag.objects.filter(**mine).delete()
             EntryTag.objects.bulk_create(EntryTag(**mine, tag=tag) for tag in dict.fromkeys(tags))
+        if actor is not None:
+            told = {"tags": list(tags or ()), "expires_at": str(columns.get("expires_at", "as before"))}
+            tell(place, actor, "entry.change", target=bytes(entry.fingerprint).hex(), diff=told)
     return True
 
 
-def delete(place: Place, fingerprint: bytes) -> bool:
+def delete(place: Place, fingerprint: bytes, *, actor: Actor | None = None) -> bool:
+    """False if it is gone already. Of a person's deletion the audit trail tells."""
     with reading(place):
         deleted, _ = _of(place).filter(fingerprint=fingerprint).delete()
+        if deleted and actor is not None:
+            tell(place, actor, "entry.delete", target=fingerprint.hex())
     return deleted > 0
+
+
+def tell(place: Place, actor: Actor, action: str, *, target: str, diff: Mapping[str, Any] = {}) -> None:
+    """A row of the audit trail, in the transaction that is open."""
+    told = {"project": str(place.project_id), **diff}
+    audit.record(tenant_id=place.tenant_id, actor=actor, action=action, target=target, diff=told)
 
 
 def matching(place: Place, filters: Filters, *, now: datetime) -> int:

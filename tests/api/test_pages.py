@@ -30,6 +30,17 @@ ACTS = {
     "budgets": "figures",
     "budgets-new": "budgets",
     "budgets-delete": "budgets",
+    "cache": "texts",
+    "cache-entry": "texts",
+    "cache-change": "purge",
+    "cache-delete": "purge",
+    "cache-purge": "purge",
+    "cache-blocklist": "policy",
+    "cache-unblock": "policy",
+    "policy": "figures",
+    "policy-change": "policy",
+    "policy-try": "policy",
+    "policy-trial": "figures",
     "keys": "keys",
     "keys-new": "keys",
     "keys-rotate": "keys",
@@ -91,7 +102,7 @@ def _patterns() -> list[URLPattern]:
 
 
 def _address(pattern: URLPattern, tenant_id: UUID) -> str:
-    made_up = {"plan": "pro", "provider": "openai"}
+    made_up = {"plan": "pro", "provider": "openai", "number": 1}
     named = {name: made_up.get(name, uuid4()) for name in pattern.pattern.converters}
     return reverse(pattern.name, kwargs={"tenant_id": tenant_id, **named})
 

@@ -40,6 +40,17 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "budgets": (EVERYBODY, 200),
     "budgets/new": (BUDGETS, 200),
     "budgets/<uuid:budget_id>/delete": (BUDGETS, 405),
+    "cache": (BUILDERS, 200),
+    "cache/entries/<str:fingerprint>": (BUILDERS, 404),  # There is none.
+    "cache/entries/<str:fingerprint>/change": (BUILDERS, 405),
+    "cache/entries/<str:fingerprint>/delete": (BUILDERS, 405),
+    "cache/purge": (BUILDERS, 200),
+    "cache/blocklist": (BUILDERS, 200),
+    "cache/blocklist/<int:number>/remove": (BUILDERS, 405),
+    "policy": (EVERYBODY, 200),
+    "policy/change": (BUILDERS, 405),
+    "policy/try": (BUILDERS, 405),
+    "policy/trials/<uuid:job_id>": (EVERYBODY, 404),  # There is none.
     "keys": (BUILDERS, 200),
     "keys/new": (BUILDERS, 200),
     "keys/<uuid:key_id>/rotate": (BUILDERS, 405),
@@ -170,6 +181,7 @@ def _path(route: str, cast: Cast) -> str:
         "plan": "team",
         "token": "nobodys",
         "pk": 1,
+        "number": 1,
         "uidb36": "1",
         "key": "x",
     }

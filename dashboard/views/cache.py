@@ -1,0 +1,208 @@
+"""What is stored in a project, and what is never to be answered there?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from cache_api import tending, wiring
+from cache_api.adapters import blocklist as blocked_questions
+from cache_api.adapters import catalogue
+from cache_api.adapters.blocklist import Full
+from cache_api.adapters.catalogue import Described, Filters, Order, Place
+from cache_api.dialects.errors import Refused
+from cache_api.domain.blocklist import ENTRIES_MAX
+from cache_api.http.described import described
+from cache_api.http.entries import SEARCH_SECONDS, is_fingerprint
+from cache_api.http.serializers import cursor_of, read_cursor
+from cache_api.ports import CacheUnavailable
+from dashboard.entry_forms import SOURCE_WORDS, EntryChange, EntrySearch, NewBlocked, PurgeChoice
+from dashboard.one_project import one_project
+from dashboard.people import Visit, done, page, refused, show
+from tenants.refusals import Conflict, NotFound
+
+PAGE_ENTRIES = 50
+TEXT_MAX_CHARACTERS = 20_000  # of a text on a page; a page is to stay light
+_VALUE_OF: Mapping[Order, str] = {
+    "-created": "created_at",
+    "created": "created_at",
+    "-hits": "hits",
+    "-saved": "saved_usd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page of entries, and how the next one is asked for."""
+
+    entries: Sequence[Mapping[str, Any]] = ()
+    following: str = ""
+    trouble: str = ""
+
+
+@page(may="texts")
+@one_project
+def cache(http: HttpRequest, visit: Visit, place: Place) -> HttpResponse:
+    now = datetime.now(UTC)
+    form = EntrySearch(http.GET, auto_id="filter-%s")
+    shown = _found(http, place, form, now) if form.is_valid() else Shown()
+    narrowed = {name: value for name, value in http.GET.items() if value and name in PurgeChoice.base_fields}
+    return show(
+        http,
+        visit,
+        "cache.html",
+        form=form,
+        shown=shown,
+        narrowed=urlencode(narrowed),
+        is_asked=bool(narrowed or http.GET.get("q")),
+        sources=SOURCE_WORDS,
+    )
+
+
+@page(may="texts")
+@one_project
+def entry(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> HttpResponse:
+    one = _entry(place, fingerprint)
+    form = EntryChange(initial={"tags": ", ".join(sorted(one.tags))})
+    return _entry_page(http, visit, one, form)
+
+
+@page(may="purge", methods=("POST",))
+@one_project
+def change(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> HttpResponseBase:
+    one, now = _entry(place, fingerprint), datetime.now(UTC)
+    form = EntryChange(http.POST)
+    if not form.is_valid():
+        return _entry_page(http, visit, one, form)
+    tags, lives = form.cleaned_data["tags"], form.lives_for
+    if not tending.entry_change(place, one, tags=tags, lives=lives, now=now, actor=visit.actor):
+        return refused(http, visit, NotFound("This entry is gone."), "cache")
+    return done(http, visit, "The entry is changed.", "cache-entry", fingerprint)
+
+
+@page(may="purge", methods=("POST",))
+@one_project
+def delete(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> HttpResponseBase:
+    if not catalogue.delete(place, _bytes_of(fingerprint), actor=visit.actor):
+        return refused(http, visit, NotFound("This entry is gone already."), "cache")
+    return done(http, visit, "The entry is gone.", "cache")
+
+
+@page(may="purge", methods=("GET", "POST"))
+@one_project
+def purge(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
+    """A GET counts what would go; the POST of the same choice removes it."""
+    now = datetime.now(UTC)
+    form = PurgeChoice(http.POST if http.method == "POST" else http.GET)
+    if not form.is_valid():
+        return show(http, visit, "cache_purge.html", form=form)
+    filters = form.filters(now=now)
+    if http.method == "GET":
+        matched = catalogue.matching(place, filters, now=now)
+        return show(http, visit, "cache_purge.html", form=form, matched=matched, is_all=filters == Filters())
+    gone, at_once = tending.entries_purge(place, filters, now=now, actor=visit.actor)
+    said = f"{gone:,} {'entry is' if gone == 1 else 'entries are'} gone."
+    return done(http, visit, said if at_once else f"{gone:,} entries are being removed.", "cache")
+
+
+@page(may="policy", methods=("GET", "POST"))
+@one_project
+def blocklist(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
+    form = NewBlocked(http.POST if http.method == "POST" else None)
+    if form.is_bound and form.is_valid():
+        try:
+            is_new = tending.question_block(place, form.question(), actor=visit.actor)
+            said = "It is on the list." if is_new else "One like it was on the list already."
+            return done(http, visit, said, "cache-blocklist")
+        except Full as full:
+            form.refuse(Conflict(str(full)))
+    listed = blocked_questions.listed(place, category=None, limit=ENTRIES_MAX)
+    return show(http, visit, "cache_blocklist.html", form=form, listed=listed)
+
+
+@page(may="policy", methods=("POST",))
+@one_project
+def unblock(http: HttpRequest, visit: Visit, place: Place, number: int) -> HttpResponseBase:
+    if not tending.question_unblock(place, number, actor=visit.actor):
+        return refused(http, visit, NotFound("It is off the list already."), "cache-blocklist")
+    return done(http, visit, "It is off the list.", "cache-blocklist")
+
+
+def _found(http: HttpRequest, place: Place, form: EntrySearch, now: datetime) -> Shown:
+    filters, order = form.filters(now=now), form.order
+    try:
+        if question := form.cleaned_data["q"]:
+            return _nearest(http, place, filters, question, now)
+        cursor = http.GET.get("cursor")
+        after = read_cursor(cursor, order) if cursor else None
+    except Refused:
+        return Shown(trouble="This page of the list is no more. Begin with the first one.")
+    except CacheUnavailable:
+        return Shown(trouble="Searching by meaning is away for a moment. Try again, or use the filters alone.")
+    found = catalogue.page(place, filters, order=order, limit=PAGE_ENTRIES, now=now, after=after)
+    following = ""
+    if found.has_more:
+        last = found.entries[-1].entry
+        following = _link(http, cursor=cursor_of(order, getattr(last, _VALUE_OF[order]), last.id))
+    return Shown([_row(one, now) for one in found.entries], following)
+
+
+def _nearest(http: HttpRequest, place: Place, filters: Filters, question: str, now: datetime) -> Shown:
+    """Raises CacheUnavailable."""
+    embedder = wiring.parts().embedder
+    vector, asked = embedder.embed(question, SEARCH_SECONDS), http.GET.get("offset", "")
+    offset = int(asked) if asked.isdecimal() and len(asked) < 6 else 0
+    found = catalogue.nearest(
+        place, filters, vector, embedder=embedder.version, limit=PAGE_ENTRIES, now=now, offset=offset
+    )
+    following = _link(http, offset=str(offset + len(found.entries))) if found.has_more else ""
+    return Shown([_row(one, now) for one in found.entries], following)
+
+
+def _link(http: HttpRequest, **page_: str) -> str:
+    query = http.GET.copy()
+    for name, value in page_.items():
+        query[name] = value
+    return f"?{query.urlencode()}"
+
+
+def _row(one: Described, now: datetime) -> dict[str, Any]:
+    """An entry without its answer, as a list shows it."""
+    stored = described(one, now)
+    return stored | {"fingerprint": bytes(one.entry.fingerprint).hex(), "saved": one.entry.saved_usd}
+
+
+def _entry_page(http: HttpRequest, visit: Visit, one: Described, form: EntryChange) -> HttpResponse:
+    stored = _row(one, datetime.now(UTC)) | described(one, datetime.now(UTC), with_answer=True)
+    answer = stored["answer"]
+    text = answer if isinstance(answer, str) else orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode()
+    return show(
+        http,
+        visit,
+        "cache_entry.html",
+        entry=stored,
+        cost=one.entry.cost_usd,
+        question=(stored["question"] or "")[:TEXT_MAX_CHARACTERS],
+        answer=text[:TEXT_MAX_CHARACTERS],
+        answer_characters=len(text) if len(text) > TEXT_MAX_CHARACTERS else None,
+        form=form,
+        source=SOURCE_WORDS.get(one.entry.source, one.entry.source),
+    )
+
+
+def _entry(place: Place, fingerprint: str) -> Described:
+    found = catalogue.find(place, _bytes_of(fingerprint))
+    if found is None:
+        raise Http404
+    return found
+
+
+def _bytes_of(fingerprint: str) -> bytes:
+    if not is_fingerprint(fingerprint):
+        raise Http404
+    return bytes.fromhex(fingerprint)
