@@ -565,7 +565,8 @@ def test_the_best_cut_that_keeps_the_promise_may_serve_no_wrong_hit_of_few() -> 
         (1000, (0.30, 0.016), 500, [True, True, True, True]),
         (1000, (0.30, 0.021), 500, [False, False, True, True]),
         (1000, (0.20, 0.001), 500, [True, True, False, True]),
-        (50, (0.30, 0.021), 500, [False, None, None, None]),
+        (146, (0.30, 0.021), 500, [False, False, True, True]),  # all there are
+        (5000, (0.30, 0.021), 500, [False, None, None, None]),
         (1000, (0.30, 0.021), 50, [None, None, True, True]),  # so few hits say nothing of how many are wrong
     ],
 )

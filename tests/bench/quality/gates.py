@@ -204,11 +204,16 @@ def _turns(found: Mapping[str, Any]) -> Iterable[Gate]:
 
 def _learning(found: Mapping[str, Any]) -> Iterable[Gate]:
     """Where too few are served, half a point of them is less than one hit, and says nothing."""
-    told = [
-        (f"{name}, {row['given']:.0f} labels, {row['noise']:.0%} wrong", row, it["frozen"])
-        for name, it in found.get("streams", {}).items()
-        for row in it["learnt"]
-    ]
+    told: list[tuple[str, Any, Any]] = []
+    after: list[tuple[str, Any, Any]] = []
+    for name, it in found.get("streams", {}).items():
+        last: dict[float, tuple[str, Any, Any]] = {}  # by noise
+        for row in it["learnt"]:
+            case = (f"{name}, {row['given']:.0f} labels, {row['noise']:.0%} wrong", row, it["frozen"])
+            told.append(case)
+            if row["labels"] <= PROMISED_AFTER:
+                last[row["noise"]] = case
+        after += last.values()
     changed = [
         (f"another mix, {float(noise):.0%} wrong", it["learnt"], it["frozen"])
         for noise, it in found.get("shift", {}).items()
@@ -222,7 +227,6 @@ def _learning(found: Mapping[str, Any]) -> Iterable[Gate]:
             if min(learnt["e_hit"]["n"], frozen["e_hit"]["n"]) >= HITS_LEAST
         ],
     )
-    after = [it for it in told if it[1]["labels"] == PROMISED_AFTER]
     yield Gate(
         "T6",
         f"E_hit after {PROMISED_AFTER:,} labels, or all there are",
