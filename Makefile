@@ -20,6 +20,10 @@ help:  ## List the targets
 run: $(VENV)/server.stamp  ## Start everything here and print the address, a key and two lines to paste
 	@exec $(TOOLS)/python manage.py runstack --host $(CACHEAI_HOST) --port $(CACHEAI_PORT)
 
+.PHONY: demo
+demo: $(VENV)/server.stamp  ## Ask the running stack some hundred questions, so that there is something to see
+	$(TOOLS)/python manage.py demo_traffic
+
 .PHONY: test
 test: $(VENV)/test.stamp  ## Run all tests on real parts
 	$(TOOLS)/pytest

@@ -47,6 +47,7 @@ class NoService(Exception):
 class Question:
     text: str
     label: str
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,27 @@ def read_plain_questions(path: Path) -> list[Question]:
     if not lines:
         raise BadQuestions(BadQuestions.__doc__)
     return [Question(text, label="") for text in dict.fromkeys(lines)]
+
+
+def read_topics(path: Path) -> list[list[Question]]:
+    """Wordings of one question a line each, a blank line between topics, `# a task` above those of one task."""
+    topics: list[list[Question]] = []
+    task = ""
+    for block in path.read_text(encoding="utf-8").strip().split("\n\n"):
+        if block.startswith("#"):
+            task = block.removeprefix("#").strip()
+        else:
+            lines = block.splitlines()
+            topics.append([Question(line, lines[0], task) for line in lines])
+    return topics
+
+
+def traffic(topics: Sequence[Sequence[Question]], *, calls: int, seed: int) -> list[Question]:
+    """As people ask: few topics often and most of them seldom, each time in one of their wordings."""
+    chance = random.Random(seed)  # noqa: S311 (an order, not a secret)
+    ranked = chance.sample(topics, len(topics))
+    often = [1 / (place + 1) for place in range(len(ranked))]
+    return [chance.choice(topic) for topic in chance.choices(ranked, weights=often, k=calls)]
 
 
 def service_of(base_url: str, api_key: str, *, model: str, namespace: str) -> Service:
@@ -277,7 +299,8 @@ class _Asking:
         body = json.dumps({"model": self._service.model, "messages": messages})
         began = time.perf_counter()
         try:
-            self._connection.request("POST", f"{self._address.path}/chat/completions", body, self._headers)
+            headers = {**self._headers, "X-CacheAI-Task": question.task} if question.task else self._headers
+            self._connection.request("POST", f"{self._address.path}/chat/completions", body, headers)
             response = self._connection.getresponse()
             response.read()
         except (OSError, http.client.HTTPException):

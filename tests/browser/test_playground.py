@@ -38,4 +38,4 @@ def test_both_answers_stand_side_by_side_with_how_it_was_decided(
 
         page.get_by_role("link", name="Open the call").first.click()
 
-        expect(page.get_by_role("heading", name="What was asked")).to_be_visible()
+        expect(page.get_by_role("heading", name="Answered as")).to_be_visible()

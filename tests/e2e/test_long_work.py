@@ -59,3 +59,11 @@ def test_a_file_of_questions_warms_the_cache(stack: Stack, tmp_path: Path) -> No
     assert "2 miss" in said
     assert stack.chat("Where is my invoice?").headers["X-CacheAI-Reason"] == "exact"
     assert "2 hit" in stack.manage("warm_up", str(file), *where)
+
+
+def test_a_fresh_installation_gets_something_to_show(stack: Stack) -> None:
+    said = stack.manage("demo_traffic", "--calls", "40")
+
+    assert "40 of 40" in said
+    assert "hit exact" in said
+    assert stack.root in said

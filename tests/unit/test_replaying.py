@@ -2,11 +2,13 @@
 
 import gzip
 import json
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from cache_api.management.commands.demo_traffic import QUESTIONS
 from cache_api.management.replaying import (
     Answered,
     BadQuestions,
@@ -16,6 +18,8 @@ from cache_api.management.replaying import (
     percentiles,
     read_plain_questions,
     read_questions,
+    read_topics,
+    traffic,
 )
 
 
@@ -114,3 +118,27 @@ def test_a_file_without_questions_is_refused(tmp_path: Path, name: str, text: st
     (tmp_path / name).write_text(text)
     with pytest.raises(BadQuestions):
         read_plain_questions(tmp_path / name)
+
+
+# -- the built-in questions
+
+
+def test_the_built_in_questions_are_told_apart_and_each_has_other_wordings() -> None:
+    topics = read_topics(QUESTIONS)
+    texts = [question.text for topic in topics for question in topic]
+
+    assert len(topics) >= 50
+    assert len(texts) == len(set(texts))
+    assert {len(topic) for topic in topics} <= {3, 4, 5}
+    assert all(question.task and question.text and not question.text.startswith("#") for t in topics for question in t)
+
+
+def test_traffic_asks_a_few_topics_often_and_is_the_same_for_the_same_seed() -> None:
+    topics = read_topics(QUESTIONS)
+    asked = traffic(topics, calls=600, seed=1)
+    often = Counter(question.label for question in asked).most_common()
+
+    assert len(asked) == 600
+    assert often[0][1] > 5 * often[len(often) // 2][1]
+    assert asked == traffic(topics, calls=600, seed=1)
+    assert asked != traffic(topics, calls=600, seed=2)
