@@ -27,7 +27,6 @@ from dashboard.people import Visit, done, page, refused, show
 from tenants.refusals import Conflict, NotFound
 
 PAGE_ENTRIES = 50
-TEXT_MAX_CHARACTERS = 20_000  # of a text on a page; a page is to stay light
 _VALUE_OF: Mapping[Order, str] = {
     "-created": "created_at",
     "created": "created_at",
@@ -178,18 +177,16 @@ def _row(one: Described, now: datetime) -> dict[str, Any]:
 
 
 def _entry_page(http: HttpRequest, visit: Visit, one: Described, form: EntryChange) -> HttpResponse:
-    stored = _row(one, datetime.now(UTC)) | described(one, datetime.now(UTC), with_answer=True)
+    now = datetime.now(UTC)
+    stored = _row(one, now) | described(one, now, with_answer=True)
     answer = stored["answer"]
-    text = answer if isinstance(answer, str) else orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode()
     return show(
         http,
         visit,
         "cache_entry.html",
         entry=stored,
         cost=one.entry.cost_usd,
-        question=(stored["question"] or "")[:TEXT_MAX_CHARACTERS],
-        answer=text[:TEXT_MAX_CHARACTERS],
-        answer_characters=len(text) if len(text) > TEXT_MAX_CHARACTERS else None,
+        answer=answer if isinstance(answer, str) else orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode(),
         form=form,
         source=SOURCE_WORDS.get(one.entry.source, one.entry.source),
     )

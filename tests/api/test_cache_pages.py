@@ -132,7 +132,7 @@ def test_an_address_that_makes_no_sense_is_answered_in_words(go: Go, query: dict
 
 
 def test_hostile_text_is_shown_as_text(go: Go, api: Api) -> None:
-    api.chat("<script>alert(1)</script> \u202egnirts")
+    api.chat("<script>alert(1)</script> \u202egnirts \0 " + "long " * 6_000)
 
     for page in (go("cache"), go("cache-entry", *keys_in(go("cache")))):
         assert b"<script>alert" not in page.content
