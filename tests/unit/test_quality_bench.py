@@ -546,6 +546,20 @@ def test_what_missed_is_stored_only_where_the_cache_grows() -> None:
     assert learning.run(stored, [1, 2], project, shown_from=0, judged_until=0).hit == [True] * 2
 
 
+@pytest.mark.parametrize(("labels", "third"), [(0, True), (1, False)])
+def test_what_a_doubt_turned_into_an_alias_matches_nothing(labels: int, third: bool) -> None:
+    texts = ["Where is my parcel of last week", "Where has my parcel gone since last week"]
+    texts.append(texts[1] + "?")
+    near = [
+        (np.array(places, dtype=np.int32), np.array(cosines))
+        for places, cosines in (([], []), ([0], [0.86]), ([1], [0.99]))
+    ]
+    world = learning.World(texts, ["parcel"] * 3, np.eye(3, dtype=np.float32), near)
+    project = learning.Project(labels, 0.0, Random(0))
+    found = learning.run(world, [0, 1, 2], project, shown_from=0, judged_until=3)
+    assert found.hit == [False, False, third]
+
+
 def test_the_second_half_has_the_second_mix_and_no_question_comes_twice() -> None:
     groups = {"stored": range(700), "near": range(1000, 1500), "other": range(2000, 2800)}
     order, half = learning.in_two_mixes(groups, Random(0))

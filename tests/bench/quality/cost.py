@@ -1,5 +1,6 @@
 """What does a decision cost beside the embedding?"""
 
+import gc
 import time
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +28,8 @@ WARM_UPS = 20
 def measured(files: Mapping[str, Sequence[Pair]]) -> dict[str, float]:
     """CPU time of a decision over five candidates, above the floor all of them and their texts new."""
     spent: list[float] = []
+    gc.collect()
+    gc.freeze()  # what other tests remember is not looked through in the middle of a decision
     a_file = max(1, DECISIONS // max(1, len(files)))
     for pairs in files.values():
         stored = _looked_up([pair.q1 for pair in pairs])
