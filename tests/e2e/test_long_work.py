@@ -11,7 +11,7 @@ from typing import Any
 from tests.e2e.conftest import Stack
 from tests.e2e.faults import tree
 
-ENTRIES = 6_000
+ENTRIES = 2_400
 LINES = {"Content-Type": "application/x-ndjson"}
 WAIT_SECONDS = 180
 
