@@ -96,7 +96,7 @@ def test_rules_are_tried_on_past_questions_taken_and_saved(api: Api, cast: Cast,
         page.get_by_role("button", name="Try it on past questions").click()
         expect(page.get_by_text("Waiting for a worker")).to_be_visible()
         work()
-        expect(page.get_by_text("5 questions")).to_be_visible()
+        expect(page.get_by_text("would have been looked up")).to_be_visible()
         expect(page.locator("[data-curve] canvas")).to_be_visible()
         page.get_by_text("Pairs at the border").click()
         looked_at(page, "policy-tried")

@@ -18,11 +18,11 @@
     const plot = new uPlot({
       width: box.clientWidth,
       height: 240,
-      padding: [12, 16, 0, 0],
+      padding: [12, 32, 0, 0],
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { time: false, range: upTo(data[0], 0.001) }, y: { range: upTo(data[1], 0.01) } },
       axes: [
-        { ...axis, grid: { show: false }, label: "Expected wrong, of the hits by similarity", values: marks },
+        { ...axis, grid: { show: false }, size: 34, label: "Expected wrong, of the hits by similarity", values: marks },
         { ...axis, size: 64, label: names[0], values: marks },
       ],
       series: [
