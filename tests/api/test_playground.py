@@ -75,7 +75,7 @@ def test_a_similar_question_is_answered_and_its_candidate_named(ask: Any, api: A
 def test_it_is_nobodys_call_and_counts_against_no_plan(ask: Any, cast: Cast) -> None:
     with as_tenant(cast.owner.tenant_id):
         Tenant.objects.filter(id=cast.owner.tenant_id).update(requests_included=10, requests_hard=True)
-    for number in range(8):
+    for number in range(12):
         ask(f"Is this question {number}?")
 
     assert decisions(ask("And this one?"))[0][0] == "miss"  # not past the cache, as over the plan
