@@ -25,8 +25,8 @@ demo: $(VENV)/server.stamp  ## Ask the running stack some hundred questions, so 
 	$(TOOLS)/python manage.py demo_traffic
 
 .PHONY: test
-test: $(VENV)/test.stamp  ## Run all tests on real parts
-	$(TOOLS)/pytest
+test: $(VENV)/test.stamp  ## Run all tests on real parts, in two processes with servers of their own
+	$(TOOLS)/pytest -n 2 --dist loadfile
 
 .PHONY: unit
 unit: $(VENV)/test.stamp  ## Run the tests that need no database and no socket

@@ -168,7 +168,11 @@ def spent_usd(tenant_id: UUID, project_id: UUID, since: datetime) -> Decimal:
 
 
 def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | None, now: datetime) -> None:
-    """Into the books, once. A right doubt makes the bought entry an alias; a wrong pair never matches again."""
+    """Into the books, once.
+
+    A right doubt makes the bought entry an alias, whose own answer goes on matching, too; a wrong pair never matches
+    again.
+    """
     tenant_id = found.tenant_id
     with as_tenant(tenant_id):
         AnswerCheck.objects.bulk_create(
@@ -194,9 +198,7 @@ def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | Non
         if right and found.bought_id is not None:
             mine = Entry.objects.filter(tenant_id=tenant_id)
             original = mine.filter(id=found.entry_id).values_list("alias_of", flat=True).first()
-            mine.filter(id=found.bought_id).exclude(id=found.entry_id).update(
-                alias_of=original or found.entry_id, matchable=False
-            )
+            mine.filter(id=found.bought_id).exclude(id=found.entry_id).update(alias_of=original or found.entry_id)
         if not right:
             _block(found, asked, vector, now)
         CheckWanted.objects.filter(tenant_id=tenant_id, id=found.call_id).delete()

@@ -120,7 +120,7 @@ def test_in_doubt_the_fresh_answer_shows_whether_the_stored_one_would_have_done(
     assert (check["kind"], check["correct"]) == ("doubt", True)
     with as_tenant(cast.owner.tenant_id):
         original, alias = Entry.objects.order_by("created_at")
-    assert (alias.alias_of, alias.matchable) == (original.id, False)
+    assert (alias.alias_of, alias.matchable) == (original.id, True)
     assert layer(api.chat(DOUBTFUL)) == ("hit", "exact")  # an alias is the very question's own answer
 
 

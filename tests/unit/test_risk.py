@@ -89,7 +89,7 @@ def test_an_alarm_ends_with_three_hundred_checks_that_keep_the_promise() -> None
         ([Checked(0.99, wrong=False)] * 71, [], "learning"),
         ([Checked(0.99, wrong=False)] * 72, [], "kept"),
         ([Checked(0.97, wrong=True)] * 72, [], "learning"),  # nobody was served what was wrong
-        ([Checked(0.99, wrong=True)] + [Checked(0.99, wrong=False)] * 71, None, "alarm"),  # enough, and no cut
+        ([Checked(0.99, wrong=True)] + [Checked(0.99, wrong=False)] * 71, None, "learning"),  # no cut
         ([Checked(0.99, wrong=False)] * 72, [Checked(0.99, wrong=True)] * 4, "alarm"),
     ],
 )
