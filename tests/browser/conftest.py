@@ -39,7 +39,7 @@ class _Silent(WSGIRequestHandler):
         pass
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _queries_beside_a_loop() -> Iterator[None]:
     """Playwright keeps an event loop in this thread, where Django would refuse to ask the database."""
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -47,8 +47,9 @@ def _queries_beside_a_loop() -> Iterator[None]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for the whole session: while it is there a loop runs in this thread, and other tests start their own."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
