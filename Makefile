@@ -25,8 +25,9 @@ demo: $(VENV)/server.stamp  ## Ask the running stack some hundred questions, so 
 	$(TOOLS)/python manage.py demo_traffic
 
 .PHONY: test
-test: $(VENV)/test.stamp  ## Run all tests on real parts, in two processes with servers of their own
-	$(TOOLS)/pytest -n 2 --dist loadfile
+test: $(VENV)/test.stamp  ## Run all tests on real parts; those that hurt a whole stack have the machine to themselves
+	$(TOOLS)/pytest -n 2 --dist loadfile --ignore=tests/e2e
+	$(TOOLS)/pytest tests/e2e
 
 .PHONY: unit
 unit: $(VENV)/test.stamp  ## Run the tests that need no database and no socket
