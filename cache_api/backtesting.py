@@ -36,7 +36,6 @@ NO_MODEL = "any"  # of a log that does not say
 BLOCK = 512
 NOBODY = UUID(int=0)
 EMBED_SECONDS = 30.0
-DAYS_DEFAULT = 30
 ENTRIES_AT_A_TIME = 500
 ERRORS_SHOWN = 100
 _FIELDS = ("question", "prompt", "query", "text")
@@ -165,7 +164,7 @@ def work(job: Job, read: Callable[[], Iterator[tuple[int, bytes]]], progress: Pr
     questions: list[Question] = []
     bad: list[dict[str, Any]] = []
     if (days := job.settings.get("days")) is not None:
-        questions = questions_of_project(job, since=since_of(days, asked_at))
+        questions = questions_of_project(job, since=asked_at - timedelta(days=days))
     else:
         for number, line in read():
             try:
@@ -258,10 +257,6 @@ def _request(question: str) -> Request:
     nobody = Caller(NOBODY, NOBODY, NOBODY)
     parsed = Parsed(model="", body={}, context=None, question=question)
     return Request(nobody, "", Target("", "", ""), Controls(), parsed, fingerprint=b"\0", scope=b"\0")
-
-
-def since_of(days: float, now: datetime) -> datetime:
-    return now - timedelta(days=days)
 
 
 def _cost(value: Any) -> Decimal | None:

@@ -21,8 +21,7 @@ from tenants.mailing import mail_send
 from tenants.models import Tenant
 
 REFITTED = timedelta(days=7)
-SERVED = ("hit", "shadow")  # a random sample of what was, or would have been, served
-JUDGED = (*SERVED, "doubt")
+JUDGED = (*checks.SERVED, "doubt")
 TOLD_ROLES = ("owner", "admin", "developer")
 
 log = logging.getLogger(__name__)
@@ -39,14 +38,14 @@ def recalibrate(now: datetime) -> int:
 def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
     policy = wiring.parts().policies.of(tenant_id, project_id)
     promise = policy.max_wrong_hit_rate
-    served = list(checks.checks_of(tenant_id, project_id, SERVED, now))
+    served = list(checks.checks_of(tenant_id, project_id, checks.SERVED, now))
     judged = list(checks.checks_of(tenant_id, project_id, JUDGED, now))
     stricter = max(shipped().cut(promise * STRICTER), policy.learnt_cut or 0.0)
     cut, state = learn(judged, served, promise, stricter=stricter)
     alarm = state == "alarm"
     before = checks.calibration_of(tenant_id, project_id)
-    if state == "kept" and _stands(before, policy, now):
-        cut = before.cut  # type: ignore[union-attr]
+    if state == "kept" and before is not None and _stands(before, policy, now):
+        cut = before.cut
     found: dict[str, Any] = {
         "cut": cut,
         "state": state,
@@ -63,13 +62,8 @@ def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
         _tell(tenant_id, project_id, found, now, alarm=alarm)
 
 
-def _stands(before: Calibration | None, policy: Policy, now: datetime) -> bool:
-    return (
-        before is not None
-        and before.state == "kept"
-        and before.promise == policy.max_wrong_hit_rate
-        and now - before.fitted_at < REFITTED
-    )
+def _stands(before: Calibration, policy: Policy, now: datetime) -> bool:
+    return before.state == "kept" and before.promise == policy.max_wrong_hit_rate and now - before.fitted_at < REFITTED
 
 
 def _tell(tenant_id: UUID, project_id: UUID, found: dict[str, Any], now: datetime, *, alarm: bool) -> None:

@@ -13,6 +13,7 @@ from django.db import connection
 from cache_api.domain.call import end_user_digest, time_of
 from cache_api.domain.cost import ZERO
 from cache_api.domain.signals import request_id_of
+from cache_api.models import Call
 from tenants import vault
 from tenants.isolation import as_tenant
 
@@ -180,6 +181,13 @@ def call_of(tenant_id: UUID, call_id: UUID) -> LedgerRow | None:
     values = {"tenant": tenant_id, "at": time_of(call_id), "id": call_id}
     found = _rows(tenant_id, f"{_SELECT} AND at = %(at)s AND id = %(id)s", values)
     return found[0] if found else None
+
+
+def call_in(tenant_id: UUID, project_id: UUID, call_id: UUID) -> Call | None:
+    """The row itself, Fingerprint and all. None: this project made no such call, or its detail is gone."""
+    with as_tenant(tenant_id):
+        mine = Call.objects.filter(tenant_id=tenant_id, project_id=project_id)
+        return mine.filter(at=time_of(call_id), id=call_id).first()
 
 
 def corrections_of(tenant_id: UUID, call_id: UUID) -> list[LedgerRow]:

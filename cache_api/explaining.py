@@ -11,7 +11,7 @@ from uuid import UUID
 from cache_api import wiring
 from cache_api.adapters.catalogue import Place
 from cache_api.adapters.store import Kept, entry_under
-from cache_api.domain.call import time_of
+from cache_api.calls import call_in
 from cache_api.domain.decision import Judgement, judge
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
@@ -31,13 +31,11 @@ class Explained:
 
 def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explained | None:
     """None: there is no such call. Raises DatabaseUnavailable or CacheUnavailable."""
+    call = call_in(place.tenant_id, place.project_id, call_id)
+    if call is None:
+        return None
+    entry_id = call.entry_id
     with as_tenant(place.tenant_id):
-        call = Call.objects.filter(
-            tenant_id=place.tenant_id, at=time_of(call_id), id=call_id, project_id=place.project_id
-        ).first()
-        if call is None:
-            return None
-        entry_id = call.entry_id
         mine = Entry.objects.filter(tenant_id=place.tenant_id, id__in=[] if entry_id is None else [entry_id])
         entry = mine.values("fingerprint", "vector").first()
     policy = wiring.parts().policies.of(place.tenant_id, place.project_id)

@@ -13,12 +13,11 @@ from cache_api import wiring
 from cache_api.adapters import catalogue, checks, corrections
 from cache_api.adapters.catalogue import Place
 from cache_api.adapters.store import entry_under
-from cache_api.domain.call import time_of
+from cache_api.calls import call_in
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import cut_of
-from cache_api.domain.request import Parsed
-from cache_api.domain.scope import fingerprint_of
-from cache_api.models import Call, Entry
+from cache_api.domain.scope import question_fingerprint
+from cache_api.models import Entry
 from cache_api.ports import CacheUnavailable
 from tenants import vault
 from tenants.isolation import as_tenant
@@ -50,7 +49,7 @@ def judge(
     now: datetime,
 ) -> Judged:
     """Of the entry's answer to a question, or to what a call had asked. Raises DatabaseUnavailable."""
-    call = _call(place, call_id) if call_id else None
+    call = call_in(place.tenant_id, place.project_id, call_id) if call_id else None
     if call is not None and call.entry_id != entry.id:
         call = None  # it was answered by another entry
     if question:
@@ -73,7 +72,7 @@ def judge(
             heard = checks.Said(
                 source, entry.id, pair.similarity, probability, right, place.key_id, call.id if call else None
             )
-            checks.said(place.tenant_id, place.project_id, heard, now)
+            checks.said_put(place.tenant_id, place.project_id, heard, now)
     wiring.parts().policies.forget(place.tenant_id, place.project_id)
     corrected = not right and call is not None and _corrected(place, call.id)
     return Judged(not right and pair.asked is not None, corrected)
@@ -81,7 +80,7 @@ def judge(
 
 def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Judged | None:
     """A member's verdict on what a hit was served; a wrong answer goes at once. None: it is not stored any more."""
-    call = _call(place, call_id)
+    call = call_in(place.tenant_id, place.project_id, call_id)
     if call is None or call.decision != "hit" or call.entry_id is None:
         return None
     with as_tenant(place.tenant_id):
@@ -99,17 +98,9 @@ def _corrected(place: Place, call_id: UUID) -> bool:
     return corrections.put(tenant_id=place.tenant_id, project_id=place.project_id, call_id=call_id)
 
 
-def _call(place: Place, call_id: UUID) -> Call | None:
-    with as_tenant(place.tenant_id):
-        return Call.objects.filter(
-            tenant_id=place.tenant_id, at=time_of(call_id), id=call_id, project_id=place.project_id
-        ).first()
-
-
 def _asked_beside(place: Place, entry: Entry, question: str) -> _Pair:
     """The same call, had it asked this question."""
-    parsed = Parsed(model="", body={}, context=None, question=question, texts=(question,))
-    asked = fingerprint_of(vault.digest_key(place.tenant_id), bytes(entry.scope), parsed)
+    asked = question_fingerprint(vault.digest_key(place.tenant_id), bytes(entry.scope), question)
     try:
         vector = wiring.parts().embedder.embed(question, EMBED_SECONDS)
     except CacheUnavailable:  # Then the very question is remembered, not its rewordings.

@@ -32,7 +32,7 @@ class Promise:
 
 def promise_of(*, tenant_id: UUID, project_id: UUID, now: datetime) -> Promise:
     policy = wiring.parts().policies.of(tenant_id, project_id)
-    sample = list(checks.checks_of(tenant_id, project_id, ("hit", "shadow"), now))
+    sample = list(checks.checks_of(tenant_id, project_id, checks.SERVED, now))
     calibration = checks.calibration_of(tenant_id, project_id)
     return Promise(
         promised=policy.max_wrong_hit_rate,

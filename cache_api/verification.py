@@ -25,8 +25,7 @@ from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.checking import Wanted, prompt_of, verdict_in
 from cache_api.domain.policy import Policy
-from cache_api.domain.request import Parsed
-from cache_api.domain.scope import fingerprint_of
+from cache_api.domain.scope import question_fingerprint
 from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.looking import milliseconds_since
 from cache_api.ports import CacheUnavailable, UpstreamError
@@ -49,7 +48,6 @@ class _Heard:
     text: str
     usage: Usage
     model: str
-    status: int
 
 
 class _Again(Exception):
@@ -91,13 +89,10 @@ def _look_at(wanted: Wanted, now: datetime) -> None:
         fresh=_text_of(bought.endpoint, bought.answer) if bought else None,
     )
     heard = _asked(policy, wanted, prompt, now)
-    if heard.status >= 400:
-        raise _Again
     right = verdict_in(heard.text)
     if right is None:
         raise _Again
-    parsed = Parsed(model="", body={}, context=None, question=wanted.asked, texts=(wanted.asked,))
-    asked = fingerprint_of(vault.digest_key(tenant_id), entry.scope, parsed)
+    asked = question_fingerprint(vault.digest_key(tenant_id), entry.scope, wanted.asked)
     checks.verdict_put(wanted, right=right, asked=asked, vector=None if right else _vector(wanted.asked), now=now)
 
 
@@ -115,7 +110,7 @@ def _may_ask(policy: Policy, tenant_id: UUID, project_id: UUID, now: datetime) -
 
 
 def _asked(policy: Policy, wanted: Wanted, prompt: str, now: datetime) -> _Heard:
-    """The judge's reply, and a row in the ledger whatever it is."""
+    """The judge's reply; the ledger has a row of it, whatever it says. Raises _Again or UpstreamError."""
     try:
         target = tenants_own(wanted.tenant_id, policy.verify_provider, policy.verify_model)
     except Refused as refused:
@@ -139,17 +134,19 @@ def _asked(policy: Policy, wanted: Wanted, prompt: str, now: datetime) -> _Heard
     finally:
         arriving.close()
     if arriving.status >= 400:
-        return _Heard("", Usage(), "", arriving.status)
+        raise _Again
     try:
         said = openai_chat.read_answer(orjson.loads(read))
     except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
         raise _Again from error
-    heard = _Heard(said.text, said.usage or estimated_usage([prompt], said.text), said.model, arriving.status)
-    _record(wanted, heard, target.provider, policy.verify_model, milliseconds_since(began), now)
+    heard = _Heard(said.text, said.usage or estimated_usage([prompt], said.text), said.model)
+    _record(wanted, heard, target.provider, policy.verify_model, milliseconds_since(began), arriving.status, now)
     return heard
 
 
-def _record(wanted: Wanted, heard: _Heard, provider: str, model: str, milliseconds: int, now: datetime) -> None:
+def _record(
+    wanted: Wanted, heard: _Heard, provider: str, model: str, milliseconds: int, status: int, now: datetime
+) -> None:
     call = Call(
         id=new_id(now),
         tenant_id=wanted.tenant_id,
@@ -160,7 +157,7 @@ def _record(wanted: Wanted, heard: _Heard, provider: str, model: str, millisecon
         model_asked=model,
         model_served=heard.model or model,
         stream=False,
-        status=heard.status,
+        status=status,
         decision="bypass",
         layer="",
         reason="policy",

@@ -34,6 +34,7 @@ CLAIMED = timedelta(minutes=5)  # after which a pair whose worker died is anothe
 KEPT = timedelta(days=7)
 UNPRICED_CHECK_USD = Decimal("0.01")  # a judge without a price is not free
 MEASURED = timedelta(days=30)
+SERVED = ("hit", "shadow")  # a random sample of what was, or would have been, served
 
 _PUT = (
     "INSERT INTO check_wanted (tenant_id, id, project_id, kind, body, entry_id, bought_id, similarity, probability, "
@@ -175,26 +176,8 @@ def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | Non
     """
     tenant_id = found.tenant_id
     with as_tenant(tenant_id):
-        AnswerCheck.objects.bulk_create(
-            [
-                AnswerCheck(
-                    tenant_id=tenant_id,
-                    id=uuid4(),
-                    project_id=found.project_id,
-                    checked_at=now,
-                    kind=found.kind,
-                    source="judge",
-                    entry_id=found.entry_id,
-                    similarity=found.similarity,
-                    probability=found.probability,
-                    chance=found.chance,
-                    correct=right,
-                    trust=TRUST["judge"],
-                    call_id=found.call_id,
-                )
-            ],
-            ignore_conflicts=True,
-        )
+        heard = Said("judge", found.entry_id, found.similarity, found.probability, right, None, found.call_id)
+        _check_put(tenant_id, found.project_id, heard, now, kind=found.kind, chance=found.chance)
         if right and found.bought_id is not None:
             mine = Entry.objects.filter(tenant_id=tenant_id)
             original = mine.filter(id=found.entry_id).values_list("alias_of", flat=True).first()
@@ -205,18 +188,19 @@ def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | Non
 
 
 def _block(found: Wanted, asked: bytes, vector: bytes | None, now: datetime) -> None:
-    cached = Entry.objects.filter(tenant_id=found.tenant_id, id=found.entry_id).values_list("fingerprint", flat=True)
-    for fingerprint in cached:
-        feedback_put(
-            found.tenant_id,
-            found.project_id,
-            None,
-            right=False,
-            asked=asked,
-            vector=vector,
-            cached=bytes(fingerprint),
-            now=now,
-        )
+    entry = Entry.objects.filter(tenant_id=found.tenant_id, id=found.entry_id).only("fingerprint").first()
+    if entry is None:
+        return
+    feedback_put(
+        found.tenant_id,
+        found.project_id,
+        None,
+        right=False,
+        asked=asked,
+        vector=vector,
+        cached=bytes(entry.fingerprint),
+        now=now,
+    )
 
 
 def feedback_put(
@@ -239,7 +223,7 @@ def feedback_put(
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a caller or member says of an entry's answer to a question."""
+    """What a caller, member or judge says of an entry's answer to a question."""
 
     source: str
     entry_id: UUID
@@ -250,33 +234,32 @@ class Said:
     call_id: UUID | None = None
 
 
-def said(tenant_id: UUID, project_id: UUID, heard: Said, now: datetime) -> bool:
-    """Inside `as_tenant`. False: this key said enough of this entry."""
+def said_put(tenant_id: UUID, project_id: UUID, heard: Said, now: datetime) -> None:
+    """Inside `as_tenant`. Not where this key said enough of this entry."""
     mine = AnswerCheck.objects.filter(tenant_id=tenant_id, entry_id=heard.entry_id, source=heard.source)
     if heard.source == "caller" and mine.filter(key_id=heard.key_id).count() >= CHECKS_OF_ONE_KEY:
-        return False
-    AnswerCheck.objects.bulk_create(
-        [
-            AnswerCheck(
-                tenant_id=tenant_id,
-                id=uuid4(),
-                project_id=project_id,
-                checked_at=now,
-                kind="feedback",
-                source=heard.source,
-                entry_id=heard.entry_id,
-                similarity=heard.similarity,
-                probability=heard.probability,
-                chance=1.0,
-                correct=heard.right,
-                trust=TRUST[heard.source],
-                key_id=heard.key_id,
-                call_id=heard.call_id,
-            )
-        ],
-        ignore_conflicts=True,
+        return
+    _check_put(tenant_id, project_id, heard, now, kind="feedback", chance=1.0)
+
+
+def _check_put(tenant_id: UUID, project_id: UUID, heard: Said, now: datetime, *, kind: str, chance: float) -> None:
+    check = AnswerCheck(
+        tenant_id=tenant_id,
+        id=uuid4(),
+        project_id=project_id,
+        checked_at=now,
+        kind=kind,
+        source=heard.source,
+        entry_id=heard.entry_id,
+        similarity=heard.similarity,
+        probability=heard.probability,
+        chance=chance,
+        correct=heard.right,
+        trust=TRUST[heard.source],
+        key_id=heard.key_id,
+        call_id=heard.call_id,
     )
-    return True
+    AnswerCheck.objects.bulk_create([check], ignore_conflicts=True)
 
 
 # -- the books

@@ -67,6 +67,11 @@ def fingerprint_of(key: bytes, scope: bytes, parsed: Parsed) -> bytes:
     return digest(key, "fingerprint", [scope.hex(), list(parsed.texts)])
 
 
+def question_fingerprint(key: bytes, scope: bytes, question: str) -> bytes:
+    """Of the call in this scope that asks this, whose question is one text."""
+    return fingerprint_of(key, scope, Parsed(model="", body={}, context=None, question=question, texts=(question,)))
+
+
 def digest(key: bytes, purpose: str, value: Any) -> bytes:
     text = _ENCODER.encode(canonical(value))
     return blake2b(text.encode("ascii"), digest_size=32, key=key, person=purpose.encode()[:16]).digest()
