@@ -202,10 +202,18 @@ def _fit_to_store(choice: Any) -> bool:
     message = choice.get("message")
     if not isinstance(message, dict) or message.get("refusal"):
         return False
-    content = message.get("content")
-    if message.get("tool_calls") or message.get("function_call"):
-        return True
+    content, calls = message.get("content"), message.get("tool_calls") or []
+    if calls or message.get("function_call"):
+        return isinstance(calls, list) and all(map(_can_be_told_again, calls))
     return isinstance(content, str) and bool(content.strip())
+
+
+def _can_be_told_again(call: Any) -> bool:
+    if not isinstance(call, dict):
+        return False
+    kind, grows = ("custom", "input") if "custom" in call else ("function", "arguments")
+    inner = call.get(kind) or {}
+    return isinstance(inner, dict) and isinstance(inner.get(grows), str | None)
 
 
 def _answered(choice: Any) -> str:
@@ -213,8 +221,9 @@ def _answered(choice: Any) -> str:
     if not isinstance(message, dict):
         return ""
     texts = [value for name, value in message.items() if name != "role" and isinstance(value, str)]
-    for call in message.get("tool_calls") or ():
-        texts.append(str(call.get("function") or call.get("custom") or ""))
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        texts.append(str(call.get("function") or call.get("custom") or "") if isinstance(call, dict) else "")
     return "".join(texts)
 
 
@@ -264,7 +273,8 @@ def _out_of_hand(message: Mapping[str, Any]) -> bool:
         url = image.get("url") if isinstance(image, dict) else image
         if part["type"] == "image_url" and not (isinstance(url, str) and url.startswith("data:")):
             return True
-        if part["type"] == "file" and "file_data" not in (part.get("file") or {}):
+        file = part.get("file")
+        if part["type"] == "file" and not (isinstance(file, dict) and "file_data" in file):
             return True
     return False
 
