@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from cache_api import wiring
 from cache_api.adapters import catalogue, pending
 from cache_api.adapters.catalogue import Described
+from cache_api.described import VALUE
 from cache_api.dialects.bare_question import chat_model
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
@@ -21,7 +22,6 @@ from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.usage import Usage, estimated_usage
 from cache_api.given import entry_of, finished
 from cache_api.http.answering import caller_of
-from cache_api.http.described import VALUE
 from cache_api.http.entries import fingerprint_under, is_fingerprint, no_entry
 from cache_api.http.putting import vectors_of, with_vector
 from cache_api.http.questions import controls_in

@@ -10,10 +10,10 @@ from django.http import HttpResponse
 from cache_api import jobs, judging, wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.catalogue import Filters
+from cache_api.described import described, full
 from cache_api.dialects.errors import Refused
 from cache_api.domain.scope import digest
 from cache_api.domain.signals import call_id_of
-from cache_api.http.described import described, full
 from cache_api.http.jobs import LINES_OF_JSON, accepted, imported
 from cache_api.http.putting import Rejected, put
 from cache_api.http.serializers import (

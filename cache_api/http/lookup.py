@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpResponse
 
 from cache_api import wiring
+from cache_api.described import answer_in
 from cache_api.dialects.errors import Refused
 from cache_api.domain.call import new_id
 from cache_api.domain.confidence import shipped
@@ -17,7 +18,6 @@ from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
 from cache_api.domain.signals import call_id_of, request_id_of, signals_of
 from cache_api.explaining import explain
-from cache_api.http.described import answer_in
 from cache_api.http.questions import request_of
 from cache_api.http.visits import Visit, answer, unavailable
 from cache_api.looking import Looked, Stopwatch, milliseconds_since

@@ -15,9 +15,9 @@ from cache_api.adapters import blocklist as blocked_questions
 from cache_api.adapters import catalogue
 from cache_api.adapters.blocklist import Full
 from cache_api.adapters.catalogue import Described, Filters, Order, Place
+from cache_api.described import described
 from cache_api.dialects.errors import Refused
 from cache_api.domain.blocklist import ENTRIES_MAX
-from cache_api.http.described import described
 from cache_api.http.entries import SEARCH_SECONDS, is_fingerprint
 from cache_api.http.serializers import cursor_of, read_cursor
 from cache_api.ports import CacheUnavailable

@@ -13,9 +13,9 @@ from cache_api import calls as services
 from cache_api import judging, selectors
 from cache_api.adapters.catalogue import Place
 from cache_api.calls import CallFilters, CallPlace, LedgerRow
+from cache_api.described import answer_in
 from cache_api.explaining import explain
 from cache_api.http import tables
-from cache_api.http.described import answer_in
 from cache_api.ports import CacheUnavailable
 from dashboard import ranges, waterfall
 from dashboard.explanations import REASON_WORDS, candidate
