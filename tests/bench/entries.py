@@ -15,6 +15,7 @@ import numpy as np
 import psycopg
 from django.conf import settings
 
+from cache_api.adapters.ledger import app_conninfo as app_conninfo
 from cache_api.adapters.store import _PUT, _REPLACING, _ROW, put_statement
 from cache_api.domain.entry import NewEntry
 from cache_api.domain.usage import Usage

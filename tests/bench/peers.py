@@ -1,6 +1,7 @@
 """Who else is measured, and how are they installed and started?
 
 Each from PyPI in an environment of its own, which later runs find again. The table says so of one that cannot be had.
+A bare Django view stands beside them: what any service built as ours could do here at most.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from tests.bench.stack import NotStarted, started, wait_until
 
 INSTALL_SECONDS = 600
 START_SECONDS = 120
+BARE = "bare Django, one query"
+BARE_THREADS = 8
 MODEL = "demo-small"
 KEY = "sk-bench"
 MODEL_REPOSITORY = "models--sentence-transformers--all-MiniLM-L6-v2"
@@ -71,6 +74,16 @@ general_settings: {{master_key: {KEY}}}
     ):
         server = Server("127.0.0.1", port, "/v1/chat/completions", (("Authorization", f"Bearer {KEY}"),))
         yield Peer("LiteLLM", server, b"x-litellm-cache-key:", {"web": pid, "redis": redis_pid})
+
+
+@contextlib.contextmanager
+def bare(work: Path, conninfo: str) -> Iterator[Peer]:
+    """One query on our own PostgreSQL, under our own server. Raises NoPeer."""
+    port = _free_port()
+    command = [sys.executable, "-m", "gunicorn", "tests.bench.bare", "--worker-class=cacheai.worker.LingeringWorker"]
+    command += [f"--threads={BARE_THREADS}", f"--bind=127.0.0.1:{port}", "--no-control-socket"]
+    with _up(command, work / "bare.log", lambda: _listens(port), BARE_CONNINFO=conninfo) as pid:
+        yield Peer(BARE, Server("127.0.0.1", port, "/v1/chat/completions"), b"200 ok", {"web": pid})
 
 
 @contextlib.contextmanager

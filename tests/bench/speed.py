@@ -193,6 +193,8 @@ def measured(stack: Stack, size: Size, work: Path, say: Progress, *, with_peers:
     with contextlib.ExitStack() as running_peers:
         others, notes = _start_peers(running_peers, stack, work, say) if with_peers else ({}, {})
         cases, misses, relays = _prepare(stack, entries, size, others, notes, say)
+        bare = running_peers.enter_context(peers.bare(work, entries.app_conninfo()))
+        cases.insert(1, _bare_case(bare, size))
         for round_ in range(1, size.rounds + 1):
             for case in cases:
                 say(f"round {round_} of {size.rounds}: {case.system}, {case.name}")
@@ -289,6 +291,11 @@ def _prepare(
     misses = [MissCase("direct", direct, b"200 ok", 100), MissCase(OURS, servers[0], b"x-cacheai-decision: miss", 200)]
     misses += [MissCase(peer.name, peer.server, b"200 ok", 300 + 100 * at) for at, peer in enumerate(others.values())]
     return cases, misses, {"direct": direct, OURS: servers[0]}
+
+
+def _bare_case(bare: peers.Peer, size: Size) -> Case:
+    requests = [bare.server.request(chat(question)) for question, _ in pairs(size.questions)]
+    return Case(bare.name, "exact hit", bare.server, requests, bare.hit, bare.pids)
 
 
 def _asked_once(

@@ -26,6 +26,8 @@ DEFAULT_PORT = 8080
 GRACEFUL_SECONDS = 3
 READY_TIMEOUT_SECONDS = 2
 MODEL_SECONDS = 120  # the first start exports it
+# Of each web worker: most of them idle, and what waits for half a request holds no thread.
+CONNECTIONS = 8_192
 # Stripe's stand-in, while no key is set: it is with the tests, which an image leaves out.
 EMULATOR = settings.BASE_DIR / "tests" / "stripe_emulator"
 EMULATOR_PORT = 12111
@@ -147,8 +149,12 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> 
         worker("accounting", "prefork", 1, after=is_safe),
         worker("default", "prefork", 1, after=is_safe),
         Process("beat", (python, "-m", "celery", *beat), has_tables),
+        # It makes the self-check's checks itself, before it answers anybody.
         Process(
-            "web", _gunicorn(bind, reload=reload), is_safe, ready=partial(web_ready, root, monotonic() + MODEL_SECONDS)
+            "web",
+            _gunicorn(bind, reload=reload),
+            has_tables,
+            ready=partial(web_ready, root, monotonic() + MODEL_SECONDS),
         ),
     ]
 
@@ -241,7 +247,7 @@ def _port_near(wanted: int) -> int:
 
 def _gunicorn(bind: str, *, reload: bool) -> tuple[str, ...]:
     workers = ("--worker-class=cacheai.worker.LingeringWorker", f"--workers={settings.WEB_WORKERS}")
-    threads = (*workers, f"--threads={settings.WEB_THREADS}")
+    threads = (*workers, f"--threads={settings.WEB_THREADS}", f"--worker-connections={CONNECTIONS}")
     times = ("--timeout=60", f"--graceful-timeout={GRACEFUL_SECONDS}", "--keep-alive=75")
     # The control socket's default path would be one for all stacks of this user.
     more = (*threads, *times, "--no-control-socket", *(("--reload",) if reload else ()))
