@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection
 
 from cache_api.domain.cost import ZERO
-from cache_api.models import LATENCY_BOUNDS_MS, LATENCY_BUCKETS, LedgerProof
+from cache_api.models import LATENCY_BOUNDS_MS, LATENCY_BUCKETS, LedgerProof, UsageHour
 from tenants.isolation import as_tenant
 
 BUCKETS = range(LATENCY_BUCKETS)
@@ -94,6 +94,27 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Only:
+    """Which calls alone; what is given must all be true of one. The model is the one that served."""
+
+    provider: str | None = None
+    model: str | None = None
+    key_id: UUID | None = None
+
+
+ALL = Only()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What there is to choose calls by."""
+
+    providers: Sequence[str]
+    models: Sequence[str]
+    keys: Sequence[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class UnpricedModel:
     """A model of which some calls have no price."""
 
@@ -158,9 +179,13 @@ class Latency:
     counts: tuple[int, ...]
     total_ms: int
 
+    @property
+    def calls(self) -> int:
+        return sum(self.counts)
+
     def quantile(self, share: float) -> float | None:
         """So many milliseconds took the call that `share` of all were no slower than, told from its bucket."""
-        wanted, below = share * sum(self.counts), 0
+        wanted, below = share * self.calls, 0
         if not wanted:
             return None
         low = 0
@@ -182,9 +207,9 @@ class Metered:
     latencies: Mapping[str, Latency]
 
 
-def figures(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> Figures:
+def figures(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime, *, only: Only = ALL) -> Figures:
     """Of one project, or of the whole tenant."""
-    return _sum(found for _, found in _grouped(_Range(tenant_id, project_id, since, until), "'all'"))
+    return _sum(found for _, found in _grouped(_DAYS, _Range(tenant_id, project_id, since, until, only), "'all'"))
 
 
 def hit_rate(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> float:
@@ -199,22 +224,50 @@ def usage_by(
     group_by: Group | None,
     since: datetime,
     until: datetime,
+    only: Only = ALL,
+    starts: Sequence[datetime] = (),
     end_user: str | None = None,
 ) -> list[UsageRow]:
-    """Buckets in the order of time, with those groups in them that had calls. `end_user` keeps one, grouped by them."""
-    asked, moment = _Range(tenant_id, project_id, since, until, end_user), f"date_trunc('{bucket}', hour, 'UTC')"
+    """Buckets in the order of time, with those groups in them that had calls. `end_user` keeps one, grouped by them.
+
+    `starts` are where buckets begin that are not UTC's; an hour belongs to the one it begins in.
+    """
+    asked = _Range(tenant_id, project_id, since, until, only, starts, end_user)
+    moment = _STARTED if starts else f"date_trunc('{bucket}', hour, 'UTC')"
+    rolled_up = _DAYS if bucket == "day" and not starts else _FIGURES
     if group_by == "end_user":
         return _named(_rows(_END_USERS.format(moment=moment), asked), _OF_END_USER)
     if group_by == "decision":
-        return _named(_rows(_FIGURES + _BY_DECISION.format(moment=moment), asked), _OF_DECISION)
+        return _named(_rows(rolled_up + _BY_DECISION.format(moment=moment), asked), _OF_DECISION)
     columns = _COLUMNS_OF[group_by] if group_by else ("''",)
-    found = _grouped(asked, moment, *columns)
+    found = _grouped(rolled_up, asked, moment, *columns)
     return [UsageRow(at, group, figures, "".join(model)) for (at, group, *model), figures in found]
 
 
-def unpriced_models(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> list[UnpricedModel]:
+def figures_by(
+    group_by: Group, tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime, *, only: Only = ALL
+) -> Mapping[str, Figures]:
+    """Over the whole time, the most called first."""
+    asked = _Range(tenant_id, project_id, since, until, only)
+    found = {group: part for (group, *_), part in _grouped(_DAYS, asked, *_COLUMNS_OF[group_by])}
+    return dict(sorted(found.items(), key=lambda pair: -pair[1].calls))
+
+
+def names_in(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> Names:
+    """What had calls in that time and is rolled up by now; calls without a key have none."""
+    rows = _rows(_NAMES, _Range(tenant_id, project_id, since, until))
+    return Names(
+        providers=sorted({provider for provider, _, _ in rows if provider}),
+        models=sorted({model for _, model, _ in rows if model}),
+        keys=sorted({key_id for _, _, key_id in rows if key_id.int}),
+    )
+
+
+def unpriced_models(
+    tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime, *, only: Only = ALL
+) -> list[UnpricedModel]:
     """The most called first. Their money is in no sum."""
-    found = _rows(_FIGURES + _UNPRICED_MODELS, _Range(tenant_id, project_id, since, until))
+    found = _rows(_DAYS + _UNPRICED_MODELS, _Range(tenant_id, project_id, since, until, only))
     return [UnpricedModel(*row) for row in found]
 
 
@@ -237,15 +290,17 @@ def proofs(tenant_id: UUID, *, days: int) -> list[Proof]:
         ]
 
 
-def latencies(tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime) -> Mapping[str, Latency]:
+def latencies(
+    tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime, *, only: Only = ALL
+) -> Mapping[str, Latency]:
     """How long hits took, and how long misses."""
-    rows = _rows(_FIGURES + _latencies_in("figures"), _Range(tenant_id, project_id, since, until))
+    rows = _rows(_DAYS + _latencies_in("figures"), _Range(tenant_id, project_id, since, until, only))
     return {decision: Latency(tuple(counts), total_ms) for decision, counts, total_ms in rows}
 
 
 def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -> Stats:
     asked = _Range(tenant_id, project_id, since, until)
-    by_both = _grouped(asked, "provider", "model")
+    by_both = _grouped(_DAYS, asked, "provider", "model")
     ((total, expired, size, oldest, newest, stored),) = _rows(_ENTRIES, asked)
     ((similarity,),) = _rows(_SIMILARITY, asked)
     return Stats(
@@ -255,7 +310,7 @@ def stats(tenant_id: UUID, project_id: UUID, since: datetime, until: datetime) -
         average_similarity=similarity,
         by_provider=_sums((provider, found) for (provider, _), found in by_both),
         by_model=_sums((model, found) for (_, model), found in by_both),
-        reasons=dict(_rows(_FIGURES + _REASONS, asked)),
+        reasons=dict(_rows(_DAYS + _REASONS, asked)),
     )
 
 
@@ -284,6 +339,8 @@ class _Range:
     project_id: UUID | None
     since: datetime
     until: datetime
+    only: Only = ALL
+    starts: Sequence[datetime] = ()
     end_user: str | None = None
 
 
@@ -291,12 +348,12 @@ def _named(rows: Iterable[tuple[Any, ...]], names: Sequence[str]) -> list[UsageR
     return [UsageRow(at, group, Figures(**dict(zip(names, figures, strict=True)))) for at, group, *figures in rows]
 
 
-def _grouped(asked: _Range, *expressions: str) -> list[tuple[tuple[Any, ...], Figures]]:
+def _grouped(rolled_up: str, asked: _Range, *expressions: str) -> list[tuple[tuple[Any, ...], Figures]]:
     """The figures by some expressions over a roll-up's columns, in their order. No caller's text is in them."""
     keys = ", ".join(expressions)
     numbers = ", ".join(str(number + 1) for number in range(len(expressions)))
     grouped = f"SELECT {keys}, {_SUMS} FROM figures GROUP BY {numbers} ORDER BY {numbers}"  # noqa: S608
-    rows = _rows(_FIGURES + grouped, asked)
+    rows = _rows(rolled_up + grouped, asked)
     return [(row[: len(expressions)], Figures(*row[len(expressions) :])) for row in rows]
 
 
@@ -306,6 +363,10 @@ def _rows(sql: str, asked: _Range) -> list[tuple[Any, ...]]:
         "project": asked.project_id,
         "since": asked.since,
         "until": asked.until,
+        "provider": asked.only.provider,
+        "model": asked.only.model,
+        "key": asked.only.key_id,
+        "starts": list(asked.starts),
         "end_user": asked.end_user,
     }
     with as_tenant(asked.tenant_id), connection.cursor() as cursor:
@@ -338,12 +399,9 @@ SELECT '{decision}', ARRAY[{", ".join(f"coalesce(sum({decision}_latency[{n + 1}]
     )
 
 
-def _between(table: str, figures: str) -> str:
-    """A roll-up over the range. `live` are the hours whose roll-up would not be exact.
-
-    Of an hour before `kept.since` only those calls are left that came late: they are added to its roll-up.
-    """
-    return f"""
+# `live` are the hours whose roll-up would not be exact. Of an hour before `kept.since` only those calls are left that
+# came late: they are added to its roll-up.
+_LIVE = """
 WITH live AS (
   SELECT hour, bool_or(cut) AS cut FROM (
     SELECT hour, false AS cut FROM usage_dirty
@@ -355,20 +413,58 @@ WITH live AS (
   ) AS hours GROUP BY hour
 ), kept AS (
   SELECT coalesce(max(since), '-infinity') AS since FROM ledger_kept WHERE tenant_id = %(tenant)s
-), figures AS (
-  SELECT rolled.* FROM {table} AS rolled, kept
-  WHERE rolled.tenant_id = %(tenant)s AND rolled.hour >= %(since)s AND rolled.hour < %(until)s
-    AND (%(project)s::uuid IS NULL OR rolled.project_id = %(project)s)
-    AND NOT EXISTS (SELECT FROM live WHERE live.hour = rolled.hour AND (live.cut OR live.hour >= kept.since))
+)"""
+
+# Days that lie wholly in the range and have no live hour are read as such, the others by their hours.
+_WHOLE_DAYS = """
+, days AS (
+  SELECT greatest(day, %(since)s) AS since, least(day + interval '1 day', %(until)s) AS until,
+    (day AT TIME ZONE 'UTC')::date AS day,
+    day >= %(since)s AND day + interval '1 day' <= %(until)s
+      AND NOT EXISTS (SELECT FROM live WHERE live.hour >= day AND live.hour < day + interval '1 day') AS whole
+  FROM generate_series(
+    date_trunc('day', %(since)s, 'UTC'), %(until)s - interval '1 microsecond', interval '1 day') AS day
+)"""
+
+_STARTED = "(%(starts)s::timestamptz[])[width_bucket(hour, %(starts)s::timestamptz[])]"
+
+_ONLY = """
+  AND (%(provider)s::text IS NULL OR provider = %(provider)s) AND (%(model)s::text IS NULL OR model = %(model)s)
+  AND (%(key)s::uuid IS NULL OR key_id = %(key)s)"""
+
+
+def _hours(table: str, figures: str, *, columns: str, also: str = "", within: str = "") -> str:
+    """A roll-up over the range, live hours from the calls themselves. `within` joins what its hours have to lie in."""
+    mine = f"(%(project)s::uuid IS NULL OR project_id = %(project)s) {also}"
+    return f"""
+  SELECT {columns} FROM kept, {table} {within}
+  WHERE tenant_id = %(tenant)s AND hour >= %(since)s AND hour < %(until)s AND {mine}
+    AND NOT EXISTS (SELECT FROM live WHERE live.hour = {table}.hour AND (live.cut OR live.hour >= kept.since))
   UNION ALL
-  SELECT counted.* FROM live, {figures}(
-    %(tenant)s, greatest(live.hour, %(since)s), least(live.hour + interval '1 hour', %(until)s)) AS counted
-  WHERE %(project)s::uuid IS NULL OR counted.project_id = %(project)s
-)
+  SELECT {columns} FROM (SELECT counted.* FROM live, {figures}(
+    %(tenant)s, greatest(live.hour, %(since)s), least(live.hour + interval '1 hour', %(until)s)) AS counted) AS counted
+  WHERE {mine}
 """  # noqa: S608 (names of tables)
 
 
-_FIGURES = _between("usage_hour", "usage_figures")
+_SUMMED = [field.attname for field in UsageHour._meta.concrete_fields if field.attname not in ("tenant_id", "hour")]
+_COLUMNS = ", ".join(("hour", *_SUMMED))
+_FIGURES = f"{_LIVE}, figures AS ({_hours('usage_hour', 'usage_figures', columns=_COLUMNS, also=_ONLY)})"
+_IN_OTHER_DAYS = "JOIN days ON NOT whole AND hour >= days.since AND hour < days.until"
+_DAYS = f"""
+{_LIVE}{_WHOLE_DAYS}, figures AS (
+  SELECT {", ".join(("days.since AS hour", *_SUMMED))} FROM days JOIN usage_day ON whole AND usage_day.day = days.day
+  WHERE tenant_id = %(tenant)s AND (%(project)s::uuid IS NULL OR project_id = %(project)s) {_ONLY}
+  UNION ALL
+{_hours("usage_hour", "usage_figures", columns=_COLUMNS, also=_ONLY, within=_IN_OTHER_DAYS)}
+)
+"""  # noqa: S608 (names of columns)
+
+_NAMES = """
+SELECT DISTINCT provider, model, key_id FROM usage_day
+WHERE tenant_id = %(tenant)s AND (%(project)s::uuid IS NULL OR project_id = %(project)s)
+  AND day >= (%(since)s AT TIME ZONE 'UTC')::date AND day <= (%(until)s AT TIME ZONE 'UTC')::date
+"""
 
 _METERED_COLUMNS = """
 provider, model, reasons, in_total + out_total AS tokens, cost_usd, saved_usd, unpriced, hit_latency, hit_ms,
@@ -437,15 +533,19 @@ _OF_END_USER = (
     *("calls", "hits", "billable", "unpriced", "tokens", "tokens_saved", "cost_usd", "list_usd", "discount_usd"),
     *("saved_usd", "fee_usd", "synthesis_cost_usd", "upkeep_cost_usd"),
 )
-_END_USERS = (
-    _between("usage_end_user", "end_user_figures")
-    + """
-SELECT {moment}, end_user, sum(calls)::bigint, sum(hits)::bigint, sum(billable)::bigint, sum(unpriced)::bigint,
+_OF_HOURS = _hours(
+    "usage_end_user",
+    "end_user_figures",
+    columns="hour, end_user, calls, hits, billable, unpriced, tokens, tokens_saved, cost_usd, list_usd, discount_usd, "
+    "saved_usd, fee_usd, synthesis_cost_usd, upkeep_cost_usd",
+)
+_END_USERS = f"""
+{_LIVE}, figures AS ({_OF_HOURS})
+SELECT {{moment}}, end_user, sum(calls)::bigint, sum(hits)::bigint, sum(billable)::bigint, sum(unpriced)::bigint,
   sum(tokens)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(list_usd), sum(discount_usd), sum(saved_usd),
   sum(fee_usd), sum(synthesis_cost_usd), sum(upkeep_cost_usd)
 FROM figures WHERE %(end_user)s::text IS NULL OR end_user = %(end_user)s GROUP BY 1, 2 ORDER BY 1, 2
-"""
-)
+"""  # noqa: S608 (names of columns)
 
 _UNPRICED_MODELS = """
 SELECT provider, model, sum(unpriced)::bigint FROM figures WHERE unpriced > 0 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2

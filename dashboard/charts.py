@@ -6,14 +6,12 @@ the same columns as a table.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from typing import Any
 
 from cache_api.selectors import Figures, UsageRow
-
-STEPS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,15 @@ class Chart:
     kind: str
 
     @property
+    def by_day(self) -> bool:
+        return all(at.hour == 0 for at in self.moments)
+
+    @property
     def columns(self) -> dict[str, Any]:
         """As JSON for the page's script."""
         return {
             "kind": self.kind,
+            "by": "day" if self.by_day else "hour",
             "names": list(self.series),
             "data": [
                 [int(at.timestamp()) for at in self.moments],
@@ -61,15 +64,10 @@ def of_savings(buckets: Mapping[datetime, Figures]) -> Chart:
     return Chart(list(buckets), {"Saved": [one.saved_usd for one in buckets.values()]}, "usd")
 
 
-def filled(rows: Iterable[UsageRow], *, bucket: str, since: datetime, until: datetime) -> dict[datetime, Figures]:
+def filled(rows: Iterable[UsageRow], starts: Iterable[datetime]) -> dict[datetime, Figures]:
     """Every bucket of the time, whether or not it had calls."""
     found = {row.since: row.figures for row in rows}
-    at = since.replace(hour=0 if bucket == "day" else since.hour, minute=0, second=0, microsecond=0)
-    buckets = {}
-    while at < until:
-        buckets[at] = found.get(at, Figures())
-        at += STEPS[bucket]
-    return buckets
+    return {at: found.get(at, Figures()) for at in starts}
 
 
 def summed(parts: Iterable[Figures]) -> Figures:

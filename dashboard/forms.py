@@ -152,29 +152,41 @@ class SsoFacts(Form):
             self.fields["secret"].help_text = "Empty: the one you gave stays."
 
 
-class CallFilter(Form):
-    """Out of an address: a field that cannot be read there filters nothing."""
+class Filter(Form):
+    """Out of an address: a field that cannot be read there filters nothing, and one that is not offered yet is kept."""
 
-    decision = forms.ChoiceField(label="Decision", required=False, choices=[("", "Any decision"), *DECISION_WORDS])
-    layer = forms.ChoiceField(label="Layer", required=False, choices=[("", "Any layer"), *LAYER_WORDS])
+    def __init__(self, *args: Any, offered: Mapping[str, Mapping[str, str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            field.widget.attrs |= {"class": "" if isinstance(field, forms.BooleanField) else "input compact"}
+            if isinstance(field.widget, forms.TextInput):
+                field.widget.attrs |= {"placeholder": f"Any {name}"}
+            else:
+                field.widget.attrs |= {"data-submits": True}
+        for name, words in (offered or {}).items():
+            asked = self.data.get(name, "")
+            known = {asked: asked, **words} if asked and asked not in words else words
+            self.fields[name].widget.choices = [("", f"Any {name}"), *known.items()]
+
+    def chosen(self) -> Mapping[str, Any]:
+        """Only what is chosen, and can be read."""
+        self.is_valid()
+        return {name: value for name, value in self.cleaned_data.items() if value}
+
+
+class FigureFilter(Filter):
+    provider = forms.CharField(label="Provider", required=False, max_length=128, widget=forms.Select)
     model = forms.CharField(label="Model", required=False, max_length=128, widget=forms.Select)
     key = forms.UUIDField(label="Key", required=False, widget=forms.Select)
+
+
+class CallFilter(FigureFilter):
+    decision = forms.ChoiceField(label="Decision", required=False, choices=[("", "Any decision"), *DECISION_WORDS])
+    layer = forms.ChoiceField(label="Layer", required=False, choices=[("", "Any layer"), *LAYER_WORDS])
     task = forms.CharField(label="Task", required=False, max_length=128)
     unpriced = forms.BooleanField(label="Unpriced", required=False)
 
-    def __init__(
-        self, *args: Any, models: Sequence[str] = (), keys: Mapping[str, str] | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        asked = self.data.get("model", "")
-        named = [asked, *models] if asked and asked not in models else models
-        self.fields["model"].widget.choices = [("", "Any model"), *((name, name) for name in named)]
-        self.fields["key"].widget.choices = [("", "Any key"), *(keys or {}).items()]
-        self.fields["task"].widget.attrs |= {"placeholder": "Any task"}
-        for name, field in self.fields.items():
-            field.widget.attrs |= {"class": "" if name == "unpriced" else "input compact"}
-            if name != "task":
-                field.widget.attrs |= {"data-submits": True}
+    field_order = ("decision", "layer", "provider", "model", "key", "task", "unpriced")
 
 
 class Asking(Form):

@@ -23,6 +23,7 @@ from dashboard.views import (
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("export", overview.export, name="overview-export"),
     path("calls", calls.calls, name="calls"),
     path("calls/export", calls.export, name="calls-export"),
     path("calls/<uuid:call_id>", calls.call, name="calls-call"),

@@ -5,12 +5,12 @@ A check is weighted by 1 / the chance it had to be made, so that a sample speaks
     cut     the lowest t with n/(n+1) * W/n + 1/(n+1) <= a, on the way down from where n first reaches 1/a
             (conformal risk control, arXiv 2208.02814; a is less than what is promised, for what drifts)
     alarm   Page-Hinkley on wrong - (1 - p): answers are wrong more often than their probability says
-    range   Clopper-Pearson, 95 %
+    range   Clopper-Pearson, 95 %; of several samples together, for as many equal checks as they are worth (Kish)
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log
+from math import ceil, exp, floor, lgamma, log
 from typing import Literal, NamedTuple
 
 AIMED_AT = 0.7  # of what is promised
@@ -39,17 +39,44 @@ class Measured:
 
     checked: int
     wrong: int
+    share: float
     low: float
     high: float
 
     @property
     def rate(self) -> float | None:
         """None: too few to say."""
-        return self.wrong / self.checked if self.checked >= MEASURED_FROM else None
+        return self.share if self.checked >= MEASURED_FROM else None
+
+
+class Sample(NamedTuple):
+    """A random sample of what a project served; `stands_for` so many answers."""
+
+    checked: int
+    wrong: int
+    stands_for: float
 
 
 def measured(wrong: int, checked: int) -> Measured:
-    return Measured(checked, wrong, *interval(wrong, checked))
+    return Measured(checked, wrong, wrong / checked if checked else 0.0, *interval(wrong, checked))
+
+
+def pooled(samples: Sequence[Sample]) -> Measured:
+    """Of all that several projects served: who served more counts for more, however much of it was checked.
+
+    A sample of which each check stands for many answers tells less than its number. So the interval is that of as many
+    checks of one weight as would tell the same, rounded to the wider side.
+    """
+    found = [sample for sample in samples if sample.checked]
+    if len(found) < 2:
+        return measured(sum(sample.wrong for sample in found), sum(sample.checked for sample in found))
+    whole = sum(sample.stands_for for sample in found)
+    share = sum(sample.stands_for * sample.wrong / sample.checked for sample in found) / whole
+    alike = round(whole**2 / sum(sample.stands_for**2 / sample.checked for sample in found), 6)
+    wrong = round(share * alike, 6)
+    low, _ = interval(floor(wrong), ceil(alike))
+    _, high = interval(min(ceil(wrong), floor(alike)), floor(alike))
+    return Measured(sum(sample.checked for sample in found), sum(sample.wrong for sample in found), share, low, high)
 
 
 def interval(wrong: int, checked: int) -> tuple[float, float]:

@@ -30,6 +30,12 @@ def usage_csv(rows: Iterable[UsageRow], group_by: Group | None) -> Iterator[byte
     return _lines(names, (list(usage_row(row, group_by).values()) for row in rows))
 
 
+def figures_csv(buckets: Mapping[datetime, Figures]) -> Iterator[bytes]:
+    """All that is known of each bucket."""
+    names = [field.name for field in fields(Figures)] + ["net_usd"]
+    return _lines(["start", *names], ([at, *(getattr(one, name) for name in names)] for at, one in buckets.items()))
+
+
 def calls_csv(calls: Iterable[LedgerRow]) -> Iterator[bytes]:
     return _lines(CALL_NAMES, (list(call_row(call).values()) for call in calls))
 

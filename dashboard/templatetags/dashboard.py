@@ -9,6 +9,8 @@ from django.templatetags.static import static
 from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
+from cache_api.domain.risk import Measured
+from cache_api.selectors import Figures
 from tenants import features
 from tenants.models import TenantExport
 
@@ -56,6 +58,49 @@ def points(now: float, before: float, lookups: int) -> str:
     if not lookups:
         return "none before"
     return f"{'+' if now >= before else '−'}{100 * abs(now - before):.1f} points"
+
+
+@register.simple_tag
+def change_ms(now: float | None, before: float | None) -> str:
+    """Of what may not be known."""
+    return "none before" if now is None or before is None else change(round(now), round(before))
+
+
+@register.filter
+def hit_rate(figures: Figures) -> str:
+    """Where the cache was never asked there is none, which is not zero."""
+    return percent(figures.hit_rate) if figures.lookups else "–"
+
+
+@register.filter
+def share_of(figures: Figures, name: str) -> str:
+    """A part of the hit rate."""
+    return percent(getattr(figures, name) / figures.lookups) if figures.lookups else "–"
+
+
+@register.filter
+def interval(measured: Measured) -> str:
+    return f"{100 * measured.low:.1f}–{percent(measured.high)}"
+
+
+@register.filter
+def promised(rates: tuple[float, float]) -> str:
+    strictest, loosest = rates
+    if strictest == loosest:
+        return f"promised: {percent(loosest)} at most"
+    return f"promised: {100 * strictest:.1f}–{percent(loosest)} at most"
+
+
+@register.filter
+def lasting(milliseconds: float | None) -> str:
+    """How long something lasts in all, in its two largest units."""
+    if milliseconds is None:
+        return "–"
+    sign, seconds = ("−" if milliseconds < 0 else ""), abs(milliseconds) / 1000
+    for name, size, part, of in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= size:
+            return f"{sign}{seconds // size:,.0f} {name} {seconds % size // of:.0f} {part}"
+    return f"{sign}{seconds:.1f} s"
 
 
 @register.filter

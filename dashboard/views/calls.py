@@ -29,7 +29,7 @@ CANDIDATES = 5
 
 @page(may="figures")
 def calls(http: HttpRequest, visit: Visit) -> HttpResponse:
-    asked = ranges.read(http.GET.get("days", ""))
+    asked = ranges.of(http)
     keys = {str(key.id): key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
     after = _place_in(http)
     found = services.calls_page(
@@ -49,14 +49,14 @@ def calls(http: HttpRequest, visit: Visit) -> HttpResponse:
     }
     if "live" in http.GET:
         return show(http, visit, "parts/calls.html", **context)
-    form = CallFilter(http.GET, keys=keys, models=_models(visit, asked))
+    form = CallFilter(http.GET, offered=_offered(visit, asked, keys))
     return show(http, visit, "calls.html", form=form, range=asked, ranges=ranges.RANGES, **context)
 
 
 @page(may="figures")
 def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     """All that fit, not only what a page shows."""
-    asked = ranges.read(http.GET.get("days", ""))
+    asked = ranges.of(http)
     found = services.every_call(
         visit.tenant.id,
         visit.project.id if visit.project else None,
@@ -130,15 +130,8 @@ def _plain(answer: Any) -> str:
 
 def _filters(http: HttpRequest) -> CallFilters:
     """What is no filter is none."""
-    form = CallFilter(http.GET)
-    form.is_valid()
-    wanted = form.cleaned_data
-    names = ("decision", "layer", "model", "task")
-    return CallFilters(
-        **{name: wanted.get(name) or None for name in names},
-        key_id=wanted.get("key"),
-        unpriced=wanted.get("unpriced", False),
-    )
+    chosen = dict(CallFilter(http.GET).chosen())
+    return CallFilters(key_id=chosen.pop("key", None), **chosen)
 
 
 def _place_in(http: HttpRequest) -> CallPlace | None:
@@ -156,9 +149,10 @@ def _query(http: HttpRequest) -> str:
     return query.urlencode()
 
 
-def _models(visit: Visit, asked: ranges.Range) -> list[str]:
-    project_id = visit.project.id if visit.project else None
-    rows = selectors.usage_by(
-        visit.tenant.id, project_id, bucket="day", group_by="model", since=asked.since, until=asked.until
-    )
-    return sorted({row.group for row in rows if row.group})
+def _offered(visit: Visit, asked: ranges.Range, keys: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+    names = selectors.names_in(visit.tenant.id, visit.project.id if visit.project else None, asked.since, asked.until)
+    return {
+        "provider": {name: name for name in names.providers},
+        "model": {name: name for name in names.models},
+        "key": keys,
+    }

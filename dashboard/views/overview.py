@@ -1,19 +1,52 @@
 """What does the cache do for this tenant?"""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from billing import selectors as billing
 from cache_api import selectors
-from cache_api.selectors import Figures
+from cache_api.domain.risk import MEASURED_FROM
+from cache_api.http import tables
+from cache_api.selectors import ALL, Figures, Latency, Only
+from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits, wrong_hits_by_project
 from dashboard import charts, ranges
+from dashboard.forms import FigureFilter
 from dashboard.people import Visit, page, show
 from dashboard.ranges import Range
 from tenants import selectors as tenants
+from tenants.models import Project
+
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Of which calls, over which time: what an address says."""
+
+    visit: Visit
+    range: Range
+    only: Only
+
+    @property
+    def project_id(self) -> UUID | None:
+        return self.visit.project.id if self.visit.project else None
+
+    @property
+    def project_ids(self) -> Sequence[UUID]:
+        return [self.project_id] if self.project_id else [one.id for one in self.visit.projects]
+
+    @property
+    def span(self) -> tuple[UUID, UUID | None, datetime, datetime]:
+        return (self.visit.tenant.id, self.project_id, self.range.since, self.range.until)
+
+    @property
+    def before(self) -> "Asked":
+        return Asked(self.visit, self.range.before, self.only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,62 +57,141 @@ class Speed:
     p95: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """`saved_ms`: had each hit taken as long as a miss does on average. None: there was no miss."""
+
+    hit: Speed
+    miss: Speed
+    saved_ms: float | None
+
+
 @page(may="figures")
 def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
-    asked = ranges.read(http.GET.get("days", ""))
-    project_id = visit.project.id if visit.project else None
-    figures = selectors.figures(visit.tenant.id, project_id, asked.since, asked.until)
-    before = selectors.figures(visit.tenant.id, project_id, asked.before.since, asked.before.until)
-    context: dict[str, Any] = {
-        "range": asked,
-        "ranges": ranges.RANGES,
-        "figures": figures,
-        "before": before,
-        "root": f"{http.scheme}://{http.get_host()}",
-        "banners": billing.banners_of(tenant_id=visit.tenant.id, now=asked.until),
-    }
-    if not figures.calls and not before.calls:
-        return show(http, visit, "overview.html", steps=_steps(visit), **context)
-    if "live" in http.GET:
-        return show(http, visit, "parts/figures.html", speeds=_speeds(visit, asked), **context)
-    if "HX-Request" in http.headers:  # The first call has come: the steps give way to the figures.
+    asked = _asked(http, visit)
+    by_model = selectors.figures_by("model", *asked.span, only=asked.only)
+    figures = charts.summed(by_model.values())
+    before = selectors.figures(*asked.before.span, only=asked.only)
+    if not figures.calls and not before.calls and _is_new(asked):
+        return show(http, visit, "overview.html", steps=_steps(visit), banners=_banners(asked), root=_root(http))
+    if "first" in http.GET:  # The first call has come: the steps give way to the figures.
         return HttpResponse(headers={"HX-Redirect": visit.href("overview")})
-    return show(http, visit, "overview.html", **context, **_drawn(visit, asked))
+    context = {"asked": asked, "range": asked.range, "figures": figures, "before": before, **_drawn(asked)}
+    if "live" in http.GET:
+        return show(http, visit, "parts/live.html", **context)
+    return show(http, visit, "overview.html", by_model=by_model, **context, **_around(http, asked))
 
 
-def _drawn(visit: Visit, asked: Range) -> dict[str, Any]:
-    project_id = visit.project.id if visit.project else None
-    rows = selectors.usage_by(
-        visit.tenant.id, project_id, bucket=asked.bucket, group_by=None, since=asked.since, until=asked.until
+@page(may="figures")
+def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
+    """What the charts are drawn of, and the rest that is known of each bucket."""
+    asked = _asked(http, visit)
+    return StreamingHttpResponse(
+        tables.figures_csv(_buckets(asked)), content_type=tables.CSV, headers=tables.attachment("overview.csv")
     )
-    buckets = charts.filled(rows, bucket=asked.bucket, since=asked.since, until=asked.until)
+
+
+def _asked(http: HttpRequest, visit: Visit) -> Asked:
+    chosen = FigureFilter(http.GET).chosen()
+    only = Only(chosen.get("provider"), chosen.get("model"), chosen.get("key"))
+    return Asked(visit, ranges.of(http), only)
+
+
+def _is_new(asked: Asked) -> bool:
+    """Nothing was ever asked."""
+    tenant_id, project_id, _, until = asked.span
+    return not selectors.names_in(tenant_id, project_id, EVER, until).models
+
+
+def _drawn(asked: Asked) -> dict[str, Any]:
+    """What changes while calls come in."""
+    buckets = _buckets(asked)
     return {
         "calls": charts.of_calls(buckets),
         "savings": charts.of_savings(buckets),
-        "models": _by_model(visit, asked),
-        "speeds": _speeds(visit, asked),
-        "unpriced": selectors.unpriced_models(visit.tenant.id, project_id, asked.since, asked.until),
+        "speeds": _speeds(asked),
+        "speeds_before": _speeds(asked.before),
+        "wrong": _wrong(asked),
+        "enough": MEASURED_FROM,
     }
 
 
-def _speeds(visit: Visit, asked: Range) -> Mapping[str, Speed]:
-    project_id = visit.project.id if visit.project else None
-    found = selectors.latencies(visit.tenant.id, project_id, asked.since, asked.until)
-    return {decision: Speed(one.quantile(0.5), one.quantile(0.95)) for decision, one in found.items()}
+def _around(http: HttpRequest, asked: Asked) -> dict[str, Any]:
+    return {
+        "ranges": ranges.RANGES,
+        "form": FigureFilter(http.GET, offered=_offered(asked)),
+        "narrowed": asked.only != ALL,
+        "by_project": _by_project(asked),
+        "unpriced": selectors.unpriced_models(*asked.span, only=asked.only),
+        "banners": _banners(asked),
+    }
 
 
-def _by_model(visit: Visit, asked: Range) -> Sequence[tuple[str, Figures]]:
-    project_id = visit.project.id if visit.project else None
-    parts: dict[str, list[Figures]] = defaultdict(list)
-    for row in selectors.usage_by(
-        visit.tenant.id, project_id, bucket="day", group_by="model", since=asked.since, until=asked.until
-    ):
-        parts[row.group].append(row.figures)
-    sums = [(model, charts.summed(found)) for model, found in parts.items()]
-    return sorted(sums, key=lambda pair: -pair[1].calls)
+def _buckets(asked: Asked) -> Mapping[datetime, Figures]:
+    tenant_id, project_id, since, until = asked.span
+    rows = selectors.usage_by(
+        tenant_id,
+        project_id,
+        bucket=asked.range.bucket,
+        group_by=None,
+        since=since,
+        until=until,
+        only=asked.only,
+        starts=asked.range.own_starts,
+    )
+    return charts.filled(rows, asked.range.starts)
+
+
+def _speeds(asked: Asked) -> Speeds:
+    found = selectors.latencies(*asked.span, only=asked.only)
+    hit, miss = found["hit"], found["miss"]
+    saved_ms = miss.total_ms / miss.calls * hit.calls - hit.total_ms if miss.calls else None
+    return Speeds(_speed(hit), _speed(miss), saved_ms)
+
+
+def _speed(latency: Latency) -> Speed:
+    return Speed(latency.quantile(0.5), latency.quantile(0.95))
+
+
+def _wrong(asked: Asked) -> Mapping[str, WrongHits]:
+    tenant_id, until = asked.visit.tenant.id, asked.range.until
+    return {
+        "now": wrong_hits(tenant_id, asked.project_ids, until, only=asked.only),
+        "before": wrong_hits(tenant_id, asked.project_ids, until - LOOKED_BACK, only=asked.only),
+    }
+
+
+def _by_project(asked: Asked) -> Sequence[tuple[Project, Figures, WrongHits]]:
+    """Where there are several to compare."""
+    if asked.project_id or len(asked.visit.projects) < 2:
+        return ()
+    figures = selectors.figures_by("project", *asked.span, only=asked.only)
+    wrong = wrong_hits_by_project(asked.visit.tenant.id, asked.project_ids, asked.range.until, only=asked.only)
+    found = [(one, figures.get(str(one.id), Figures()), wrong[one.id]) for one in asked.visit.projects]
+    return sorted(found, key=lambda one: -one[1].calls)
+
+
+def _offered(asked: Asked) -> Mapping[str, Mapping[str, str]]:
+    """What had calls in that time."""
+    names = selectors.names_in(*asked.span)
+    keys = {key.id: key.name or key.hint for key in tenants.keys_of(tenant_id=asked.visit.tenant.id)}
+    used = {*names.keys, asked.only.key_id} & keys.keys()
+    return {
+        "provider": {name: name for name in names.providers},
+        "model": {name: name for name in names.models},
+        "key": {str(key_id): words for key_id, words in keys.items() if key_id in used},
+    }
 
 
 def _steps(visit: Visit) -> Mapping[str, Any]:
     """What a newcomer has done already."""
     keys = tenants.keys_of(tenant_id=visit.tenant.id)
     return {"key": next((key for key in keys if key.revoked_at is None), None)}
+
+
+def _banners(asked: Asked) -> Sequence[Any]:
+    return billing.banners_of(tenant_id=asked.visit.tenant.id, now=asked.range.until)
+
+
+def _root(http: HttpRequest) -> str:
+    return f"{http.scheme}://{http.get_host()}"

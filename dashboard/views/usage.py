@@ -69,7 +69,7 @@ def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
         "usage.html",
         limits=limits,
         meters=[_meter(limit) for limit in limits.limits],
-        range=ranges.read(http.GET.get("days", "")),
+        range=ranges.of(http),
         ranges=ranges.RANGES,
         groups={name: shown for name, (_, shown) in GROUPS.items()},
         group=group_by,
@@ -92,7 +92,7 @@ def _group(http: HttpRequest) -> str:
 
 
 def _rows(http: HttpRequest, visit: Visit) -> Sequence[UsageRow]:
-    asked = ranges.read(http.GET.get("days", ""))
+    asked = ranges.of(http)
     project_id = visit.project.id if visit.project else None
     group_by, _ = GROUPS[_group(http)]
     return selectors.usage_by(

@@ -7,7 +7,10 @@
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const TONES = { "Exact hits": "--exact", "Semantic hits": "--semantic", "Synthesized": "--synthesized", "Not from the cache": "--miss", "Saved": "--semantic" };
   const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
-  const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const told = {
+    day: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
+    hour: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
+  };
   const whole = (value) => value.toLocaleString();
 
   const stacked = (data) => {
@@ -16,14 +19,18 @@
     return [times, ...series.map((values) => values.map((value, at) => (sums[at] += value)))];
   };
 
+  const read = (box) => JSON.parse(document.getElementById(box.dataset.chart).textContent);
+  const drawn = new Map();
+
   const draw = (box) => {
-    const { kind, names, data } = JSON.parse(document.getElementById(box.dataset.chart).textContent);
+    const { kind, by, names, ...first } = read(box);
+    let data = first.data;
     const shown = kind === "usd" ? usd : whole;
     const font = `12px ${tone("--font")}`;
     const bars = uPlot.paths.bars({ size: [0.62, 48], radius: 0.12, gap: 0 });
-    const top = stacked(data);
     // The tallest first, so that each lower part is painted over it.
     const order = names.map((_, at) => at).reverse();
+    const layers = () => { const top = stacked(data); return [top[0], ...order.map((at) => top[at + 1])]; };
     const axis = { stroke: colour("--ink-faint"), font, ticks: { show: false }, grid: { stroke: colour("--line"), width: 1 } };
     const plot = new uPlot({
       width: box.clientWidth,
@@ -34,7 +41,7 @@
       scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : kind === "usd" ? 1 : 4] } },
       axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, marks) => marks.map(shown) }],
       series: [
-        { label: "Point at a bar", value: (_, at) => (at === null ? "" : moments.format(at * 1000)) },
+        { label: "Point at a bar", value: (_, at) => (at === null ? "" : told[by].format(at * 1000)) },
         ...order.map((at) => ({
           label: names[at],
           fill: colour(TONES[names[at]]),
@@ -45,17 +52,27 @@
           value: (_, __, ___, index) => (index === null ? "" : shown(data[at + 1][index])),
         })),
       ],
-    }, [top[0], ...order.map((at) => top[at + 1])], box);
+    }, layers(), box);
+    drawn.set(box, () => { data = read(box).data; plot.setData(layers()); });
     const size = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 }));
     size.observe(box);
     // Another theme has other colours, and a canvas keeps those it was drawn with.
     const ends = new AbortController();
-    const again = () => { ends.abort(); size.disconnect(); plot.destroy(); draw(box); };
+    const again = () => { ends.abort(); size.disconnect(); plot.destroy(); drawn.delete(box); if (box.isConnected) draw(box); };
     addEventListener("theme", again, { signal: ends.signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again, { signal: ends.signal });
   };
 
   document.body.append(probe);
   probe.hidden = true;
-  for (const box of document.querySelectorAll("[data-chart]")) draw(box);
+  // A part of the page that came later: its charts are drawn; new figures are laid into those that are there.
+  const arrive = (part) => {
+    for (const box of part.querySelectorAll("[data-chart]:empty")) draw(box);
+    for (const [box, renew] of drawn) {
+      if (!box.isConnected) drawn.delete(box);
+      else if (part.querySelector(`#${box.dataset.chart}`) && !part.contains(box)) renew();
+    }
+  };
+  arrive(document);
+  document.addEventListener("htmx:load", (event) => arrive(event.detail.elt));
 })();

@@ -68,6 +68,11 @@
     for (const form of document.querySelectorAll("form[data-busy]")) delete form.dataset.busy;
     for (const busy of document.querySelectorAll("[aria-busy]")) busy.removeAttribute("aria-busy");
   });
+  // What is left empty in a search is not in its address.
+  document.addEventListener("formdata", (event) => {
+    if (event.target.method !== "get") return;
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
+  });
   document.addEventListener("change", (event) => {
     if (event.target.dataset.submits !== undefined) event.target.form.requestSubmit();
   });
@@ -83,6 +88,8 @@
   };
   localise(document);
   document.addEventListener("htmx:load", (event) => localise(event.detail.elt));
+  // Nobody looks at a hidden page: it asks for nothing new.
+  document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden) event.preventDefault(); });
 
   // A form that came back with something wrong: in its dialog if it has one, and at the field in question.
   const wrong = document.querySelector("dialog .errorlist, dialog [aria-invalid]");

@@ -1,4 +1,7 @@
-// Before the first paint: the theme somebody chose, and word to the style sheet that scripts run.
+// Before the first paint: the theme somebody chose, and word to the style sheet that scripts run. And for the next page,
+// where its days begin.
+const zone = `zone=${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+if (!document.cookie.split("; ").includes(zone)) document.cookie = `${zone}; path=/; max-age=31536000; samesite=lax`;
 document.documentElement.classList.add("js");
 try {
   const theme = localStorage.getItem("theme");
