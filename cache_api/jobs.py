@@ -13,12 +13,13 @@ import orjson
 from django.db import connections
 from django.utils import timezone
 
-from cache_api import backtesting
-from cache_api.adapters import jobs
+from cache_api import backtesting, duplicates
+from cache_api.adapters import catalogue, jobs
 from cache_api.adapters.catalogue import Filters, Place
 from cache_api.adapters.jobs import Part
 from cache_api.backtesting import QUESTIONS_MAX
 from cache_api.dialects.errors import Refused
+from cache_api.export_lines import Lines
 from cache_api.imports import Importer, settings_of
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
@@ -38,9 +39,18 @@ _TIMES = ("created_after", "created_before")
 log = logging.getLogger(__name__)
 
 
-def receive(place: Place, access: Access, headers: Mapping[str, str], pieces: Iterable[bytes], now: datetime) -> UUID:
-    """Lay an upload aside, sealed, a part at a time. Raises Refused: then nothing of it stays."""
-    job_id = jobs.create(place, "import", settings_of(access, headers), now=now, status="receiving")
+def receive(
+    place: Place,
+    access: Access,
+    headers: Mapping[str, str],
+    pieces: Iterable[bytes],
+    now: datetime,
+    *,
+    job_id: UUID | None = None,
+) -> UUID:
+    """Lay an upload aside, sealed, a part at a time. Raises Refused: then nothing of it stays; or Known."""
+    settings = settings_of(access, headers)
+    job_id = jobs.create(place, "import", settings, now=now, status="receiving", job_id=job_id)
     _take(place, job_id, pieces, most=ENTRIES_MAX, what="An import takes at most {most:,} entries")
     return job_id
 
@@ -53,7 +63,9 @@ def backtest(place: Place, pieces: Iterable[bytes], now: datetime) -> UUID:
 
 
 def backtest_traffic(place: Place, *, days: float, now: datetime) -> UUID:
-    """Of the questions whose answers the project stored."""
+    """Of the questions whose answers the project stored; the one under way, if there is one."""
+    if (running := jobs.under_way(place, "backtest")) is not None:
+        return running.id
     settings = {"asked_at": now.isoformat(), "days": days}
     return jobs.create(place, "backtest", settings, now=now, status="queued")
 
@@ -75,9 +87,23 @@ def _take(place: Place, job_id: UUID, pieces: Iterable[bytes], *, most: int, wha
 
 
 def purge_later(place: Place, filters: Filters, *, total: int, now: datetime) -> UUID:
-    chosen = {name: _written(value) for name, value in asdict(filters).items() if value is not None}
-    settings = {"filters": chosen, "asked_at": now.isoformat()}
-    return jobs.create(place, "purge", settings, now=now, status="queued", total=total)
+    return jobs.create(place, "purge", _asked(filters, now), now=now, status="queued", total=total)
+
+
+def export_later(place: Place, filters: Filters, *, total: int, now: datetime) -> UUID:
+    """The one under way, or a new one in the place of what was written before."""
+    if (running := jobs.under_way(place, "export")) is not None:
+        return running.id
+    jobs.forget_finished(place, "export")
+    return jobs.create(place, "export", _asked(filters, now), now=now, status="queued", total=total)
+
+
+def duplicates_later(place: Place, *, at_least: float, now: datetime) -> UUID:
+    """The search under way, or a new one."""
+    if (running := jobs.under_way(place, "duplicates")) is not None:
+        return running.id
+    settings = {"at_least": at_least, "asked_at": now.isoformat()}
+    return jobs.create(place, "duplicates", settings, now=now, status="queued")
 
 
 def unfinished(now: datetime) -> list[tuple[UUID, UUID]]:
@@ -125,14 +151,49 @@ def _import(job: Job, ends: float) -> bool:
 
 
 def _purge(job: Job, ends: float) -> bool:
-    told = job.settings["filters"]
-    times = {name: datetime.fromisoformat(told[name]) for name in _TIMES if name in told}
-    writer = {"writer": UUID(told["writer"])} if "writer" in told else {}
-    filters = Filters(**{**told, **times, **writer})
-    asked_at = datetime.fromisoformat(job.settings["asked_at"])
+    filters, asked_at = _filters_of(job)
     while jobs.purge_some(job, filters, asked_at=asked_at, now=timezone.now()):
         if time.monotonic() > ends:
             return True
+    return False
+
+
+def _export(job: Job, ends: float) -> bool:
+    """Each part says where the next one goes on: who takes over writes no line twice."""
+    filters, asked_at = _filters_of(job)
+    after = UUID(job.settings["after"]) if "after" in job.settings else None
+    line_of = Lines(vault.digest_key(job.tenant_id), job.project_id, asked_at)
+    number, first_line = jobs.parts_written(job)
+    held: list[bytes] = []
+    size = 0
+
+    def written(last: UUID) -> bool:
+        part = Part(number, first_line, b"".join(line + b"\n" for line in held))
+        return jobs.part_written(job, part, lines=len(held), after=last, now=timezone.now())
+
+    place = Place(job.tenant_id, job.project_id)
+    for one in catalogue.every(place, filters, now=asked_at, limit=None, after=after):
+        held.append(line_of(one))
+        after, size = one.entry.id, size + len(held[-1])
+        if size < PART_BYTES:
+            continue
+        if not written(after):
+            return False
+        number, first_line, held, size = number + 1, first_line + len(held), [], 0
+        if time.monotonic() > ends:
+            return True
+    if held and after is not None:
+        written(after)
+    return False
+
+
+def _duplicates(job: Job, ends: float) -> bool:
+    """In one go, which takes seconds: a worker that dies at it begins anew."""
+
+    def reached(done: int, total: int) -> None:
+        jobs.reach(job, done, total, timezone.now())
+
+    jobs.result_put(job, orjson.dumps(duplicates.work(job, reached)), rejected=0)
     return False
 
 
@@ -155,7 +216,13 @@ def _backtest(job: Job, ends: float) -> bool:
     return False
 
 
-_WORK = {"import": _import, "purge": _purge, "backtest": _backtest}
+_WORK = {
+    "import": _import,
+    "purge": _purge,
+    "backtest": _backtest,
+    "export": _export,
+    "duplicates": _duplicates,
+}
 
 
 def _parts(pieces: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
@@ -180,6 +247,18 @@ def _parts(pieces: Iterable[bytes]) -> Iterable[tuple[int, bytes]]:
             raise Refused(413, "request_too_large", message)
     if held:
         yield line, bytes(held)
+
+
+def _asked(filters: Filters, now: datetime) -> dict[str, Any]:
+    chosen = {name: _written(value) for name, value in asdict(filters).items() if value is not None}
+    return {"filters": chosen, "asked_at": now.isoformat()}
+
+
+def _filters_of(job: Job) -> tuple[Filters, datetime]:
+    told = job.settings["filters"]
+    times = {name: datetime.fromisoformat(told[name]) for name in _TIMES if name in told}
+    writer = {"writer": UUID(told["writer"])} if "writer" in told else {}
+    return Filters(**{**told, **times, **writer}), datetime.fromisoformat(job.settings["asked_at"])
 
 
 def _written(value: Any) -> Any:

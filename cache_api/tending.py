@@ -1,21 +1,24 @@
 """What may people do with what a project keeps, and does the audit trail tell of it?
 
-A purge, and a question that is blocked, are written in transactions of their own: the row of the trail stands beside
-them, not in them. Of a purge it comes first: a deletion that nobody told of would be the worse of the two.
+A purge, long work, and a question that is blocked, are written in transactions of their own: the row of the trail
+stands beside them, not in them. Of a purge it comes first: a deletion that nobody told of is the worse of the two.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from cache_api import jobs, services, wiring
 from cache_api.adapters import blocklist, catalogue
+from cache_api.adapters import jobs as kept
 from cache_api.adapters.blocklist import NewQuestion
 from cache_api.adapters.catalogue import Described, Filters, Place
+from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants.audit import Actor
+from tenants.authentication import Access
 from tenants.hints import hint_aside
 
 PURGED_AT_ONCE = 10_000  # in a second or two; more is a job
@@ -36,14 +39,62 @@ def entry_change(
 def entries_purge(place: Place, filters: Filters, *, now: datetime, actor: Actor) -> tuple[int, bool]:
     """How many go, of those that were there at `now`, and whether they are gone already."""
     matched = catalogue.matching(place, filters, now=now)
-    chosen = {name: str(value) for name, value in asdict(filters).items() if value is not None}
-    with catalogue.reading(place):
-        diff = {"matched": matched, **chosen}
-        catalogue.tell(place, actor, "entry.purge", target=str(place.project_id), diff=diff)
+    _tell(place, actor, "entry.purge", {"matched": matched, **_chosen(filters)})
     if matched > PURGED_AT_ONCE:
         job_hint(place, jobs.purge_later(place, filters, total=matched, now=now))
         return matched, False
     return catalogue.purge(place, filters, now=now)[0], True
+
+
+def entries_delete(place: Place, fingerprints: Iterable[bytes], *, actor: Actor) -> int:
+    """How many of them are gone now that were there."""
+    return sum(catalogue.delete(place, one, actor=actor) for one in fingerprints)
+
+
+def entries_import(
+    place: Place,
+    access: Access,
+    headers: Mapping[str, str],
+    pieces: Iterable[bytes],
+    *,
+    job_id: UUID,
+    now: datetime,
+    actor: Actor,
+) -> UUID:
+    """Lines of JSON; what is sent twice under one id is imported once. Raises Refused."""
+    try:
+        jobs.receive(replace(place, key_id=access.key_id), access, headers, pieces, now, job_id=job_id)
+    except kept.Known:
+        return job_id
+    _tell(place, actor, "entry.import", {"job": str(job_id), **headers})
+    job_hint(place, job_id)
+    return job_id
+
+
+def entries_export(place: Place, filters: Filters, *, now: datetime, actor: Actor) -> UUID:
+    """As lines that an import takes, written by a worker; the one that is under way, if there is one."""
+    matched = catalogue.matching(place, filters, now=now)
+    job_id = jobs.export_later(place, filters, total=matched, now=now)
+    _tell(place, actor, "entry.export", {"job": str(job_id), "matched": matched, **_chosen(filters)})
+    job_hint(place, job_id)
+    return job_id
+
+
+def export_opened(place: Place, job_id: UUID, *, actor: Actor) -> Iterator[bytes] | None:
+    """The lines that were written, for whoever may have them; None if there are none."""
+    job: Job | None = kept.find(place, job_id)
+    if job is None or (job.kind, job.status) != ("export", "done"):
+        return None
+    _tell(place, actor, "entry.export_opened", {"job": str(job_id)})
+    return kept.pieces(job)
+
+
+def job_stop(place: Place, job_id: UUID, *, now: datetime, actor: Actor) -> bool:
+    """What was done stays done. False if it is over."""
+    stopped = kept.stop(place, job_id, now)
+    if stopped:
+        _tell(place, actor, "job.stop", {"job": str(job_id)})
+    return stopped
 
 
 def job_hint(place: Place, job_id: UUID) -> None:
@@ -78,3 +129,12 @@ def policy_set(place: Place, changes: Mapping[str, Any], *, actor: Actor) -> Non
     """Known to this process at once. Raises BadPolicy."""
     services.policy_change(tenant_id=place.tenant_id, project_id=place.project_id, changes=changes, actor=actor)
     wiring.parts().policies.forget(place.tenant_id, place.project_id)
+
+
+def _chosen(filters: Filters) -> dict[str, str]:
+    return {name: str(value) for name, value in asdict(filters).items() if value is not None}
+
+
+def _tell(place: Place, actor: Actor, action: str, diff: Mapping[str, Any]) -> None:
+    with catalogue.reading(place):
+        catalogue.tell(place, actor, action, target=str(place.project_id), diff=diff)

@@ -223,6 +223,7 @@ WEB_WORKERS = env.number("CACHEAI_WEB_WORKERS", 1, minimum=1)
 WEB_THREADS = env.number("CACHEAI_WEB_THREADS", 256, minimum=16)
 BODY_LIMIT_BYTES = 32 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 413 in the dialect's shape.
+FILE_UPLOAD_HANDLERS = ["dashboard.uploads.Upload"]
 
 # -- Stripe. Without a key billing is off, and operators set plans.
 STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")

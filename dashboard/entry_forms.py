@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
 
 from cache_api.adapters.blocklist import NewQuestion
 from cache_api.adapters.catalogue import Filters, Order
@@ -16,6 +19,7 @@ from cache_api.http.questions import controls_in
 from cache_api.http.serializers import SOURCES, STATUSES
 from dashboard.durations import Duration
 from dashboard.forms import Form
+from dashboard.uploads import UPLOAD_MAX_BYTES
 
 QUESTION_MAX = 32_000
 YEARS_MAX = timedelta(days=3650)
@@ -77,6 +81,81 @@ class PurgeChoice(EntryFilters):
         return replace(chosen, created_before=now - min(timedelta(seconds=seconds), YEARS_MAX))
 
 
+def _tags(text: str) -> list[str]:
+    """Raises ValidationError."""
+    tags = [tag.strip() for tag in text.split(",") if tag.strip()]
+    _check_wish("tags", tags)
+    return tags
+
+
+def _check_wish(name: str, value: object) -> None:
+    """As a call's own. Raises ValidationError."""
+    try:
+        controls_in({}, {name: value})
+    except Refused as refused:
+        raise forms.ValidationError(str(refused)) from refused
+
+
+class ImportFile(Form):
+    file = forms.FileField(
+        label="File",
+        help_text=f"JSON lines, at most {UPLOAD_MAX_BYTES // 2**20} MiB. For a larger one there is the command "
+        "cacheai import.",
+        widget=forms.FileInput({"accept": ".jsonl,.ndjson,.json,application/x-ndjson"}),
+    )
+    tags = forms.CharField(label="Tags", required=False, help_text="For all of them, with commas between.")
+    namespace = forms.CharField(
+        label="Namespace", max_length=NAME_MAX, required=False, help_text="For all of them. Empty: what a line says."
+    )
+    lives = Duration(
+        label="Live for", required=False, max_length=16, help_text="Such as 7d, and never longer than the policy says."
+    )
+    # Made with the page: what is sent twice is imported once.
+    once = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
+
+    def clean_file(self) -> UploadedFile:
+        file: UploadedFile = self.cleaned_data["file"]
+        if (file.size or 0) > UPLOAD_MAX_BYTES:
+            raise forms.ValidationError(
+                f"This file has {filesizeformat(file.size)}; a page takes at most {UPLOAD_MAX_BYTES // 2**20} MiB. "
+                "Send it with the command cacheai import, or in parts."
+            )
+        return file
+
+    def clean_tags(self) -> list[str]:
+        return _tags(self.cleaned_data["tags"])
+
+    def clean_namespace(self) -> str:
+        namespace: str = self.cleaned_data["namespace"]
+        if namespace:
+            _check_wish("namespace", namespace)
+        return namespace
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As a program sends them with its lines."""
+        values = self.cleaned_data
+        said = {
+            "tags": ",".join(values["tags"]),
+            "namespace": values["namespace"],
+            "ttl": "" if values["lives"] is None else str(values["lives"]),
+        }
+        return {f"x-cacheai-{name}": value for name, value in said.items() if value}
+
+
+class DuplicateSearch(Form):
+    at_least = forms.TypedChoiceField(
+        label="Similarity, at least",
+        coerce=float,
+        choices=[
+            ("0.98", "0.98: nearly word for word"),
+            ("0.95", "0.95: the same in other words"),
+            ("0.9", "0.90: much alike"),
+        ],
+        initial="0.95",
+    )
+
+
 class EntryChange(Form):
     tags = forms.CharField(label="Tags", required=False, help_text="With commas between; at most 16.")
     lives = Duration(
@@ -87,12 +166,7 @@ class EntryChange(Form):
     )
 
     def clean_tags(self) -> list[str]:
-        tags = [tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()]
-        try:
-            controls_in({}, {"tags": tags})
-        except Refused as refused:
-            raise forms.ValidationError(str(refused)) from refused
-        return tags
+        return _tags(self.cleaned_data["tags"])
 
     @property
     def lives_for(self) -> timedelta | None:

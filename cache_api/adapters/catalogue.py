@@ -20,6 +20,7 @@ from django.db.models.functions import Coalesce
 from pgvector import HalfVector
 from pgvector.django import CosineDistance
 
+from cache_api.adapters.bulk import half_vector
 from cache_api.adapters.store import COLUMN
 from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
 from tenants import audit, isolation, vault
@@ -33,6 +34,7 @@ BODIES_AT_A_TIME = 10
 PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
 DELETED_AT_A_TIME = 1_000
 EXPORTED_AT_A_TIME = 250
+VECTORS_AT_A_TIME = 4_000  # some 3 MB
 EXPORTED_BYTES = 4 * 1024 * 1024  # of sealed bodies held at a time; they are opened one by one
 
 _COLUMN_OF: Mapping[Order, str] = {
@@ -84,6 +86,17 @@ class Described:
     depends_on: list[str] = field(default_factory=list)
     similarity: float | None = None
     vector: bytes | None = None  # in pgvector's wire form
+
+
+@dataclass(frozen=True, slots=True)
+class Vectored:
+    """An entry as far as it can be compared; the vector as little-endian 16-bit floats."""
+
+    id: UUID
+    fingerprint: bytes
+    scope: bytes
+    embedder: str
+    vector: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +152,16 @@ def nearest(
     return Page(ordered, has_more=len(rows) > len(described))
 
 
-def every(place: Place, filters: Filters, *, now: datetime, limit: int | None) -> Iterator[Described]:
+def every(
+    place: Place, filters: Filters, *, now: datetime, limit: int | None, after: UUID | None = None
+) -> Iterator[Described]:
     """All that fit, by id, with their vectors. Those stored later than `now` are left out, and so are unreadable ones.
 
-    Page by page, each in transactions of its own: whoever reads slowly holds nothing but a place in the order.
+    From the one behind the id `after` on, page by page, each in transactions of its own: whoever reads slowly holds
+    nothing but a place in the order.
     """
     found = _known(place, filters, now).order_by("id").defer("body", "vector")
-    beyond = found
+    beyond = found if after is None else found.filter(id__gt=after)
     while limit is None or limit > 0:
         wanted = EXPORTED_AT_A_TIME if limit is None else min(limit, EXPORTED_AT_A_TIME)
         with reading(place):
@@ -158,10 +174,43 @@ def every(place: Place, filters: Filters, *, now: datetime, limit: int | None) -
         beyond = found.filter(id__gt=rows[-1].id)
 
 
+def most_used(place: Place, *, now: datetime, limit: int) -> list[Vectored]:
+    """Of those that may be served to similar questions."""
+    with reading(place):
+        return _vectored(_comparable(place, now).order_by("-hits", "-id")[:limit])
+
+
+def vectors(place: Place, *, now: datetime, limit: int) -> Iterator[list[Vectored]]:
+    """The newest of those that may be served to similar questions, page by page, each in a transaction of its own."""
+    found = _comparable(place, now).order_by("-id")
+    beyond = found
+    while limit > 0:
+        wanted = min(limit, VECTORS_AT_A_TIME)
+        with reading(place):
+            page = _vectored(beyond[:wanted])
+        if page:
+            yield page
+        if len(page) < wanted:
+            return
+        limit, beyond = limit - wanted, found.filter(id__lt=page[-1].id)
+
+
+def comparable_count(place: Place, *, now: datetime) -> int:
+    with reading(place):
+        return _comparable(place, now).count()
+
+
 def find(place: Place, fingerprint: bytes) -> Described | None:
     with reading(place):
         rows = list(_of(place).filter(fingerprint=fingerprint).defer("body", "vector"))
     return next(iter(_described(place, rows)), None)
+
+
+def some(place: Place, fingerprints: Iterable[bytes]) -> dict[bytes, Described]:
+    """Those of them that are stored, as many as a page may hold."""
+    with reading(place):
+        rows = list(_of(place).filter(fingerprint__in=list(fingerprints)).defer("body", "vector"))
+    return {bytes(one.entry.fingerprint): one for one in _described(place, rows)}
 
 
 def known(place: Place, fingerprints: Iterable[bytes]) -> set[bytes]:
@@ -276,6 +325,19 @@ def _guard() -> Iterator[None]:
 
 def _of(place: Place) -> QuerySet[Entry]:
     return Entry.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
+
+
+def _comparable(place: Place, now: datetime) -> QuerySet[Entry]:
+    found = _known(place, Filters(status="live"), now)
+    return found.filter(matchable=True, vector__isnull=False)
+
+
+def _vectored(found: QuerySet[Entry]) -> list[Vectored]:
+    rows = found.values_list("id", "fingerprint", "scope", "embedder", _WIRE_VECTOR)
+    return [
+        Vectored(entry_id, bytes(fingerprint), bytes(scope), embedder, half_vector(vector))
+        for entry_id, fingerprint, scope, embedder, vector in rows
+    ]
 
 
 def _known(place: Place, filters: Filters, now: datetime) -> QuerySet[Entry]:

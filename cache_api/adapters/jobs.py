@@ -4,13 +4,13 @@ A job belongs to whoever touched it last, for seconds: a worker that dies leaves
 goes in one transaction with its entries and its count, so that it has its effect once, however often it is begun.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
@@ -27,11 +27,18 @@ ATTEMPTS_MAX = 5  # at one part
 ERRORS_MAX = 100  # kept; all are counted
 REASON_MAX_CHARACTERS = 200
 KEPT = timedelta(days=7)
+EXPORT_KEPT = timedelta(days=1)  # its parts are the file
 UPLOAD_MAX = timedelta(hours=1)
 COLUMN = "job_part.body"
 RESULT_COLUMN = "job.result"
 
 UNFINISHED = ("queued", "running")
+
+Kind = Literal["import", "purge", "backtest", "export", "duplicates"]
+
+
+class Known(Exception):
+    """There is a job under this id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +59,31 @@ class Rejected:
 
 def create(
     place: Place,
-    kind: Literal["import", "purge", "backtest"],
+    kind: Kind,
     settings: Mapping[str, Any],
     *,
     now: datetime,
     status: Literal["receiving", "queued"],
     total: int = 0,
+    job_id: UUID | None = None,
 ) -> UUID:
-    job_id = new_id(now)
-    with catalogue.reading(place):
-        Job.objects.create(
-            tenant_id=place.tenant_id,
-            id=job_id,
-            project_id=place.project_id,
-            kind=kind,
-            status=status,
-            settings={**settings, "key_id": str(place.key_id)},
-            total=total,
-            created_at=now,
-            touched_at=now,
-        )
+    """Under an id of the asker's own it is made once. Raises Known."""
+    job_id = job_id or new_id(now)
+    try:
+        with catalogue.reading(place):
+            Job.objects.create(
+                tenant_id=place.tenant_id,
+                id=job_id,
+                project_id=place.project_id,
+                kind=kind,
+                status=status,
+                settings={**settings, "key_id": str(place.key_id)},
+                total=total,
+                created_at=now,
+                touched_at=now,
+            )
+    except IntegrityError as error:
+        raise Known from error
     return job_id
 
 
@@ -85,7 +97,7 @@ def part_add(place: Place, job_id: UUID, part: Part) -> None:
 
 def received(place: Place, job_id: UUID, *, total: int) -> None:
     with catalogue.reading(place):
-        _one(place.tenant_id, job_id).update(status="queued", total=total)
+        _one(place.tenant_id, job_id).filter(status="receiving").update(status="queued", total=total)
 
 
 def forget(place: Place, job_id: UUID) -> None:
@@ -99,6 +111,40 @@ def find(place: Place, job_id: UUID) -> Job | None:
         return found.exclude(status="receiving").first()
 
 
+def recent(place: Place, kinds: Sequence[Kind], *, limit: int) -> list[Job]:
+    """The newest first, those that are still being sent among them."""
+    with catalogue.reading(place):
+        return list(_in(place).filter(kind__in=kinds).order_by("-created_at")[:limit].defer("result"))
+
+
+def under_way(place: Place, kind: Kind) -> Job | None:
+    with catalogue.reading(place):
+        return _in(place).filter(kind=kind, finished_at=None).order_by("-created_at").first()
+
+
+def latest(place: Place, kind: Kind) -> Job | None:
+    """The last one that came to its end."""
+    with catalogue.reading(place):
+        return _in(place).filter(kind=kind, status="done").order_by("-created_at").first()
+
+
+def stop(place: Place, job_id: UUID, now: datetime) -> bool:
+    """What is done of it stays done; whoever is at it finds nothing more to do. False if it is over already."""
+    with catalogue.reading(place):
+        job = _in(place).filter(id=job_id, finished_at=None).select_for_update().first()
+        if job is None:
+            return False
+        errors = [*job.errors, Rejected(0, "stopped").as_dict()][-ERRORS_MAX:]
+        _one(place.tenant_id, job_id).update(status="failed", finished_at=now, errors=errors)
+        JobPart.objects.filter(tenant_id=place.tenant_id, job_id=job_id).delete()
+    return True
+
+
+def forget_finished(place: Place, kind: Kind) -> None:
+    with catalogue.reading(place):
+        _in(place).filter(kind=kind).exclude(finished_at=None).delete()
+
+
 def waiting(now: datetime) -> list[tuple[UUID, UUID]]:
     """Tenant and id of the jobs that nobody is at."""
     with as_owner():
@@ -109,7 +155,8 @@ def waiting(now: datetime) -> list[tuple[UUID, UUID]]:
 def sweep(now: datetime) -> int:
     """Remove what finished long ago, and uploads that never ended; how many."""
     with as_owner():
-        old = Job.objects.filter(finished_at__lt=now - KEPT).delete()[0]
+        over = Q(finished_at__lt=now - KEPT) | Q(kind="export", finished_at__lt=now - EXPORT_KEPT)
+        old = Job.objects.filter(over).delete()[0]
         return old + Job.objects.filter(status="receiving", created_at__lt=now - UPLOAD_MAX).delete()[0]
 
 
@@ -131,12 +178,12 @@ def begin(tenant_id: UUID, job_id: UUID, now: datetime) -> Job | None:
 def pause(job: Job) -> None:
     """Others' work comes first for a while."""
     with as_tenant(job.tenant_id):
-        _one(job.tenant_id, job.id).update(status="queued")
+        _one(job.tenant_id, job.id).filter(status="running").update(status="queued")
 
 
 def finish(job: Job, now: datetime) -> None:
     with as_tenant(job.tenant_id):
-        _one(job.tenant_id, job.id).update(status="done", finished_at=now)
+        _one(job.tenant_id, job.id).filter(status="running").update(status="done", finished_at=now)
 
 
 def reach(job: Job, done: int, total: int, now: datetime) -> None:
@@ -189,9 +236,40 @@ def part_done(job: Job, part: Part, entries: Sequence[Imported], rejected: Itera
         )
 
 
-def purge_some(job: Job, filters: Filters, *, asked_at: datetime, now: datetime) -> int:
-    """Remove some of what fits, and count it with them; how many."""
+def parts_written(job: Job) -> tuple[int, int]:
+    """The number of the next part of an export, and of its first line."""
     with as_tenant(job.tenant_id):
+        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id)
+        return mine.count(), job.done + 1
+
+
+def part_written(job: Job, part: Part, *, lines: int, after: UUID, now: datetime) -> bool:
+    """A part of an export, counted, and where the next one goes on; False if it was stopped meanwhile."""
+    body = vault.seal(job.tenant_id, part.lines, column=COLUMN, row_id=job.id)
+    with as_tenant(job.tenant_id):
+        settings = {**job.settings, "after": str(after)}
+        mine = _one(job.tenant_id, job.id).filter(finished_at=None)
+        if not mine.update(done=F("done") + lines, settings=settings, attempts=0, touched_at=now):
+            return False
+        JobPart.objects.create(
+            tenant_id=job.tenant_id, job_id=job.id, number=part.number, first_line=part.first_line, body=body
+        )
+    return True
+
+
+def pieces(job: Job) -> Iterator[bytes]:
+    """What an export wrote, a part at a time, each read in a transaction of its own."""
+    part = next_part(job, after=-1)
+    while part is not None:
+        yield part.lines
+        part = next_part(job, after=part.number)
+
+
+def purge_some(job: Job, filters: Filters, *, asked_at: datetime, now: datetime) -> int:
+    """Remove some of what fits, and count it with them; how many. None once it was stopped."""
+    with as_tenant(job.tenant_id):
+        if not _one(job.tenant_id, job.id).filter(finished_at=None).exists():
+            return 0
         gone, _ = catalogue.purge_some(Place(job.tenant_id, job.project_id), filters, now=asked_at)
         _one(job.tenant_id, job.id).update(
             done=F("done") + gone, total=Greatest(F("total"), F("done") + Value(gone)), attempts=0, touched_at=now
@@ -201,6 +279,10 @@ def purge_some(job: Job, filters: Filters, *, asked_at: datetime, now: datetime)
 
 def _free(now: datetime) -> Q:
     return Q(status="queued") | Q(touched_at__lt=now - LEASE)
+
+
+def _in(place: Place) -> QuerySet[Job]:
+    return Job.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
 
 
 def _one(tenant_id: UUID, job_id: UUID) -> QuerySet[Job]:

@@ -23,6 +23,7 @@ from dashboard.people import Visit, done, page, show
 from dashboard.policy_form import PolicyRules
 
 TRIED_DAYS = 30
+TRYING = "Trying past questions"
 TAKEN = ("max_wrong_hit_rate", "similarity_floor")  # out of a trial, into the form
 
 
@@ -70,7 +71,7 @@ def trial(http: HttpRequest, visit: Visit, place: Place, job_id: UUID) -> HttpRe
         raise Http404
     if job.finished_at is not None:
         return HttpResponse(headers={"HX-Refresh": "true"})
-    return show(http, visit, "parts/trial.html", trial=job)
+    return show(http, visit, "parts/progress.html", job=job, words=TRYING, href=visit.href("policy-trial", job.id))
 
 
 def _shown(http: HttpRequest, visit: Visit, place: Place, form: PolicyRules, **context: Any) -> HttpResponse:
@@ -84,6 +85,8 @@ def _shown(http: HttpRequest, visit: Visit, place: Place, form: PolicyRules, **c
         measured_from=MEASURED_FROM,
         days=TRIED_DAYS,
         trial=job,
+        trying=TRYING,
+        trial_href=visit.href("policy-trial", job.id) if job else "",
         **_result(visit, job),
         **context,
     )

@@ -47,6 +47,16 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "cache/purge": (BUILDERS, 200),
     "cache/blocklist": (BUILDERS, 200),
     "cache/blocklist/<int:number>/remove": (BUILDERS, 405),
+    "cache/duplicates": (BUILDERS, 200),
+    "cache/duplicates/seek": (BUILDERS, 405),
+    "cache/duplicates/delete": (BUILDERS, 405),
+    "cache/duplicates/<uuid:job_id>": (BUILDERS, 404),  # There is none.
+    "cache/transfers": (BUILDERS, 200),
+    "cache/transfers/progress": (BUILDERS, 200),
+    "cache/transfers/import": (BUILDERS, 405),
+    "cache/transfers/export": (MANAGERS, 405),
+    "cache/transfers/<uuid:job_id>": (MANAGERS, 404),  # There is none.
+    "cache/transfers/<uuid:job_id>/stop": (BUILDERS, 405),
     "policy": (EVERYBODY, 200),
     "policy/change": (BUILDERS, 405),
     "policy/try": (BUILDERS, 405),
