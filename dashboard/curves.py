@@ -1,6 +1,6 @@
-"""What would each setting have come to, drawn as a curve?"""
+"""What would each setting have come to, drawn as a curve with a handle?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -10,21 +10,27 @@ def wrong_share(setting: Mapping[str, Any]) -> float:
     return float(setting["expected_wrong"]) / hits if hits else 0.0
 
 
-def of_promises(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hit rate against the expected share of wrong hits, at the project's own floor: JSON for the page's script."""
-    own = _at_floor(result["settings"], result["similarity_floor"])
-    points = sorted((wrong_share(one), one["hit_rate"], one["max_wrong_hit_rate"]) for one in own)
-    now = result["max_wrong_hit_rate"]
+def of_settings(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """JSON for the page's script: at each floor, along the promises, hits, wrong ones and dollars."""
+    settings = result["settings"]
+    promises = sorted({one["max_wrong_hit_rate"] for one in settings})
+    floors = sorted({one["similarity_floor"] for one in settings})
+    found = {(one["similarity_floor"], one["max_wrong_hit_rate"]): one for one in settings}
     return {
-        "names": ["Hit rate", "Your promise"],
-        "promises": [promise for _, _, promise in points],
-        "data": [
-            [share for share, _, _ in points],
-            [rate for _, rate, _ in points],
-            [rate if promise == now else None for _, rate, promise in points],
-        ],
+        "promises": promises,
+        "floors": floors,
+        "now": {"promise": result["max_wrong_hit_rate"], "floor": result["similarity_floor"]},
+        "curves": [[_point(found[floor, promise]) for promise in promises] for floor in floors],
     }
 
 
-def _at_floor(settings: Sequence[Mapping[str, Any]], floor: float) -> list[Mapping[str, Any]]:
-    return [one for one in settings if one["similarity_floor"] == floor]
+def _point(setting: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "rate": setting["hit_rate"],
+        "hits": setting["similar_hits"],
+        "wrong": setting["expected_wrong"],
+        "low": setting["expected_wrong_low"],
+        "high": setting["expected_wrong_high"],
+        "share": wrong_share(setting),
+        "saved": float(setting["saved_usd"]),
+    }

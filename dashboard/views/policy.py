@@ -1,7 +1,7 @@
 """By which rules does a project's cache serve, are they kept, and what would others come to?"""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +16,14 @@ from cache_api.domain.policy import BadPolicy, Policy
 from cache_api.domain.risk import MEASURED_FROM
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
-from cache_api.promises import Promise, promise_of
+from cache_api.promises import Promise, promise_of, unserved
 from dashboard import curves
 from dashboard.one_project import one_project
 from dashboard.people import Visit, done, page, show
 from dashboard.policy_form import PolicyRules
 
 TRIED_DAYS = 30
+WATCHED_DAYS = 7
 TRYING = "Trying past questions"
 TAKEN = ("max_wrong_hit_rate", "similarity_floor")  # out of a trial, into the form
 
@@ -76,11 +77,15 @@ def trial(http: HttpRequest, visit: Visit, place: Place, job_id: UUID) -> HttpRe
 
 def _shown(http: HttpRequest, visit: Visit, place: Place, form: PolicyRules, **context: Any) -> HttpResponse:
     job = _trial(place, http.GET.get("trial", ""))
+    mode = _rules(place).mode
     return show(
         http,
         visit,
         "policy.html",
         form=form,
+        mode=mode,
+        watched=_watched(place) if mode == "shadow" else None,
+        watched_days=WATCHED_DAYS,
         promise=_promise(place),
         measured_from=MEASURED_FROM,
         days=TRIED_DAYS,
@@ -105,6 +110,12 @@ def _promise(place: Place) -> Promise | None:
         return promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=datetime.now(UTC))
     except CacheUnavailable:
         return None
+
+
+def _watched(place: Place) -> Mapping[str, int]:
+    """What a project that only watches would have been served."""
+    since = datetime.now(UTC) - timedelta(days=WATCHED_DAYS)
+    return unserved(tenant_id=place.tenant_id, project_id=place.project_id, since=since)
 
 
 def _trial(place: Place, asked: str) -> Job | None:
@@ -132,6 +143,6 @@ def _result(visit: Visit, job: Job | None) -> Mapping[str, Any]:
     borderline = result["borderline"] if visit.may("texts") else ()
     return {
         "result": result | {"settings": settings},
-        "curve": curves.of_promises(result),
+        "curve": curves.of_settings(result),
         "borderline": borderline,
     }

@@ -154,7 +154,8 @@ def test_past_questions_are_tried_and_texts_are_for_those_who_may_read_them(
     assert REWORDED in page.content.decode()
     curve = page.context["curve"]
     assert curve["promises"] == [0.005, 0.01, 0.02, 0.05]
-    assert max(curve["data"][1]) == 0.5
+    assert curve["floors"] == [0.7, 0.8, 0.9]
+    assert max(point["rate"] for floor in curve["curves"] for point in floor) == 0.5
     of_viewer = as_role(cast, "viewer").get(f"{reverse('policy', args=[cast.owner.tenant_id])}?trial={trial}").content
     assert b"2 questions" in of_viewer
     assert REWORDED.encode() not in of_viewer
@@ -165,6 +166,29 @@ def test_a_setting_of_a_trial_is_taken_into_the_form_but_not_saved(go: Go, cast:
 
     assert (page.context["form"]["max_wrong_hit_rate"].value(), b"once you save" in page.content) == ("0.05", True)
     assert rules_of(cast) == Policy()
+
+
+@pytest.mark.parametrize(("mode", "said"), [("shadow", "Shadow mode:"), ("off", "The cache is off."), ("on", "")])
+def test_a_project_that_serves_nothing_says_so_and_what_it_would_have(
+    go: Go, api: Api, rules: Callable[..., None], mode: str, said: str
+) -> None:
+    api.chat(QUESTION)
+    rules(mode=mode)
+    for _ in range(2):
+        api.chat(QUESTION)
+
+    page = go("policy").content.decode()
+
+    assert said in page
+    assert ("Shadow mode:" in page, "The cache is off." in page) == (mode == "shadow", mode == "off")
+    if mode == "shadow":
+        assert "2 would have been exact hits and 0 semantic" in page
+
+
+def test_asked_twice_there_is_one_trial(go: Go) -> None:
+    trials = [re.findall(r"trials/([0-9a-f-]{36})", go("policy-try", form={}).content.decode()) for _ in range(2)]
+
+    assert trials[0] == trials[1]
 
 
 def test_another_tenants_trial_is_not_there(go: Go, cast: Cast) -> None:
