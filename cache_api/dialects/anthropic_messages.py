@@ -195,7 +195,7 @@ class MessageStreamTape:
 
         event = sse.spaced(event)
         self._size += len(payload)
-        turning = _object(payload) if _TURNING.search(payload) else {}
+        turning = sse.read_object(payload) if _TURNING.search(payload) else {}
         kind = turning.get("type")
         if self._size <= 2 * ANSWER_MAX_BYTES or kind is not None:
             self._payloads.append(payload)
@@ -212,7 +212,7 @@ class MessageStreamTape:
         return event
 
     def _heard(self) -> Heard:
-        events = [_object(payload) for payload in self._payloads]
+        events = [sse.read_object(payload) for payload in self._payloads]
         joined = _joined(events)
         if joined is None:
             joined = _joined([event for event in events if event.get("type") in ("message_start", "message_delta")])
@@ -230,14 +230,6 @@ def _joined(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return message_events.join(events)
     except (CannotJoin, AttributeError, KeyError, TypeError, ValueError):  # an error, half an input, no event at all
         return None
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _stop_reason(event: Mapping[str, Any]) -> Any:
