@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from django.conf import settings
@@ -45,11 +45,18 @@ def pieces(http: WSGIRequest, *, limit_bytes: int) -> Iterator[bytes]:
         raise _too_large(limit_bytes)
 
     size = 0
-    while piece := http.META["wsgi.input"].read(PIECE_BYTES):
+    while piece := _read(http.META["wsgi.input"]):
         size += len(piece)
         if size > limit_bytes:
             raise _too_large(limit_bytes)
         yield piece
+
+
+def _read(body: BinaryIO) -> bytes:
+    try:
+        return body.read(PIECE_BYTES)
+    except BlockingIOError:  # The server waits no longer than so for the next bytes.
+        raise Refused(408, "request_timeout", "The rest of the body did not come.") from None
 
 
 def _too_large(limit_bytes: int) -> Refused:

@@ -1,0 +1,201 @@
+"""Does a caller who sends half of something, or nothing, hold up nobody, and is it told so in time?
+
+A server of its own with our worker, four threads and a view that answers at once.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from cacheai.management.commands.runstack import CONNECTIONS, free_port
+from cacheai.worker import BODY_PAUSE_SECONDS, HEAD_BYTES_MAX, HEAD_SECONDS, SWEEP_SECONDS
+from tests.waiting import wait_until
+
+THREADS = 4
+HALVES, SILENT = 2_000, 500
+BUSY_SECONDS = 5.0  # What a machine that does other things as well may add.
+WHOLE = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+HALF = b"POST /echo HTTP/1.1\r\nHost: x\r\nX-Caca"
+
+
+def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """What the server under test runs."""
+    said = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Length", str(len(said)))])
+    return [said]
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """Its port."""
+    found = free_port("127.0.0.1", 0)
+    served = (sys.executable, "-m", "gunicorn", f"{__name__}:application", f"--bind=127.0.0.1:{found}")
+    ours = ("--worker-class=cacheai.worker.LingeringWorker", f"--worker-connections={CONNECTIONS}", "--keep-alive=75")
+    process = subprocess.Popen(
+        [*served, *ours, f"--threads={THREADS}", "--graceful-timeout=1", "--no-control-socket"],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: answers(found), seconds=30, what="a server")
+        yield found
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with server() as found:
+        yield found
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(port).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=60)
+
+
+def ask(port: int) -> bytes:
+    """As someone who was not here before."""
+    with connected(port) as line:
+        line.sendall(WHOLE)
+        return line.recv(4096)
+
+
+def seconds_of(port: int, times: int) -> list[float]:
+    taken = []
+    for _ in range(times):
+        began = time.monotonic()
+        assert ask(port).startswith(b"HTTP/1.1 200")
+        taken.append(time.monotonic() - began)
+    return sorted(taken)
+
+
+def ends(line: socket.socket) -> tuple[bytes, float]:
+    """What is said before the other side hangs up, and when."""
+    said = b""
+    while piece := line.recv(4096):
+        said += piece
+    return said, time.monotonic()
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What becomes of all who never finish; they come at once, as each of them takes its ten seconds."""
+
+    alone: list[float]  # seconds of others before, in order
+    beside: list[float]  # and meanwhile
+    begun_at: float
+    half: list[tuple[bytes, float]]
+    silent: list[tuple[bytes, float]]
+    slow: tuple[bytes, float]  # who writes a byte now and then
+    bodies: tuple[bytes, float]  # who asks where half bodies have every thread
+
+
+@pytest.fixture(scope="module")
+def crowd(port: int) -> Iterator[Crowd]:
+    with server() as other, ExitStack() as kept, ThreadPoolExecutor(2) as pool:
+        alone = seconds_of(port, 100)
+        begun_at = time.monotonic()
+        for _ in range(THREADS):
+            kept.enter_context(connected(other)).sendall(WHOLE[:-1])
+        bodies = pool.submit(lambda: (ask(other), time.monotonic()))
+        slow = pool.submit(written_slowly, kept.enter_context(connected(port)))
+        half = [kept.enter_context(connected(port)) for _ in range(HALVES)]
+        silent = [kept.enter_context(connected(port)) for _ in range(SILENT)]
+        for line in half:
+            line.sendall(HALF)
+        beside = seconds_of(port, 200)
+        assert time.monotonic() - begun_at < HEAD_SECONDS, "they were let go before anybody was asked beside them"
+        told = [ends(line) for line in half], [ends(line) for line in silent]
+        yield Crowd(alone, beside, begun_at, *told, slow.result(), bodies.result())
+
+
+def written_slowly(line: socket.socket) -> tuple[bytes, float]:
+    line.sendall(HALF)
+    line.settimeout(0.5)
+    while True:
+        line.sendall(b"h")
+        with suppress(TimeoutError):
+            return ends(line)
+
+
+def test_two_thousand_who_never_finish_hold_up_nobody(crowd: Crowd) -> None:
+    assert crowd.beside[197] < 1.2 * crowd.alone[98] + 0.05  # wanted: 20 % more
+
+
+def test_half_heads_are_told_after_ten_seconds_and_a_byte_now_and_then_buys_no_time(crowd: Crowd) -> None:
+    told = [*crowd.half, crowd.slow]
+
+    assert {answer[:13] for answer, _ in told} == {b"HTTP/1.1 408 "}
+    assert min(at for _, at in told) - crowd.begun_at > HEAD_SECONDS - 1
+    assert max(at for _, at in told) - crowd.begun_at < HEAD_SECONDS + SWEEP_SECONDS + BUSY_SECONDS
+
+
+def test_who_says_nothing_at_all_is_let_go_without_a_word(crowd: Crowd) -> None:
+    assert {answer for answer, _ in crowd.silent} == {b""}
+    assert max(at for _, at in crowd.silent) - crowd.begun_at < HEAD_SECONDS + SWEEP_SECONDS + BUSY_SECONDS
+
+
+def test_as_many_half_bodies_as_there_are_threads_let_go_of_them(crowd: Crowd) -> None:
+    answer, at = crowd.bodies
+
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert at - crowd.begun_at < BODY_PAUSE_SECONDS + BUSY_SECONDS
+
+
+def test_a_head_may_come_byte_by_byte_and_so_may_the_next_on_its_connection(port: int) -> None:
+    with connected(port) as line:
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for _ in range(2):
+            for place in range(len(WHOLE)):
+                line.sendall(WHOLE[place : place + 1])
+                time.sleep(0.001)  # A packet of its own.
+            assert line.recv(4096).endswith(b"hello")
+
+
+def test_several_requests_in_one_packet_are_answered_in_order(port: int) -> None:
+    with connected(port) as line:
+        line.sendall(WHOLE * 3 + HALF)
+        said = b""
+        while said.count(b"hello") < 3:
+            said += line.recv(4096)
+        line.sendall(b": 1\r\nContent-Length: 2\r\nConnection: close\r\n\r\nso")
+        rest, _ = ends(line)
+
+    assert rest.endswith(b"so")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status"),
+    [
+        pytest.param([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"], b"400", id="TLS spoken to a plain port"),
+        pytest.param([HALF, *[b"x" * 4096] * (HEAD_BYTES_MAX // 4096 + 1)], b"431", id="a head without an end"),
+        pytest.param([b"\r\n\r\n"], b"400", id="no request"),
+    ],
+)
+def test_what_will_never_be_a_request_is_told_so_at_once(port: int, pieces: Iterable[bytes], status: bytes) -> None:
+    began = time.monotonic()
+    with connected(port) as line:
+        for piece in pieces:
+            line.sendall(piece)
+        said = line.recv(4096)
+
+    assert said.startswith(b"HTTP/1.1 " + status)
+    assert time.monotonic() - began < HEAD_SECONDS / 2
