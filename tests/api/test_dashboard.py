@@ -1,5 +1,6 @@
 """What a person sees: their own teams' figures, after signing in."""
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -72,3 +73,25 @@ def test_hostile_names_are_shown_as_text(owner: Client, cast: Cast) -> None:
 
     assert b"<script>alert" not in page
     assert b"&lt;script&gt;" in page
+
+
+def test_what_a_page_needs_is_there_to_be_kept_for_good(owner: Client) -> None:
+    page = owner.get("/", follow=True).content.decode()
+    needed = set(re.findall(r'(?:src|href)="(/static/[^"#]+)', page))
+    kept = {path: Client().get(path) for path in needed}
+
+    assert len(needed) > 4
+    assert {answer.status_code for answer in kept.values()} == {200}
+    assert all("immutable" in answer["Cache-Control"] for answer in kept.values())
+    for answer in kept.values():
+        answer.close()
+
+
+@pytest.mark.parametrize("path", ["dashboard.css", "dashboard.0123456789ab.css"])
+def test_a_page_of_before_an_upgrade_finds_what_is_there_now(path: str) -> None:
+    answer = Client().get(f"/static/dashboard/{path}")
+
+    assert answer.status_code == 200
+    assert "immutable" not in answer["Cache-Control"]
+    answer.close()
+    assert Client().get("/static/dashboard/nothing.0123456789ab.css").status_code == 404
