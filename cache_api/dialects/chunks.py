@@ -79,7 +79,7 @@ class ChunkTape:
             self._payloads.append(payload)
         event = sse.spaced(event)
         if _USAGE.search(payload) and not self._include_usage and b'"choices"' in payload:
-            parsed = _object(payload)
+            parsed = sse.read_object(payload)
             if parsed.get("choices") == [] and "error" not in parsed:
                 return b""  # asked for by us alone; an empty `choices` breaks clients that read choices[0]
         if not self._finished and _FINISH.search(payload):
@@ -89,7 +89,7 @@ class ChunkTape:
         return event
 
     def _read(self) -> list[dict[str, Any]]:
-        chunks = [_object(payload) for payload in self._payloads]
+        chunks = [sse.read_object(payload) for payload in self._payloads]
         self._failed = any(not chunk or "error" in chunk for chunk in chunks)
         return [chunk for chunk in chunks if chunk]
 
@@ -105,11 +105,3 @@ class ChunkTape:
 def stream_error(refused: Refused) -> bytes:
     failure = {"message": refused.message, "type": "proxy_error", "code": refused.code}
     return sse.data(orjson.dumps({"error": failure}))
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -201,7 +201,7 @@ class ResponseStreamTape:
             self.closing += event
             return b""
 
-        said = _object(payload)
+        said = sse.read_object(payload)
         self._unread = self._unread or not said
         self._joining.take(said)
         if isinstance(number := said.get("sequence_number"), int):
@@ -238,14 +238,6 @@ def _with_signals(event: bytes, said: Mapping[str, Any], members: bytes) -> byte
     if "cacheai" in said or "cacheback_hit" in said or "cacheback_synthesized" in said:
         return event
     return sse.with_members(event, members)
-
-
-def _object(payload: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _fit_to_store(body: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -62,6 +63,15 @@ def payload(event: bytes) -> bytes:
 
     lines = [line[5:].removeprefix(b" ") for line in _LINE.split(event) if line.startswith(b"data:")]
     return b"\n".join(lines)
+
+
+def read_object(payload: bytes) -> dict[str, Any]:
+    """The JSON object that an event carries; empty where it is none."""
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def spaced(event: bytes) -> bytes:
