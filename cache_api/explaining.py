@@ -13,6 +13,7 @@ from cache_api.adapters.catalogue import Place
 from cache_api.adapters.store import Kept, entry_under
 from cache_api.calls import call_in
 from cache_api.domain.decision import Judgement, judge
+from cache_api.domain.entry import Vector
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.models import Call, Entry
@@ -37,7 +38,7 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
     entry_id = call.entry_id
     with as_tenant(place.tenant_id):
         mine = Entry.objects.filter(tenant_id=place.tenant_id, id__in=[] if entry_id is None else [entry_id])
-        entry = mine.values("fingerprint", "vector").first()
+        entry = mine.values("fingerprint", "vector", "embedder").first()
     policy = wiring.parts().policies.of(place.tenant_id, place.project_id)
     kept = entry_under(place.tenant_id, entry_id) if entry and entry_id else None
     if entry is None or kept is None:
@@ -49,7 +50,7 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
     if entry["vector"] is None or kept.question is None:
         return Explained(call, cache_key, kept.question, policy, [], kept)
     request = _request(place, bytes(entry["fingerprint"]), kept)
-    vector = array("f", map(float, entry["vector"])).tobytes()
+    vector = Vector(array("f", map(float, entry["vector"])).tobytes(), embedder=entry["embedder"])
     found = wiring.parts().store.search(request, vector, limit=limit + 1, checked=policy.checked)
     others = [candidate for candidate in found if candidate.entry.id != entry_id]
     return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now), kept)

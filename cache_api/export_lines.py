@@ -9,7 +9,7 @@ import orjson
 
 from cache_api.adapters.bulk import half_vector
 from cache_api.adapters.catalogue import Described
-from cache_api.adapters.origin import signature_of
+from cache_api.adapters.origin import signature_of, vector_signature_of
 from cache_api.described import described
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.spoken import dialect_at
@@ -37,6 +37,7 @@ class Lines:
             line["signature"] = signature_of(self._key, self._project_id, line)
         if one.vector is not None:
             line |= {"embedder": entry.embedder, "vector": b64encode(half_vector(one.vector)).decode()}
+            line["vector_signature"] = vector_signature_of(self._key, line)
         return orjson.dumps(line)
 
     def _is_bound(self, one: Described) -> bool:

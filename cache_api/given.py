@@ -30,7 +30,6 @@ def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usa
         now=datetime.now(UTC),
         usage=usage,
         vector=None,
-        embedder="",
         matchable=fuzzy(request, policy) and not dialect_at(request.endpoint).has_tool_calls(answer),
         cost_usd=wiring.parts().service.cost_of(
             request.caller, request.target.provider, (request.target.model,), usage

@@ -4,9 +4,6 @@ A line is one of three: an entry as our export writes it, the fields of `POST /v
 `request_data` and `response_data`, as another system's export has it.
 """
 
-import binascii
-import math
-import struct
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,9 +15,9 @@ from uuid import UUID
 import orjson
 
 from cache_api import wiring
-from cache_api.adapters.bulk import HALF_BYTES, Imported
+from cache_api.adapters.bulk import Imported
 from cache_api.adapters.jobs import Part, Rejected
-from cache_api.adapters.origin import is_signed
+from cache_api.adapters.origin import has_own_vector, is_signed
 from cache_api.adapters.targets import target_of
 from cache_api.dialects import openai_chat
 from cache_api.dialects.bare_question import chat_body, whole_body
@@ -36,7 +33,7 @@ from cache_api.domain.scope import digest, fingerprint_of, scope_of
 from cache_api.domain.usage import Usage
 from cache_api.given import answer_in, entry_of, refuse_unstorable
 from cache_api.limits import room_of
-from cache_api.models import EMBEDDING_DIMENSIONS, Job
+from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants import vault
 from tenants.authentication import Access
@@ -50,7 +47,6 @@ WISHES = ("namespace", "tags", "depends_on", "ttl")
 # Of the upload's own headers, what holds for every line.
 HEADERS = ("namespace", "tags", "depends-on", "ttl", "end-user", "backend-provider")
 _ELSEWHERE = ("x-cacheai-namespace", "x-cacheai-depends-on", "x-cacheai-end-user", "x-cacheai-backend-provider")
-_UNIT_NORM = (0.9, 1.1)  # of a vector that is one: 16-bit floats are not exact
 
 
 class Importer:
@@ -104,15 +100,14 @@ class Importer:
         controls = controls_of(self._headers, {name: fields[name] for name in WISHES if fields.get(name)})
         entry = self._entry(fields, controls)
         created_at, expires_at = self._times(entry, fields, controls)
-        vector = self._vector(fields) if entry.matchable else None
+        vector = self._vector(fields, entry.question) if entry.matchable else None
         finished = replace(
             entry,
             created_at=created_at,
             expires_at=expires_at,
             metadata=_metadata(fields),
-            embedder=self._embedder if vector else "",
         )
-        return Imported(finished, vector)
+        return Imported(finished, vector, self._embedder if vector else "")
 
     def _entry(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         if fields.get("endpoint") == KEYED:
@@ -169,7 +164,6 @@ class Importer:
             question=fields.get("question"),
             request=fields["request"],
             answer=answer,
-            embedder="",
             vector=None,
             matchable=fields["matchable"],
             usage=Usage(**fields["usage"]),
@@ -207,7 +201,6 @@ class Importer:
             question=None,
             request=None,
             answer={VALUE: fields.get(VALUE, fields.get("answer"))},
-            embedder="",
             vector=None,
             matchable=False,
             usage=Usage(),
@@ -237,20 +230,13 @@ class Importer:
             raise _bad(f"it expired on {expires_at:%Y-%m-%d at %H:%M:%S}")
         return min(_time(fields, "created_at") or self._now, self._now), expires_at
 
-    def _vector(self, fields: Mapping[str, Any]) -> bytes | None:
-        """What is no vector of our own embedder is embedded anew."""
-        given = fields.get("vector")
-        if not isinstance(given, str) or not self._embedder or fields.get("embedder") != self._embedder:
+    def _vector(self, fields: Mapping[str, Any], question: str | None) -> bytes | None:
+        """What our own embedder did not make here, of this very question, is made anew."""
+        if not self._embedder or fields.get("embedder") != self._embedder:
             return None
-        try:
-            vector = b64decode(given, validate=True)
-        except (binascii.Error, ValueError):
+        if not has_own_vector(self._key, {**fields, "question": question}):
             return None
-        if len(vector) != EMBEDDING_DIMENSIONS * HALF_BYTES:
-            return None
-        low, high = _UNIT_NORM
-        norm = math.hypot(*struct.unpack(f"<{EMBEDDING_DIMENSIONS}e", vector))
-        return vector if low < norm < high else None  # neither, if there is no number among them
+        return b64decode(fields["vector"])
 
 
 def settings_of(access: Access, headers: Mapping[str, str]) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _asked_beside(place: Place, entry: Entry, question: str) -> _Pair:
     except CacheUnavailable:  # Then the very question is remembered, not its rewordings.
         return _Pair(asked)
     with as_tenant(place.tenant_id):
-        mine = Entry.objects.filter(tenant_id=place.tenant_id, id=entry.id, embedder=wiring.parts().embedder.version)
+        mine = Entry.objects.filter(tenant_id=place.tenant_id, id=entry.id, embedder=vector.embedder)
         stored = mine.values_list("vector", flat=True).first()
     if stored is None:
         return _Pair(asked, None, vector)

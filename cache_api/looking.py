@@ -12,7 +12,7 @@ from cache_api.domain.blocklist import TEXT_MAX_CHARACTERS, blocked, texts_of
 from cache_api.domain.call import Timings
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import Bypass, Decision, Hit, Miss, Reason, decide, freshness_refusal, threshold_of
-from cache_api.domain.entry import Candidate, Entry
+from cache_api.domain.entry import Candidate, Entry, Vector
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
 from cache_api.domain.synthesis import floor_of, sources
@@ -46,7 +46,7 @@ class Looked:
 
     decision: Decision | None = None  # None: not decided yet
     refused: Reason | None = None  # why the same question's own entry may not be served
-    vector: bytes | None = None
+    vector: Vector | None = None
     sources: Sequence[Candidate] = ()  # what a small model may answer from
     matchable: bool = False
     stale: Entry | None = None  # past its end, yet better than a provider's error
@@ -138,7 +138,7 @@ def look_for_similar(
         if looked.refused is not None:
             looked.decision = Miss(looked.refused, threshold=threshold_of(request, policy))
             return
-        if embedder.version != shipped().embedder:  # of its cosines nobody knows how often they are right
+        if looked.vector.embedder != shipped().embedder:  # of its cosines nobody knows how often they are right
             looked.decision = Miss(Reason.EXACT_ONLY)
             return
         began = perf_counter()
@@ -178,7 +178,7 @@ def _timed_exact(store: Store, request: Request, watch: Stopwatch) -> Entry | No
         watch.lookup += milliseconds_since(began)
 
 
-def _timed_embed(embedder: Embedder, question: str, seconds: float, watch: Stopwatch) -> bytes:
+def _timed_embed(embedder: Embedder, question: str, seconds: float, watch: Stopwatch) -> Vector:
     began = perf_counter()
     try:
         return embedder.embed(question, seconds)

@@ -18,6 +18,7 @@ from cache_api.adapters.bulk import half_vector_literal
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
 from cache_api.adapters.store import COLUMN, vector_literal
 from cache_api.adapters.used import BYTES, ENTRIES, set_used
+from cache_api.domain.entry import Vector
 from cache_api.ports import CacheUnavailable
 from tenants import vault
 from tenants.isolation import as_owner
@@ -127,9 +128,7 @@ class Stored:
 
 
 class Embedder(Protocol):
-    version: str
-
-    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[bytes]: ...
+    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[Vector]: ...
 
 
 def fill_vectors(embedder: Embedder, now: datetime) -> int:
@@ -137,11 +136,10 @@ def fill_vectors(embedder: Embedder, now: datetime) -> int:
     ends = time.monotonic() + FILL_SECONDS
     filled = _moved_in(ends - EMBED_SECONDS)  # what has to be embedded has its turn, too
     try:
-        if not embedder.version:
-            embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)
-        filled += _fill_blocklist(embedder, now)
+        version = embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)[0].embedder  # another than a minute ago, perhaps
+        filled += _fill_blocklist(embedder, now, version)
         for which in (_UNEMBEDDED, _OUTDATED):
-            while time.monotonic() < ends and (waiting := _waiting(which, now, embedder.version)):
+            while time.monotonic() < ends and (waiting := _waiting(which, now, version)):
                 filled += _fill(embedder, waiting)
     except CacheUnavailable as error:
         log.info("vectors_wait", extra={"reason": error.reason, "filled": filled})
@@ -190,14 +188,14 @@ def _fill(embedder: Embedder, waiting: Sequence[tuple[UUID, UUID, bytes]]) -> in
         some = keys[start : start + BACKGROUND_BATCH]
         vectors = embedder.embed_many([questions[key] for key in some], EMBED_SECONDS)
         rows = zip(some, vectors, strict=True)
-        _write(_FILL, [(vector_literal(vector), embedder.version, *key) for key, vector in rows])
+        _write(_FILL, [(vector_literal(vector), vector.embedder, *key) for key, vector in rows])
     return len(keys)
 
 
-def _fill_blocklist(embedder: Embedder, now: datetime) -> int:
+def _fill_blocklist(embedder: Embedder, now: datetime, version: str) -> int:
     """One at a time: there are few, and what blocks is worth more than what saves. Raises CacheUnavailable."""
     with as_owner() as connection, connection.cursor() as cursor:
-        cursor.execute(_LISTED_UNEMBEDDED, {"now": now, "version": embedder.version})
+        cursor.execute(_LISTED_UNEMBEDDED, {"now": now, "version": version})
         waiting = cursor.fetchall()
     for tenant_id, project_id, number, digest, body in waiting:
         try:
@@ -205,7 +203,7 @@ def _fill_blocklist(embedder: Embedder, now: datetime) -> int:
         except vault.VaultUnavailable as error:
             raise CacheUnavailable(error.reason) from error
         (vector,) = embedder.embed_many([query], EMBED_SECONDS)
-        _write(_FILL_LISTED, [(vector_literal(vector), embedder.version, tenant_id, project_id, number)])
+        _write(_FILL_LISTED, [(vector_literal(vector), vector.embedder, tenant_id, project_id, number)])
     return len(waiting)
 
 

@@ -18,7 +18,7 @@ from cache_api.domain.blocklist import Match
 from cache_api.domain.call import Call
 from cache_api.domain.checking import Wanted
 from cache_api.domain.decision import Hit
-from cache_api.domain.entry import Candidate, Entry, NewEntry
+from cache_api.domain.entry import Candidate, Entry, NewEntry, Vector
 from cache_api.domain.request import Caller, Request
 
 
@@ -85,7 +85,9 @@ class Arriving:
 class Store(Protocol):
     def find_exact(self, request: Request) -> Entry | None: ...
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float, checked: bool) -> list[Candidate]:
+    def search(
+        self, request: Request, vector: Vector, *, limit: int, at_least: float, checked: bool
+    ) -> list[Candidate]:
         """Of the `limit` nearest those that reach the cosine `at_least`, and the nearest in any case.
 
         With `checked`, each with what was said of its answer.
@@ -103,7 +105,7 @@ class ManyStore(Protocol):
 
 
 class Blocklist(Protocol):
-    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
+    def match(self, caller: Caller, texts: Sequence[str], vector: Vector | None) -> Match | None:
         """The live listed question that is one of the texts, or else the nearest to the vector, from the floor up.
 
         The vector is the first text's. Raises CacheUnavailable.
@@ -114,10 +116,8 @@ class Blocklist(Protocol):
 
 
 class Embedder(Protocol):
-    version: str
-
-    def embed(self, text: str, deadline_seconds: float) -> bytes:
-        """Unit vector as little-endian float32. Raises CacheUnavailable."""
+    def embed(self, text: str, deadline_seconds: float) -> Vector:
+        """Raises CacheUnavailable."""
 
 
 class Upstream(Protocol):

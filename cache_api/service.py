@@ -407,7 +407,6 @@ class CacheService:
             now=now,
             usage=usage,
             vector=looked.vector if looked.matchable else None,
-            embedder=self.embedder.version,
             matchable=looked.matchable and not call.dialect.has_tool_calls(answer),
             cost_usd=self.cost_of(request.caller, request.target.provider, names, usage),
             latency_ms=call.watch.upstream,

@@ -15,6 +15,7 @@ from cache_api.adapters import blocklist, catalogue
 from cache_api.adapters import jobs as kept
 from cache_api.adapters.blocklist import NewQuestion
 from cache_api.adapters.catalogue import Described, Filters, Place
+from cache_api.domain.entry import Vector
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants.audit import Actor
@@ -105,7 +106,7 @@ def job_hint(place: Place, job_id: UUID) -> None:
 def question_block(place: Place, question: NewQuestion, *, actor: Actor) -> bool:
     """False if one like it is on the list already. Raises blocklist.Full."""
     parts = wiring.parts()
-    vector: bytes | None = None
+    vector: Vector | None = None
     try:
         vector = parts.embedder.embed(question.query, EMBED_SECONDS)
     except CacheUnavailable:  # its very text is blocked at once, what is near as soon as it has a vector

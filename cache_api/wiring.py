@@ -62,11 +62,11 @@ def parts() -> Parts:
 @cache
 def _parts() -> Parts:
     embedder = QueueEmbedder(current_app, settings.REDIS_URL, seal=vault.transport_seal, breaker=Breaker())
-    blocklist = PostgresBlocklist(breaker=Breaker(), embedder_version=lambda: embedder.version)
+    blocklist = PostgresBlocklist(breaker=Breaker())
     redis, known_rates = redis_client(), KnownRates()
     used = Used(redis=redis, redis_breaker=Breaker(), truth_breaker=Breaker())
     quotas = Quotas(used=used, cost_of=known_rates.cost_of)
-    store = PostgresStore(breaker=Breaker(), embedder_version=lambda: embedder.version, stored=quotas.stored)
+    store = PostgresStore(breaker=Breaker(), stored=quotas.stored)
     ledger, error_counts = PostgresLedger(), ErrorCounts()
     ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(

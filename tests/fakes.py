@@ -10,7 +10,7 @@ from cache_api.domain.call import Call
 from cache_api.domain.checking import Wanted
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import Hit
-from cache_api.domain.entry import Candidate, Entry, NewEntry
+from cache_api.domain.entry import Candidate, Entry, NewEntry, Vector
 from cache_api.domain.request import Caller, Request
 from cache_api.ports import Arriving, CacheUnavailable, Flight, UpstreamError
 
@@ -27,7 +27,7 @@ class FixedEmbedder:
         self.asked: list[str] = []
         self._axes: dict[str, int] = {}
 
-    def embed(self, text: str, deadline_seconds: float) -> bytes:
+    def embed(self, text: str, deadline_seconds: float) -> Vector:
         if self.down:
             raise CacheUnavailable("deadline")
         self.asked.append(text)
@@ -36,9 +36,9 @@ class FixedEmbedder:
         vector[self._axis(like)] = cosine
         if cosine < 1:
             vector[self._axis(text)] = math.sqrt(1 - cosine**2)
-        return array("f", vector).tobytes()
+        return Vector(array("f", vector).tobytes(), embedder=self.version)
 
-    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[bytes]:
+    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[Vector]:
         return [self.embed(text, deadline_seconds) for text in texts]
 
     def _axis(self, text: str) -> int:
@@ -58,7 +58,9 @@ class MemoryStore:
         found = self.entries.get(request.fingerprint)
         return None if found is None else found.as_entry()
 
-    def search(self, request: Request, vector: bytes, *, limit: int, at_least: float, checked: bool) -> list[Candidate]:
+    def search(
+        self, request: Request, vector: Vector, *, limit: int, at_least: float, checked: bool
+    ) -> list[Candidate]:
         self._fail("search")
         inside = [entry for entry in self.entries.values() if entry.scope == request.scope and entry.vector]
         near = [Candidate(entry.as_entry(), cosine(vector, entry.vector or b"")) for entry in inside]
@@ -93,7 +95,7 @@ class ListedTexts:
         self.counted: list[int] = []
         self.broken: Exception | None = None
 
-    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
+    def match(self, caller: Caller, texts: Sequence[str], vector: Vector | None) -> Match | None:
         if self.broken is not None:
             raise self.broken
         near = [

@@ -18,6 +18,7 @@ from cache_api.adapters.breaker import Breaker
 from cache_api.adapters.catalogue import Place, guarded, tell
 from cache_api.adapters.store import vector_literal
 from cache_api.domain.blocklist import ENTRIES_MAX, FALSE_POSITIVES_MAX, FLOOR, SAME, Match, digest_of
+from cache_api.domain.entry import Vector
 from cache_api.domain.request import Caller
 from cache_api.models import BlocklistEntry
 from cache_api.ports import CacheUnavailable
@@ -90,13 +91,12 @@ class Listed:
 class PostgresBlocklist:
     """The Blocklist port, and what those who look after a project do with it."""
 
-    def __init__(self, *, breaker: Breaker, embedder_version: Callable[[], str]) -> None:
+    def __init__(self, *, breaker: Breaker) -> None:
         self._breaker = breaker
-        self._embedder_version = embedder_version
 
     # -- on a model call's path
 
-    def match(self, caller: Caller, texts: Sequence[str], vector: bytes | None) -> Match | None:
+    def match(self, caller: Caller, texts: Sequence[str], vector: Vector | None) -> Match | None:
         """The live listed question that is one of the texts, or else the nearest to the vector, from the floor up.
 
         The vector is the first text's. Raises CacheUnavailable.
@@ -124,7 +124,7 @@ class PostgresBlocklist:
 
     # -- for those who look after a project; all raise DatabaseUnavailable
 
-    def add(self, place: Place, question: NewQuestion, vector: bytes | None) -> tuple[int, bool]:
+    def add(self, place: Place, question: NewQuestion, vector: Vector | None) -> tuple[int, bool]:
         """The number, and whether it is new: of what means the same there is one. Raises Full."""
         own = (place.tenant_id, place.project_id)
         sought = self._sought(place.tenant_id, [question.query], vector)
@@ -143,11 +143,11 @@ class PostgresBlocklist:
         return nearest[0][1], False
 
     def _sought(
-        self, tenant_id: UUID, texts: Sequence[str], vector: bytes | None
+        self, tenant_id: UUID, texts: Sequence[str], vector: Vector | None
     ) -> tuple[list[bytes], str, str | None]:
         key = vault.digest_key(tenant_id)
         digests = [digest_of(key, text) for text in texts]
-        return (digests, "", None) if vector is None else (digests, self._embedder_version(), vector_literal(vector))
+        return (digests, "", None) if vector is None else (digests, vector.embedder, vector_literal(vector))
 
 
 def listed(place: Place, *, category: str | None, limit: int) -> list[Listed]:

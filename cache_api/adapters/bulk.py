@@ -35,6 +35,7 @@ class Imported:
 
     entry: NewEntry
     vector: bytes | None = None
+    embedder: str = ""  # that made it
 
 
 # Each column but those that are the same for all: its type in the message, and what makes its value of that.
@@ -141,7 +142,7 @@ def _link_of(entry: NewEntry, dependency: str) -> dict[str, Any]:
 
 def _aside(one: Imported) -> dict[str, Any]:
     vector = b64encode(one.vector or b"").decode()
-    return {"id": one.entry.id, "embedder": one.entry.embedder, "vector": vector}
+    return {"id": one.entry.id, "embedder": one.embedder, "vector": vector}
 
 
 def _message(rows: Iterable[Mapping[str, Any]]) -> str:

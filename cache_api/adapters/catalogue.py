@@ -22,6 +22,7 @@ from pgvector.django import CosineDistance
 
 from cache_api.adapters.bulk import half_vector
 from cache_api.adapters.store import COLUMN
+from cache_api.domain.entry import Vector
 from cache_api.models import Entry, EntryDependency, EntryTag, Feedback
 from tenants import audit, isolation, vault
 from tenants.audit import Actor
@@ -134,12 +135,10 @@ def page(
     return Page(described, has_more=len(rows) > len(described))
 
 
-def nearest(
-    place: Place, filters: Filters, vector: bytes, *, embedder: str, limit: int, now: datetime, offset: int = 0
-) -> Page:
+def nearest(place: Place, filters: Filters, vector: Vector, *, limit: int, now: datetime, offset: int = 0) -> Page:
     """By meaning, whatever the scope: to look around, not to answer."""
     distance = CosineDistance("vector", HalfVector(array("f", vector).tolist()))
-    found = _entries(place, filters, now).filter(embedder=embedder, vector__isnull=False)
+    found = _entries(place, filters, now).filter(embedder=vector.embedder, vector__isnull=False)
     with reading(place):
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL hnsw.iterative_scan = relaxed_order")

@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from cache_api.adapters.breaker import Breaker
 from cache_api.adapters.gathering import Gatherer, Overdue
+from cache_api.domain.entry import Vector
 from cache_api.ports import CacheUnavailable
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class QueueEmbedder:
         self._seal = seal
         self._breaker = breaker
         self._now = now
-        self._gatherer: Gatherer[_Question, bytes] = Gatherer(self._trip, max_batch=BATCH, now=now)
+        self._gatherer: Gatherer[_Question, Vector] = Gatherer(self._trip, max_batch=BATCH, now=now)
         self._producer: Any = None
         self._pid = 0
         self._redis = redis.Redis.from_url(
@@ -115,18 +116,18 @@ class QueueEmbedder:
         )
         self._replies: Any = None
 
-    def embed(self, text: str, deadline_seconds: float) -> bytes:
-        """Unit vector as little-endian float32. Raises CacheUnavailable."""
+    def embed(self, text: str, deadline_seconds: float) -> Vector:
+        """Raises CacheUnavailable."""
         return self._embed([text], deadline_seconds)[0]
 
-    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[bytes]:
+    def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[Vector]:
         """As above, for work in the background: a few at a time, so that live calls get in between."""
-        vectors: list[bytes] = []
+        vectors: list[Vector] = []
         for start in range(0, len(texts), BACKGROUND_BATCH):
             vectors += self._embed(texts[start : start + BACKGROUND_BATCH], deadline_seconds)
         return vectors
 
-    def _embed(self, texts: Sequence[str], deadline_seconds: float) -> list[bytes]:
+    def _embed(self, texts: Sequence[str], deadline_seconds: float) -> list[Vector]:
         with self._breaker.watch():
             due = self._now() + deadline_seconds
             try:
@@ -134,7 +135,7 @@ class QueueEmbedder:
             except Overdue as error:
                 raise CacheUnavailable("deadline") from error
 
-    def _trip(self, questions: list[_Question]) -> Sequence[bytes]:
+    def _trip(self, questions: list[_Question]) -> Sequence[Vector]:
         due = max(question.due for question in questions)
         reply_id = uuid4().hex
         try:
@@ -150,7 +151,7 @@ class QueueEmbedder:
         if reply.error or len(reply.vectors) != len(questions):
             raise CacheUnavailable
         self.version, self.backend = reply.version, reply.backend
-        return reply.vectors
+        return [Vector(vector, embedder=reply.version) for vector in reply.vectors]
 
     def _send(self, texts: list[str], reply_id: str, due: float) -> None:
         if self._producer is None or self._pid != os.getpid():

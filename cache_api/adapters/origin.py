@@ -2,6 +2,8 @@
 
 An entry may belong to one end user, one credential or one address: its line alone does not show it. A keyed digest of
 what says when the entry may be served lets it come home, and no line that was changed.
+
+Its vector is believed only where it was made: one that was laid between many questions would answer them all.
 """
 
 import hmac
@@ -36,7 +38,17 @@ def signature_of(key: bytes, project_id: UUID, line: Mapping[str, Any]) -> str:
 
 
 def is_signed(key: bytes, project_id: UUID, line: Mapping[str, Any]) -> bool:
-    given = line.get("signature")
-    if not isinstance(given, str) or not given.isascii():
-        return False
-    return hmac.compare_digest(given, signature_of(key, project_id, line))
+    return _is(line.get("signature"), signature_of(key, project_id, line))
+
+
+def vector_signature_of(key: bytes, line: Mapping[str, Any]) -> str:
+    said = orjson.dumps([line.get(name) for name in ("question", "embedder", "vector")])
+    return blake2b(said, digest_size=32, key=key, person=b"vector").hexdigest()
+
+
+def has_own_vector(key: bytes, line: Mapping[str, Any]) -> bool:
+    return _is(line.get("vector_signature"), vector_signature_of(key, line))
+
+
+def _is(given: object, expected: str) -> bool:
+    return isinstance(given, str) and given.isascii() and hmac.compare_digest(given, expected)

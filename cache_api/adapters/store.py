@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from cache_api.adapters.breaker import Breaker
-from cache_api.domain.entry import SYNTHESIZED, Candidate, Entry, NewEntry
+from cache_api.domain.entry import SYNTHESIZED, Candidate, Entry, NewEntry, Vector
 from cache_api.domain.evidence import Check
 from cache_api.domain.request import Caller, Request
 from cache_api.domain.usage import Usage
@@ -81,11 +81,9 @@ class PostgresStore:
         self,
         *,
         breaker: Breaker,
-        embedder_version: Callable[[], str],
         stored: Callable[[Sequence[NewEntry]], None] = lambda entries: None,
     ) -> None:
         self._breaker = breaker
-        self._embedder_version = embedder_version
         self._stored = stored  # counts them
 
     def find_exact(self, request: Request) -> Entry | None:
@@ -95,7 +93,7 @@ class PostgresStore:
         return self._entry(caller.tenant_id, rows[0]) if rows else None
 
     def search(
-        self, request: Request, vector: bytes, *, limit: int, at_least: float = -1.0, checked: bool = False
+        self, request: Request, vector: Vector, *, limit: int, at_least: float = -1.0, checked: bool = False
     ) -> list[Candidate]:
         """The nearest live entries of the Request's Scope, nearest first. Raises CacheUnavailable.
 
@@ -106,7 +104,7 @@ class PostgresStore:
         values = (
             caller.project_id,
             request.scope,
-            self._embedder_version(),
+            vector.embedder,
             request.fingerprint,
             binary_vector(vector),
             limit,
@@ -276,7 +274,7 @@ def _row_of(entry: NewEntry) -> list[Any]:
         entry.model,
         entry.endpoint,
         entry.source,
-        entry.embedder,
+        "" if entry.vector is None else entry.vector.embedder,
         None if entry.vector is None else vector_literal(entry.vector),
         entry.matchable,
         body,

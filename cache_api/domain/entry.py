@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from cache_api.domain.evidence import Check
@@ -12,6 +12,17 @@ from cache_api.domain.usage import Usage
 
 SYNTHESIZED = "synthesized"  # the source of an entry that was made of others
 METADATA_MAX_BYTES = 16 * 1024
+
+
+class Vector(bytes):
+    """Of unit length, as little-endian float32. Only vectors of one embedder can be compared, so each names its own."""
+
+    embedder: str  # its version
+
+    def __new__(cls, numbers: bytes, *, embedder: str) -> Self:
+        vector = super().__new__(cls, numbers)
+        vector.embedder = embedder
+        return vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +67,7 @@ class NewEntry:
     question: str | None
     request: Mapping[str, Any] | None  # the body that was asked, as far as it can change the answer
     answer: Mapping[str, Any]
-    embedder: str
-    vector: bytes | None
+    vector: Vector | None
     matchable: bool
     usage: Usage
     cost_usd: Decimal | None

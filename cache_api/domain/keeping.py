@@ -6,7 +6,7 @@ from typing import Any
 
 from cache_api.domain.admission import ttl_seconds
 from cache_api.domain.call import new_id
-from cache_api.domain.entry import NewEntry
+from cache_api.domain.entry import NewEntry, Vector
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
@@ -20,8 +20,7 @@ def new_entry(
     *,
     now: datetime,
     usage: Usage,
-    vector: bytes | None,
-    embedder: str,
+    vector: Vector | None,
     matchable: bool,
     cost_usd: Any = None,
     latency_ms: int = 0,
@@ -43,7 +42,6 @@ def new_entry(
         question=request.question if request.question is not None else "\n\n".join(request.parsed.texts) or None,
         request=asked_of(request.parsed),
         answer=answer,
-        embedder=embedder,
         vector=vector,
         matchable=matchable,
         usage=usage,

@@ -133,7 +133,6 @@ def _kept(visit: Visit, cache_key: str, fields: Mapping[str, Any], fingerprint: 
         question=None,
         request=None,
         answer=answered,
-        embedder="",
         vector=None,
         matchable=False,
         usage=Usage(),

@@ -71,9 +71,8 @@ def listed(visit: Visit) -> HttpResponse:
     if question := values.get("q"):
         if "cursor" in values:
             raise Refused(400, "invalid_request", "cursor: pages by meaning are told by their offset", "cursor")
-        embedder = wiring.parts().embedder
-        vector, offset = embedder.embed(question, SEARCH_SECONDS), values["offset"]
-        page = catalogue.nearest(place, filters, vector, embedder=embedder.version, limit=limit, now=now, offset=offset)
+        vector, offset = wiring.parts().embedder.embed(question, SEARCH_SECONDS), values["offset"]
+        page = catalogue.nearest(place, filters, vector, limit=limit, now=now, offset=offset)
     else:
         after = read_cursor(values["cursor"], order) if "cursor" in values else None
         offset = 0 if after else values["offset"]

@@ -65,13 +65,11 @@ def similar(visit: Visit, project_id: str) -> HttpResponse:
     """By meaning, whatever the Scope."""
     visit.same_project(project_id)
     values = validated(SimilarSerializer, visit.http.GET.dict())
-    embedder = wiring.parts().embedder
-    vector = embedder.embed(values["query"], SEARCH_SECONDS)
+    vector = wiring.parts().embedder.embed(values["query"], SEARCH_SECONDS)
     page = catalogue.nearest(
         visit.place,
         Filters(status="live"),
         vector,
-        embedder=embedder.version,
         limit=values["limit"],
         now=datetime.now(UTC),
     )

@@ -9,7 +9,7 @@ from cache_api import wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
 from cache_api.dialects.errors import Refused
-from cache_api.domain.entry import NewEntry
+from cache_api.domain.entry import NewEntry, Vector
 from cache_api.given import answer_in, entry_of, refuse_unstorable
 from cache_api.http.questions import request_of
 from cache_api.http.visits import Visit, unavailable
@@ -59,11 +59,11 @@ def put(visit: Visit, given: Sequence[Any], *, unparsed: bool) -> list[Stored | 
     return results
 
 
-def vectors_of(entries: Sequence[NewEntry]) -> dict[str | None, bytes]:
+def vectors_of(entries: Sequence[NewEntry]) -> dict[str | None, Vector]:
     """The vectors of questions, as many as there is time for; live calls go in between."""
     embedder = wiring.parts().embedder
     questions = list(dict.fromkeys(entry.question for entry in entries if entry.matchable and entry.question))
-    vectors: dict[str | None, bytes] = {}
+    vectors: dict[str | None, Vector] = {}
     ends = time.monotonic() + EMBED_SECONDS
     for start in range(0, len(questions), BACKGROUND_BATCH):
         some = questions[start : start + BACKGROUND_BATCH]
@@ -78,10 +78,10 @@ def vectors_of(entries: Sequence[NewEntry]) -> dict[str | None, bytes]:
     return vectors
 
 
-def with_vector(entry: NewEntry, vector: bytes | None) -> NewEntry:
+def with_vector(entry: NewEntry, vector: Vector | None) -> NewEntry:
     if vector is None or not entry.matchable:
         return entry
-    return replace(entry, vector=vector, embedder=wiring.parts().embedder.version)
+    return replace(entry, vector=vector)
 
 
 def hint_vectors() -> None:

@@ -153,12 +153,9 @@ def _found(http: HttpRequest, place: Place, form: EntrySearch, now: datetime) ->
 
 def _nearest(http: HttpRequest, place: Place, filters: Filters, question: str, now: datetime) -> Shown:
     """Raises CacheUnavailable."""
-    embedder = wiring.parts().embedder
-    vector, asked = embedder.embed(question, SEARCH_SECONDS), http.GET.get("offset", "")
+    vector, asked = wiring.parts().embedder.embed(question, SEARCH_SECONDS), http.GET.get("offset", "")
     offset = int(asked) if asked.isdecimal() and len(asked) < 6 else 0
-    found = catalogue.nearest(
-        place, filters, vector, embedder=embedder.version, limit=PAGE_ENTRIES, now=now, offset=offset
-    )
+    found = catalogue.nearest(place, filters, vector, limit=PAGE_ENTRIES, now=now, offset=offset)
     following = _link(http, offset=str(offset + len(found.entries))) if found.has_more else ""
     return Shown([_row(one, now) for one in found.entries], following)
 

@@ -109,8 +109,6 @@ def _service(
     wiring._parts.cache_clear()
     whole = wiring._parts()
     whole.service.embedder = embedder
-    whole.store._embedder_version = lambda: embedder.version
-    whole.blocklist._embedder_version = lambda: embedder.version
     parts = replace(whole, embedder=embedder)
     monkeypatch.setattr(wiring, "_parts", lambda: parts)
     yield

@@ -283,7 +283,7 @@ def test_what_is_asked_is_read_or_refused(dialect: Dialect) -> None:
         bypass_reason(request, POLICY), fuzzy(request, POLICY), ttl_seconds(request, POLICY)
         assert orjson.loads(dialect.upstream_body(request))["model"]
         estimated_usage(list(request.parsed.prompt_texts), "")
-        new_entry(request, POLICY, {}, now=NOW, usage=Usage(), vector=None, embedder="", matchable=False)
+        new_entry(request, POLICY, {}, now=NOW, usage=Usage(), vector=None, matchable=False)
         read += 1
     assert read > 20
 

@@ -168,6 +168,7 @@ SCHEMAS: Json = {
             "signature": string(),
             "embedder": string(),
             "vector": string("Half-precision numbers in base64."),
+            "vector_signature": string(),
         },
     ),
     "BacktestRequest": asked(fields_of(BacktestSerializer, _WORDS)),
