@@ -2,6 +2,7 @@
 
     python -m tests.bench            all of it, under 15 minutes once the others are installed
     python -m tests.bench --quick    ours alone, small, in about two minutes
+    python -m tests.bench --pages    the dashboard's pages alone, of a full tenant
 
 One caller measures the time of a call, eight measure what a machine can do. Every figure is the median of rounds in
 which the systems take turns, so that a disturbance meets all of them. A promise not kept is printed; nothing fails.
@@ -27,11 +28,21 @@ from typing import Any
 
 import orjson
 
-from tests.bench import peers, processes, transfer
+from tests.bench import pages, peers, processes, transfer
 from tests.bench.figures import Speed, percentile, speed_of
 from tests.bench.load import Relayed, Sample, Server, relay, run
 from tests.bench.questions import pairs, unheard
-from tests.bench.report import MANY, OURS, drawn, printed, targets, transfer_targets
+from tests.bench.report import (
+    MANY,
+    OURS,
+    drawn,
+    page_targets,
+    pages_table,
+    printed,
+    promised,
+    targets,
+    transfer_targets,
+)
 from tests.bench.stack import ROOT, NotStarted, Stack, running
 from tests.bench.transfer import Transfer
 
@@ -55,11 +66,12 @@ class Size:
     misses: int  # a round
     streams: int
     stream_chunks: int
+    ledger_rows: int  # that pages are shown of
     peers: bool
 
 
-FULL = Size(3, 5.0, 1_000, 100_000, 300, 100, 200, 60, peers=True)
-QUICK = Size(1, 3.0, 1_000, 5_000, 100, 60, 50, 30, peers=False)
+FULL = Size(3, 5.0, 1_000, 100_000, 300, 100, 200, 60, 1_000_000, peers=True)
+QUICK = Size(1, 3.0, 1_000, 5_000, 100, 60, 50, 30, 20_000, peers=False)
 CHUNK_SECONDS = 0.2
 WARM_UP_SECONDS = 1.0
 WARM_UP_MISSES = 20
@@ -160,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="ours alone, small, in about two minutes")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--pages", action="store_true", help="the dashboard's pages alone")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of speed.json and speed.png")
     chosen = parser.parse_args(arguments)
     size = QUICK if chosen.quick else FULL
@@ -171,6 +184,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with running(work / "home", models=CACHE / "models") as stack:
             say(f"the stack is up at {stack.base_url}")
+            if chosen.pages:
+                found = _paged(stack, _entries_of(stack), size, say)
+                print("\n" + pages_table(found) + "\n\n" + promised(page_targets(found)))
+                return 0
             report = measured(stack, size, work, say, with_peers=size.peers and not chosen.no_peers)
             report["load_before"] = busy
     except NotStarted as error:
@@ -204,10 +221,12 @@ def measured(stack: Stack, size: Size, work: Path, say: Progress, *, with_peers:
                 miss.measure(stack, size.misses, round_)
         relayed = _relayed(stack, relays, size, say)
         transferred = _transferred(stack, entries, size, work, say)
+        paged = _paged(stack, entries, size, say)
         peer_rss = {name: processes.rss_mib(peer.pids) for name, peer in others.items()}
     report = _report(stack, size, cases, misses, relayed, idle_rss, peer_rss, notes)
     report["transfer"] = transferred.as_dict()
-    report["targets"] += transfer_targets(report["transfer"])
+    report["pages"] = paged
+    report["targets"] += transfer_targets(report["transfer"]) + page_targets(paged)
     return report
 
 
@@ -349,6 +368,31 @@ def _transferred(stack: Stack, entries: Any, size: Size, work: Path, say: Progre
         waiting=lambda: entries.waiting_vectors(target),
         say=say,
     )
+
+
+def _paged(stack: Stack, entries: Any, size: Size, say: Progress) -> list[dict[str, Any]]:
+    """Of the tenant with the most entries, and with calls of three months."""
+    from tests.bench import ledger  # It needs Django, as `entries` does.
+
+    name = f"bench-{size.many_entries}"
+    try:
+        team = entries.team_named(name)
+    except LookupError:  # The pages alone are measured: nothing was stored yet.
+        team = entries.team_create(name)
+        port = int(stack.base_url.removesuffix("/v1").rpartition(":")[2])
+        server = Server("127.0.0.1", port, PATH, (("Authorization", f"Bearer {team.api_key}"),))
+        run(server, [server.request(chat(one)) for one, _ in pairs(size.questions)], count=size.questions)
+        counter = say.counter(f"tenant of {size.many_entries:,} entries", size.many_entries)
+        entries.fill(team, size.many_entries, progress=counter, say=say)
+    session = ledger.fill(team, size.ledger_rows, say=say)
+    say("pages of the dashboard")
+    paths = pages.addresses(
+        str(team.tenant_id),
+        project_id=str(team.project_id),
+        call_id=str(ledger.a_call(team)),
+        fingerprint=ledger.an_entry(team),
+    )
+    return [page.as_dict() for page in pages.measured(stack.base_url, session, paths)]
 
 
 def _streams(server: Server, count: int, *, chunks: int, pause: float, seed: int) -> list[bytes]:

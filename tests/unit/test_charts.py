@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -62,3 +63,25 @@ def test_a_range_is_one_of_those_offered(wanted: str, days: int) -> None:
 
     assert asked.days == days
     assert (asked.since.minute, asked.before.until) == (0, asked.since)
+    assert asked.before.until - asked.before.since == asked.until - asked.since
+
+
+@pytest.mark.parametrize("zone", ["", "UTC", "../../etc/passwd", "Nowhere/Land", "/etc", "\0", "Europe", "x" * 5_000])
+def test_a_zone_that_is_none_is_utc(zone: str) -> None:
+    assert ranges.read("7", zone).own_starts == ()
+
+
+def test_a_day_begins_at_the_viewers_midnight_in_summer_and_winter() -> None:
+    berlin = ranges.Range(7, DAY.replace(month=10, day=20), DAY.replace(month=10, day=28), ZoneInfo("Europe/Berlin"))
+
+    starts = berlin.own_starts
+
+    assert {at.hour for at in starts} == {0}
+    assert len(starts) == 9
+    assert {at.astimezone(UTC).hour for at in starts} == {22, 23}
+
+
+def test_a_day_is_told_by_the_hour() -> None:
+    day = ranges.Range(1, DAY, DAY + timedelta(hours=24, minutes=5), ZoneInfo("Asia/Kolkata"))
+
+    assert (len(day.starts), day.own_starts) == (25, ())

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cache_api.domain.risk import Checked, alarmed, controlled_cut, interval, learn, measured
+from cache_api.domain.risk import Checked, Sample, alarmed, controlled_cut, interval, learn, measured, pooled
 
 PROMISE = 0.02
 
@@ -27,6 +27,20 @@ def test_the_interval_is_clopper_and_pearsons(wrong: int, checked: int, low: flo
 def test_few_checks_say_no_rate() -> None:
     assert measured(0, 99).rate is None
     assert measured(1, 100).rate == 0.01
+
+
+def test_samples_that_stand_for_as_much_each_are_one_sample() -> None:
+    assert pooled([Sample(200, 2, 4_000.0), Sample(300, 3, 6_000.0)]) == measured(5, 500)
+    assert pooled([Sample(0, 0, 0.0), Sample(300, 3, 6_000.0)]) == measured(3, 300)
+    assert pooled([]).rate is None
+
+
+def test_a_thin_sample_of_much_widens_the_interval() -> None:
+    found = pooled([Sample(100, 1, 9_900.0), Sample(900, 9, 100.0)])
+
+    assert found.rate == pytest.approx(0.01)
+    assert measured(1, 100).high < found.high < measured(2, 100).high
+    assert found.low <= measured(1, 100).low
 
 
 def test_before_there_are_enough_checks_there_is_no_cut_of_ones_own() -> None:
