@@ -28,11 +28,12 @@ def trails() -> Iterator[Trail]:
         yield trail_of(tenant_id=tenant_id)
 
 
-def trail_of(*, tenant_id: UUID) -> Trail:
+def trail_of(*, tenant_id: UUID, newest: int | None = None) -> Trail:
+    """The whole of it, or so many rows at its end."""
     with as_tenant(tenant_id):
         # Held still: a row added meanwhile would look like one that was slipped in.
         head = AuditHead.objects.select_for_update().filter(tenant_id=tenant_id).first()
-        faults = list(audit.faults(tenant_id=tenant_id))
+        faults = list(audit.faults(tenant_id=tenant_id, newest=newest))
     return Trail(tenant_id, head.seq if head else 0, bytes(head.hash).hex() if head else "", faults)
 
 

@@ -1,11 +1,11 @@
 """What is there to see of tenants, their people and their keys?"""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from tenants.isolation import as_owner, as_person, as_tenant
 from tenants.models import ApiKey, AuditEvent, Invitation, Member, Project, ProviderKey, Tenant, User
@@ -47,6 +47,21 @@ class OpenInvitation:
     email: str
     role: str
     expires_at: datetime  # may have passed: it can be sent again
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilters:
+    """Which events; what is given must all be true of one."""
+
+    actor_id: UUID | None = None
+    actor_kind: str = ""
+    action: str = ""  # or a beginning that ends in a point: all acts on one kind of thing
+    targets: Sequence[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+EVERY_EVENT = AuditFilters()
 
 
 def memberships_of(*, user_id: UUID) -> list[Membership]:
@@ -127,11 +142,27 @@ def provider_keys_of(*, tenant_id: UUID) -> list[ProviderKeyFacts]:
         return [ProviderKeyFacts(*row) for row in found.values_list(*ProviderKeyFacts.__slots__)]
 
 
-def audit_events_of(*, tenant_id: UUID, limit: int, before: int | None = None) -> list[AuditEvent]:
+def audit_events_of(
+    *, tenant_id: UUID, limit: int, before: int | None = None, filters: AuditFilters = EVERY_EVENT
+) -> list[AuditEvent]:
     """The newest first; `before` is the number of the last one of the page before."""
     with as_tenant(tenant_id):
-        found = AuditEvent.objects.filter(tenant_id=tenant_id).order_by("-seq")
+        found = audit_rows(tenant_id, filters).order_by("-seq")
         return list((found if before is None else found.filter(seq__lt=before))[:limit])
+
+
+def audit_rows(tenant_id: UUID, filters: AuditFilters) -> QuerySet[AuditEvent]:
+    """Inside `as_tenant`."""
+    found = AuditEvent.objects.filter(tenant_id=tenant_id)
+    plain = {
+        "actor_id": filters.actor_id,
+        "actor_kind": filters.actor_kind or None,
+        "target__in": None if filters.targets is None else list(filters.targets),
+        "at__gte": filters.since,
+        "at__lt": filters.until,
+        ("action__startswith" if filters.action.endswith(".") else "action"): filters.action or None,
+    }
+    return found.filter(**{name: value for name, value in plain.items() if value is not None})
 
 
 def actor_names(*, tenant_id: UUID, events: Iterable[AuditEvent]) -> dict[UUID, str]:

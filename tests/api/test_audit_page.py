@@ -1,0 +1,125 @@
+"""Are the rows of the trail found by who, what, to what and when, taken along, and is the chain's state told?"""
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.http import HttpResponse
+from django.utils import timezone
+
+from tenants import api_keys
+from tenants.audit import SYSTEM, Actor, record
+from tenants.isolation import as_owner, as_tenant
+from tenants.models import AuditEvent
+from tests.api.test_cache_pages import Go, go
+from tests.conftest import Cast
+
+__all__ = ["go"]
+
+
+@pytest.fixture
+def trail(cast: Cast) -> Cast:
+    """Rows beside those of the cast's own making."""
+    owner = cast.owner
+    for actor, action, target in (
+        (Actor("person", owner.user_id, "192.0.2.1"), "budget.put", str(uuid4())),
+        (Actor("person", cast.teammate.user_id), "budget.delete", str(uuid4())),
+        (SYSTEM, "policy.change", str(owner.project_id)),
+    ):
+        with as_tenant(owner.tenant_id):
+            record(tenant_id=owner.tenant_id, actor=actor, action=action, target=target, diff={"to": "=1+1"})
+    return cast
+
+
+def actions(page: HttpResponse) -> list[str]:
+    return [event.action for event, _, _ in page.context["events"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        (lambda cast: {"actor": str(cast.owner.user_id)}, ["budget.put"]),
+        (lambda cast: {"actor": str(cast.teammate.user_id)}, ["budget.delete"]),
+        (lambda cast: {"action": "budget."}, ["budget.delete", "budget.put"]),
+        (lambda cast: {"action": "budget.put"}, ["budget.put"]),
+        (lambda cast: {"action": "budget"}, []),
+        (lambda cast: {"target": "cache", "action": "policy."}, ["policy.change"]),  # a project's name
+        (lambda cast: {"target": str(cast.owner.project_id), "action": "policy."}, ["policy.change"]),
+        (lambda cast: {"target": "nothing of the kind"}, []),
+        (lambda cast: {"actor": "system", "action": "policy."}, ["policy.change"]),
+        (lambda cast: {"until": "2020-01-01"}, []),
+        (lambda cast: {"since": "2099-01-01"}, []),
+        (lambda cast: {"actor": str(cast.owner.user_id), "since": f"{timezone.now():%Y-%m-%d}"}, ["budget.put"]),
+        (lambda cast: {"actor": "%%", "since": "soon"}, []),
+        (lambda cast: {"action": "a\0b"}, []),
+    ],
+)
+def test_rows_are_found_by_who_what_to_what_and_when(
+    go: Go, trail: Cast, query: Callable[[Cast], dict[str, str]], found: list[str]
+) -> None:
+    assert actions(go("audit", **query(trail))) == found
+
+
+def test_the_filters_stand_in_the_address_and_go_on_to_the_next_page(
+    go: Go, trail: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashboard.views import audit
+
+    monkeypatch.setattr(audit, "PAGE_ROWS", 1)
+    page = go("audit", action="budget.")
+    assert actions(page) == ["budget.delete"]
+    assert b"action=budget.&amp;before=" in page.content
+
+    page = go("audit", action="budget.", before=str(page.context["older"]))
+    assert actions(page) == ["budget.put"]
+    assert page.context["older"] is None
+    assert b">Newest</a>" in page.content
+
+
+def test_what_was_found_is_taken_along(go: Go, trail: Cast) -> None:
+    lines = csv.DictReader(io.StringIO(b"".join(go("audit-export", action="budget.")).decode()))
+
+    rows = [(row["action"], row["diff"]) for row in lines]
+    assert [action for action, _ in rows] == ["budget.put", "budget.delete"]
+
+
+def test_the_filters_offer_who_and_what_is_there(go: Go, trail: Cast) -> None:
+    page = go("audit", actor=str(uuid4())).content.decode()
+
+    assert "owner@example.test</option>" in page
+    assert "CacheAI itself</option>" in page
+    assert '<optgroup label="Budgets">' in page
+    assert "selected" in page  # the one that is asked for, though nobody is called so
+
+
+def test_the_chains_state_is_told_with_each_look(go: Go, trail: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dashboard.views import audit
+
+    assert b"The chain holds, from the first row" in go("audit").content
+    monkeypatch.setattr(audit, "CHECKED_ROWS", 2)
+    page = go("audit").content
+    assert b"in its newest 2 rows" in page
+    assert b"Check every row" in page
+    assert b"The chain holds, from the first row" in go("audit", verify="1").content
+
+
+@pytest.mark.parametrize(("back", "near"), [(0, True), (4, False)])
+def test_a_row_that_was_changed_is_told(
+    go: Go, trail: Cast, monkeypatch: pytest.MonkeyPatch, back: int, near: bool
+) -> None:
+    from dashboard.views import audit
+
+    monkeypatch.setattr(audit, "CHECKED_ROWS", 2)
+    tenant_id = trail.owner.tenant_id
+    api_keys.key_create(tenant_id=tenant_id, project_id=trail.owner.project_id, name="<script>alert(1)</script>")
+    with as_owner():
+        last: Any = AuditEvent.objects.filter(tenant_id=tenant_id).latest("seq")
+        AuditEvent.objects.filter(tenant_id=tenant_id, seq=last.seq - back).update(target="another")
+
+    page = go("audit").content
+    assert (b"The chain does not hold" in page) == near
+    assert b"The chain does not hold" in go("audit", verify="1").content
+    assert b"<script>alert" not in page
