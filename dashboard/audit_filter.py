@@ -45,10 +45,8 @@ class AuditFilter(Form):
         super().__init__(*args, auto_id="filter-%s", **kwargs)
         offered = list(actions)
         areas = sorted({f"{action.partition('.')[0]}." for action in offered})
-        grouped = [
-            (AREA_WORDS.get(area, area.rstrip(".")), [(area, "all"), *((one, one) for one in offered if one.startswith(area))])
-            for area in areas
-        ]
+        acts = {area: [(one, one) for one in offered if one.startswith(area)] for area in areas}
+        grouped = [(AREA_WORDS.get(area, area.rstrip(".")), [(area, "all"), *acts[area]]) for area in areas]
         self._offer("actor", [("", "Anybody"), *actors.items()])
         self._offer("action", [("", "Anything"), *grouped])
 

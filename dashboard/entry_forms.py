@@ -59,7 +59,8 @@ class EntryFilters(Form):
 
 
 class EntrySearch(EntryFilters):
-    q = forms.CharField(label="Meaning", max_length=QUESTION_MAX, required=False)
+    q = forms.CharField(label="Search", max_length=QUESTION_MAX, required=False)
+    by = forms.ChoiceField(label="By", required=False, choices=[("meaning", "By meaning"), ("words", "By words")])
     order_by = forms.ChoiceField(label="Order", required=False, choices=list(ORDER_WORDS.items()))
 
     @property

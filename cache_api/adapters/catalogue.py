@@ -35,6 +35,7 @@ BODIES_AT_A_TIME = 10
 PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
 DELETED_AT_A_TIME = 1_000
 EXPORTED_AT_A_TIME = 250
+LOOKED_THROUGH_MAX = 5_000  # in a second or so
 VECTORS_AT_A_TIME = 4_000  # some 3 MB
 EXPORTED_BYTES = 4 * 1024 * 1024  # of sealed bodies held at a time; they are opened one by one
 
@@ -107,6 +108,16 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Sifted:
+    """What was kept of those that were looked through, and the last of these."""
+
+    entries: list[Described]
+    looked_through: int
+    last: Entry | None
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     entries: int
     live: int
@@ -133,6 +144,46 @@ def page(
         rows = list(found.order_by(column, id_column).defer("body", "vector")[offset : offset + limit + 1])
     described = _described(place, rows[:limit])
     return Page(described, has_more=len(rows) > len(described))
+
+
+def sifted(
+    place: Place,
+    filters: Filters,
+    keep: Callable[[Entry, Mapping[str, Any]], bool],
+    *,
+    order: Order,
+    limit: int,
+    now: datetime,
+    after: tuple[str, UUID] | None = None,
+) -> Sifted:
+    """Those whose text is to be kept. Texts are sealed, each has to be opened: as many as a person waits for."""
+    column = _COLUMN_OF[order]
+    found = _entries(place, filters, now)
+    if after is not None:
+        found = found.filter(_beyond(column, *after))
+    id_column = "-id" if column.startswith("-") else "id"
+    with reading(place):
+        rows = list(found.order_by(column, id_column).defer("body", "vector")[: LOOKED_THROUGH_MAX + 1])
+    kept: list[Described] = []
+    looked_through, last = 0, None
+    for group in _groups(rows[:LOOKED_THROUGH_MAX]):
+        with reading(place):
+            ids = [row.id for row in group]
+            bodies = dict(_of(place).filter(id__in=ids).values_list("id", "body"))
+        for row in group:
+            plain = _opened(place, row.id, bodies.get(row.id))
+            looked_through, last = looked_through + 1, row
+            if plain is not None and keep(row, text := orjson.loads(plain)):
+                kept.append(Described(row, text))
+            if len(kept) == limit:
+                break
+        if len(kept) == limit:
+            break
+    with reading(place):
+        tags, names = _links(place, entry_id__in=[one.entry.id for one in kept])
+    for one in kept:
+        one.tags, one.depends_on = tags.get(one.entry.id, []), names.get(one.entry.id, [])
+    return Sifted(kept, looked_through, last, has_more=len(rows) > looked_through)
 
 
 def nearest(place: Place, filters: Filters, vector: Vector, *, limit: int, now: datetime, offset: int = 0) -> Page:
@@ -449,11 +500,11 @@ def _by_entry(rows: QuerySet[Any], *names: str) -> dict[UUID, list[str]]:
     return found
 
 
-def _opened(place: Place, entry_id: UUID, body: bytes | None) -> bytes | None:
+def _opened(place: Place, entry_id: UUID, body: bytes | memoryview | None) -> bytes | None:
     if body is None:
         return None
     try:
-        return vault.unseal(place.tenant_id, body, column=COLUMN, row_id=entry_id)
+        return vault.unseal(place.tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
     except vault.Corrupt:
         log.warning("entry_unreadable", extra={"entry_id": str(entry_id)})
         return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 import orjson
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,11 +16,12 @@ from cache_api.adapters import blocklist as blocked_questions
 from cache_api.adapters import catalogue
 from cache_api.adapters.blocklist import Full
 from cache_api.adapters.catalogue import Described, Filters, Order, Place
-from cache_api.described import described
+from cache_api.described import answer_in, described
 from cache_api.dialects.errors import Refused
 from cache_api.domain.blocklist import ENTRIES_MAX
 from cache_api.http.entries import SEARCH_SECONDS, is_fingerprint
 from cache_api.http.serializers import cursor_of, read_cursor
+from cache_api.models import Entry
 from cache_api.ports import CacheUnavailable
 from dashboard.entry_forms import SOURCE_WORDS, EntryChange, EntrySearch, NewBlocked, PurgeChoice
 from dashboard.one_project import one_project
@@ -42,6 +44,7 @@ class Shown:
     entries: Sequence[Mapping[str, Any]] = ()
     following: str = ""
     trouble: str = ""
+    looked_through: int = 0  # where texts had to be opened one by one
 
 
 @page(may="texts")
@@ -135,20 +138,48 @@ def unblock(http: HttpRequest, visit: Visit, place: Place, number: int) -> HttpR
 def _found(http: HttpRequest, place: Place, form: EntrySearch, now: datetime) -> Shown:
     filters, order = form.filters(now=now), form.order
     try:
-        if question := form.cleaned_data["q"]:
-            return _nearest(http, place, filters, question, now)
+        asked, by_words = form.cleaned_data["q"], form.cleaned_data["by"] == "words"
+        if asked and not by_words:
+            return _nearest(http, place, filters, asked, now)
         cursor = http.GET.get("cursor")
         after = read_cursor(cursor, order) if cursor else None
+        if asked:
+            return _with_words(http, place, filters, asked, order, after, now)
     except Refused:
         return Shown(trouble="This page of the list is no more. Begin with the first one.")
     except CacheUnavailable:
         return Shown(trouble="Searching by meaning is away for a moment. Try again, or use the filters alone.")
     found = catalogue.page(place, filters, order=order, limit=PAGE_ENTRIES, now=now, after=after)
-    following = ""
-    if found.has_more:
-        last = found.entries[-1].entry
-        following = _link(http, cursor=cursor_of(order, getattr(last, _VALUE_OF[order]), last.id))
+    following = _behind(http, order, found.entries[-1].entry) if found.has_more else ""
     return Shown([_row(one, now) for one in found.entries], following)
+
+
+def _with_words(
+    http: HttpRequest,
+    place: Place,
+    filters: Filters,
+    asked: str,
+    order: Order,
+    after: tuple[str, UUID] | None,
+    now: datetime,
+) -> Shown:
+    """All of the words, in the question or the answer, in any order."""
+    words = asked.casefold().split()
+
+    def holds_them(entry: Entry, text: Mapping[str, Any]) -> bool:
+        answer = answer_in(text.get("answer") or {}, entry.endpoint)
+        said = f"{text.get('question') or ''}\n{answer if isinstance(answer, str) else orjson.dumps(answer).decode()}"
+        folded = said.casefold()
+        return all(word in folded for word in words)
+
+    found = catalogue.sifted(place, filters, holds_them, order=order, limit=PAGE_ENTRIES, now=now, after=after)
+    following = _behind(http, order, found.last) if found.has_more and found.last is not None else ""
+    return Shown([_row(one, now) for one in found.entries], following, looked_through=found.looked_through)
+
+
+def _behind(http: HttpRequest, order: Order, last: Entry) -> str:
+    """The address of what comes after an entry."""
+    return _link(http, cursor=cursor_of(order, getattr(last, _VALUE_OF[order]), last.id))
 
 
 def _nearest(http: HttpRequest, place: Place, filters: Filters, question: str, now: datetime) -> Shown:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -51,8 +51,12 @@ class Group:
         return [self.first, *self.others]
 
     @property
-    def is_of_one_mind(self) -> bool:
-        return all(one.says_the_same for one in self.others)
+    def state(self) -> Literal["same", "conflict", "apart"]:
+        """Of those that no guard tells apart: may one stand for all, or do they contradict each other?"""
+        alike = [one for one in self.others if not one.difference]
+        if not alike:
+            return "apart"
+        return "same" if all(one.says_the_same for one in alike) else "conflict"
 
 
 @page(may="texts")

@@ -13,6 +13,7 @@ from django.urls import reverse
 from tenants.isolation import as_tenant
 from tenants.models import AuditEvent, User
 from tests.api.conftest import Api
+from tests.api.test_entries import put
 from tests.conftest import Cast, Person
 from tests.fakes import FixedEmbedder
 
@@ -98,6 +99,48 @@ def test_the_nearest_in_meaning_comes_first(go: Go, api: Api, embedder: FixedEmb
 
     assert page.index(ADDRESS) < page.index(OTHER)
     assert "0.80" in page
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("delivery", [ADDRESS]),
+        ("ADDRESS change", [ADDRESS]),
+        ("semantic delivery", []),
+        ("%' OR 1=1 --", []),
+        ("does", [OTHER]),
+        ("ÄRZTE", ["Wo sind die Ärzte?"]),
+    ],
+)
+def test_words_are_found_in_any_order(go: Go, api: Api, asked: str, found: list[str]) -> None:
+    for question in (ADDRESS, OTHER, "Wo sind die Ärzte?"):
+        put(api, question, answer="So.")
+
+    page = go("cache", q=asked, by="words")
+
+    assert [one["question"] for one in page.context["shown"].entries] == found
+    assert b"among 3 that were looked through" in page.content
+
+
+def test_words_are_found_in_answers_and_the_search_goes_on_where_it_was(
+    go: Go, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cache_api.adapters import catalogue
+
+    monkeypatch.setattr(catalogue, "LOOKED_THROUGH_MAX", 2)
+    for number in range(5):
+        put(api, f"Question {number}?", answer="Needle." if number in {0, 3} else "Hay.")
+    query, seen = {"q": "needle", "by": "words"}, []
+    while True:
+        page = go("cache", **query)
+        seen += [one["question"] for one in page.context["shown"].entries]
+        following = re.search(r"cursor=([\w-]+)", page.content.decode())
+        if following is None:
+            break
+        assert b"Look further" in page.content
+        query["cursor"] = following[1]
+
+    assert seen == ["Question 3?", "Question 0?"]
 
 
 def test_a_search_without_an_embedder_says_so(go: Go, embedder: FixedEmbedder) -> None:

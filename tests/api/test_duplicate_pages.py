@@ -64,7 +64,7 @@ def test_near_questions_stand_together_and_their_answers_are_compared(near: None
     assert questions(page) == [[ADDRESS, REWORDED, TWICE]]
     (group,) = page.context["groups"]
     told_of = {one.entry["question"]: one for one in group.members}
-    assert not group.is_of_one_mind
+    assert group.state == "conflict"
     assert told_of[ADDRESS].says_the_same == told_of[REWORDED].says_the_same
     assert b"answers differ" in page.content
     assert FAR not in page.content.decode()
@@ -89,6 +89,7 @@ def test_what_a_guard_tells_apart_is_said_and_not_chosen(api: Api, sought: Sough
     page = sought()
     (group,) = page.context["groups"]
     assert group.others[0].difference.startswith("differs in")
+    assert group.state == "apart"
     assert b" checked" not in page.content
 
 
@@ -96,6 +97,7 @@ def test_the_chosen_go_on_the_record_and_the_group_with_them(near: None, go: Go,
     page = sought(at_least="0.98")
     (group,) = page.context["groups"]
     (other,) = group.others
+    assert group.state == "same"
     assert page.content.decode().count(" checked") == 1
 
     page = go("cache-duplicates-delete", form={"entry": [other.fingerprint]})

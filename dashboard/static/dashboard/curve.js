@@ -6,7 +6,7 @@
   probe.hidden = true;
   document.body.append(probe);
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
-  const percent = (value) => `${(100 * value).toFixed(value !== 0 && value < 0.1 ? 2 : 1)} %`;
+  const percent = (value) => `${Number((100 * value).toFixed(value < 0.1 ? 2 : 1))} %`;
   const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
   const against = (by, shown) => (by === 0 ? "as now" : `${by > 0 ? "+" : "−"}${shown(Math.abs(by))} against now`);
   const HEIGHT = 260;
