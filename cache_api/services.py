@@ -1,6 +1,7 @@
 """What changes of a project's cache, other than its entries?"""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,9 +16,11 @@ from cache_api.domain.own_price import OwnPrice
 from cache_api.domain.policy import Policy
 from cache_api.models import OwnPrice as StoredPrice
 from cache_api.models import Policy as StoredPolicy
-from tenants import audit
+from tenants import audit, features
 from tenants.audit import Actor
 from tenants.isolation import as_tenant
+from tenants.models import Tenant
+from tenants.refusals import NotInPlan
 
 
 def policy_of(*, tenant_id: UUID, project_id: UUID) -> Policy:
@@ -47,11 +50,21 @@ def policy_change(
 
 
 def price_put(
-    *, tenant_id: UUID, project_id: UUID, provider: str, model_pattern: str, rates: Rates, now: datetime
+    *,
+    tenant_id: UUID,
+    project_id: UUID,
+    provider: str,
+    model_pattern: str,
+    rates: Rates,
+    now: datetime,
+    actor: Actor = audit.SYSTEM,
 ) -> OwnPrice:
-    """Set what a model costs from now on. What was called before keeps the price it had."""
+    """Set what a model costs from now on. What was called before keeps the price it had. Raises NotInPlan."""
     price = OwnPrice(uuid4(), provider, model_pattern, rates, _of_calls(now))
     with as_tenant(tenant_id):
+        tenant = Tenant.objects.get(id=tenant_id)
+        if features.OWN_PRICES not in tenant.features:
+            raise NotInPlan(f"The plan {tenant.plan} does not include prices of your own.")
         _current(tenant_id, project_id, provider, model_pattern).update(
             valid_until=Greatest("valid_from", price.valid_from)
         )
@@ -67,15 +80,29 @@ def price_put(
             cached_usd=rates.cached,
             valid_from=price.valid_from,
         )
+        told = {name: f"{usd.normalize():f}" for name, usd in asdict(rates).items() if usd is not None}
+        diff = {"provider": provider, "model": model_pattern, **told}
+        audit.record(tenant_id=tenant_id, actor=actor, action="price.put", target=str(project_id), diff=diff)
     return price
 
 
-def price_delete(*, tenant_id: UUID, project_id: UUID, provider: str, model_pattern: str, now: datetime) -> bool:
-    """Go back to the built-in list from now on; False if there was no price."""
+def price_delete(
+    *,
+    tenant_id: UUID,
+    project_id: UUID,
+    provider: str,
+    model_pattern: str,
+    now: datetime,
+    actor: Actor = audit.SYSTEM,
+) -> bool:
+    """Go back to the built-in list from now on, whatever the plan; False if there was no price."""
     with as_tenant(tenant_id):
         ended = _current(tenant_id, project_id, provider, model_pattern).update(
             valid_until=Greatest("valid_from", _of_calls(now))
         )
+        if ended:
+            diff = {"provider": provider, "model": model_pattern}
+            audit.record(tenant_id=tenant_id, actor=actor, action="price.delete", target=str(project_id), diff=diff)
     return ended > 0
 
 

@@ -81,6 +81,7 @@ def put(visit: Visit) -> HttpResponse:
             model_pattern=model,
             rates=rates,
             now=datetime.now(UTC),
+            actor=visit.actor,
         )
     )
     return answer(_described(price))
@@ -99,6 +100,7 @@ def removed(visit: Visit) -> HttpResponse:
             provider=provider,
             model_pattern=model,
             now=datetime.now(UTC),
+            actor=visit.actor,
         )
     )
     if not deleted:

@@ -110,6 +110,34 @@ def test_another_project_has_its_own_prices(manager: Api, sibling: Api, outsider
     assert [row[0] for row in ledger()] == ["table", "table"]
 
 
+def test_a_plan_without_own_prices_sets_none_and_may_take_back_what_is_there(cast: Cast, manager: Api) -> None:
+    from tenants.isolation import as_tenant
+    from tenants.models import Tenant
+
+    manager.put("/v1/pricing", DEAR)
+    with as_tenant(cast.owner.tenant_id):
+        Tenant.objects.filter(id=cast.owner.tenant_id).update(features=[])
+
+    refused = manager.put("/v1/pricing", {**DEAR, "model": "demo-large"})
+
+    assert (refused.status, refused.json["error"]["code"]) == (403, "not_in_plan")
+    assert len(manager.get("/v1/pricing").json["data"]) == 1
+    assert manager("DELETE", "/v1/pricing", DEMO).status == 200
+
+
+def test_who_set_a_price_is_in_the_trail(cast: Cast, manager: Api) -> None:
+    from tenants.isolation import as_tenant
+    from tenants.models import AuditEvent
+
+    manager.put("/v1/pricing", DEAR)
+    manager("DELETE", "/v1/pricing", DEMO)
+
+    with as_tenant(cast.owner.tenant_id):
+        put, deleted = AuditEvent.objects.filter(action__startswith="price.").order_by("seq")
+    assert (put.action, put.actor_kind, put.diff) == ("price.put", "key", {**DEMO, "input": "1000", "output": "2000"})
+    assert (deleted.action, deleted.diff) == ("price.delete", DEMO)
+
+
 def test_writing_needs_keys_manage_and_reading_stats_read(api: Api, manager: Api, key_with: KeyWith) -> None:
     manager.put("/v1/pricing", DEAR)
     for refused in (
