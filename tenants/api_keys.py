@@ -1,11 +1,13 @@
 """What can be changed about a project's keys?"""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from secrets import token_bytes
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 from uuid import UUID
 
 from django.conf import settings
@@ -99,8 +101,8 @@ def key_create(
         # Locked: of two keys made at once the second counts the first.
         if Project.objects.select_for_update().filter(tenant_id=tenant_id, id=project_id).first() is None:
             raise NotFound
-        if key.networks and features.NETWORKS not in tenant.features:
-            raise NotInPlan("The plan does not include keys for some networks only.", field="networks")
+        if key.networks:
+            _refuse_networks(tenant)
         if tenant.keys_max is not None and _in_use(tenant_id, project_id, now).count() >= tenant.keys_max:
             raise LimitReached(f"The plan {tenant.plan} allows {tenant.keys_max} keys in a project.")
         key.save(force_insert=True)
@@ -165,18 +167,43 @@ def key_rotate(
     return NewKey(new.id, secret)
 
 
-def key_rename(
-    *, tenant_id: UUID, key_id: UUID, name: str, project_id: UUID | None = None, actor: Actor = SYSTEM
+def key_change(
+    *,
+    tenant_id: UUID,
+    key_id: UUID,
+    changes: Mapping[str, Any],
+    project_id: UUID | None = None,
+    reach: Reach = EVERYTHING,
+    actor: Actor = SYSTEM,
 ) -> None:
-    """Raises BadValue or NotFound."""
-    name = names.checked(name, may_be_empty=True)
+    """Its name, or what it may; what is not among the changes stays.
+
+    A name may be changed of any key; rules only of one that lives, and only to what its changer could give a new one.
+    Raises BadValue, NotFound, KeyEnded, TooWide or NotInPlan.
+    """
+    now = datetime.now(UTC)
+    wanted = {name: CHANGEABLE[name](value) for name, value in changes.items()}
     with as_tenant(tenant_id):
         key = _find(tenant_id, key_id, project_id, locked=True)
-        if key.name == name:
+        before = {name: getattr(key, name) for name, value in wanted.items() if getattr(key, name) != value}
+        if not before:
             return
-        ApiKey.objects.filter(tenant_id=tenant_id, id=key_id).update(name=name)
-        diff = {"name": [key.name, name]}
-        audit.record(tenant_id=tenant_id, actor=actor, action="key.rename", target=str(key_id), diff=diff)
+        rules = before.keys() - {"name"}
+        if rules and status_of(key, now) != "live":
+            raise KeyEnded
+        for name in before:
+            setattr(key, name, wanted[name])
+        if rules:
+            _refuse_wider(key, reach)
+        if "networks" in before and key.networks:
+            _refuse_networks(Tenant.objects.get(id=tenant_id))
+        if "expires_at" in before:
+            _refuse_past(key.expires_at, now)
+            key.expiry_told_days = None
+        key.save(update_fields=[*before, "expiry_told_days"])
+        diff = {name: [_told(was), _told(wanted[name])] for name, was in before.items()}
+        audit.record(tenant_id=tenant_id, actor=actor, action="key.change", target=str(key_id), diff=diff)
+    _tell_everywhere(key_id)
 
 
 def key_revoke(
@@ -282,6 +309,11 @@ def _refuse_past(expires_at: datetime | None, now: datetime) -> None:
         raise BadValue(message, field="expires_at")
 
 
+def _refuse_networks(tenant: Tenant) -> None:
+    if features.NETWORKS not in tenant.features:
+        raise NotInPlan("The plan does not include keys for some networks only.", field="networks")
+
+
 def _refuse_wider(key: ApiKey, reach: Reach) -> None:
     if lacking := sorted(set(key.scopes) - reach.scopes):
         raise TooWide(f"Nobody gives a key a scope they lack: {', '.join(lacking)}.", field="scopes")
@@ -308,6 +340,26 @@ def _is_within(network: str, wide: Iterable[Network]) -> bool:
 def _tell_everywhere(key_id: UUID) -> None:
     authentication.forget(key_id)
     revocation.publish(key_id)
+
+
+# What of a key may be changed, and what a value of it has to be.
+CHANGEABLE: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {
+        "name": partial(names.checked, may_be_empty=True),
+        "scopes": _scopes,
+        "networks": _networks,
+        "models_allowed": _models,
+        "rpm": partial(_positive, field="rpm"),
+        "tpm": partial(_positive, field="tpm"),
+        "ttl_max_seconds": partial(_positive, field="ttl_max_seconds"),
+        "provider": str,
+        "expires_at": lambda moment: moment,
+    }
+)
+
+
+def _told(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _described(key: ApiKey) -> dict[str, object]:

@@ -313,8 +313,9 @@ def key(team: Team, n: int) -> Answer:
     return team("GET", f"/v1/keys/{team.one_of(team.keys, n, uuid4())}")
 
 
-def key_rename(team: Team, n: int) -> Answer:
-    return team("PATCH", f"/v1/keys/{team.one_of(team.keys, n, uuid4())}", {"name": team.name()})
+def key_change(team: Team, n: int) -> Answer:
+    changes = {"name": team.name(), "models_allowed": [team.name()], "rpm": 1_000 + n}
+    return team("PATCH", f"/v1/keys/{team.one_of(team.keys, n, uuid4())}", changes)
 
 
 def key_rotate(team: Team, n: int) -> Answer:
@@ -379,7 +380,7 @@ MOVES: tuple[Move, ...] = (
     *(blocked, blocklist, blocklist_check, unblocked, false_positive),
     *(stats, usage, calls, price_put, prices, price_delete, metrics, health),
     *(tenant, project_make, projects, project, project_change, project_delete),
-    *(key_make, api_keys, key, key_rename, key_rotate, key_revoke),
+    *(key_make, api_keys, key, key_change, key_rotate, key_revoke),
     *(provider_key_put, provider_keys, provider_key_test, provider_key_delete),
     *(budget_put, budgets, budget_delete, audit),
 )

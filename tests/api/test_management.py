@@ -169,6 +169,65 @@ def test_a_key_is_made_used_rotated_and_ended(admin: Api) -> None:
     assert (renamed.status, renamed.json["name"]) == (200, "Nightly")
 
 
+def test_what_a_key_may_is_changed_and_holds_for_its_next_call(admin: Api) -> None:
+    key = made(admin, name="Batch", scopes=["proxy", "cache:*"], rpm=90, expires_at="2030-01-01T00:00:00Z")
+    batch = Api(key.pop("key"))
+    assert batch.chat("Does it work?").status == 200
+    rules = {
+        "scopes": ["cache:read", "proxy"],
+        "networks": ["192.0.2.0/24"],
+        "models_allowed": ["demo-large"],
+        "rpm": None,
+        "tpm": 5_000,
+        "ttl_max_seconds": 60,
+        "provider": "demo",
+        "expires_at": None,
+    }
+
+    changed = admin("PATCH", f"/v1/keys/{key['id']}", rules)
+
+    assert (changed.status, changed.json) == (200, key | rules)
+    assert code(batch.chat("And now?")) == (403, "model_not_allowed")
+    assert admin("PATCH", f"/v1/keys/{key['id']}", {"models_allowed": [], "networks": []}).json["networks"] == []
+    assert batch.chat("And now?").status == 200
+    (newest, *_) = admin.get("/v1/audit").json["data"]
+    assert (newest["action"], newest["diff"]["networks"]) == ("key.change", [["192.0.2.0/24"], []])
+
+
+def test_a_key_changes_none_to_more_than_itself(manager: Api, admin: Api) -> None:
+    """Not even itself."""
+    own = str(authentication.find(manager.key)["key_id"])  # type: ignore[index]
+    other = made(admin, scopes=["proxy"])["id"]
+    for key_id in (own, other):
+        refused = manager("PATCH", f"/v1/keys/{key_id}", {"scopes": ["proxy", "keys:manage", "cache:read"]})
+        assert (code(refused), refused.json["error"]["param"]) == ((403, "insufficient_scope"), "scopes")
+    wide = made(admin, scopes=["tenant:manage"])["id"]
+    assert code(manager("PATCH", f"/v1/keys/{wide}", {"rpm": 7})) == (403, "insufficient_scope")
+    assert manager("PATCH", f"/v1/keys/{other}", {"rpm": 7}).json["rpm"] == 7
+
+    narrow = Api(made(admin, scopes=["proxy", "keys:manage"], models_allowed=["demo-*"])["key"])
+    assert code(narrow("PATCH", f"/v1/keys/{other}", {"rpm": 8})) == (403, "insufficient_scope")
+    assert narrow("PATCH", f"/v1/keys/{other}", {"rpm": 8, "models_allowed": ["demo-small"]}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({}, None),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": None}, "scopes"),
+        ({"networks": ["10.0.0.1/8"]}, "networks"),
+        ({"rpm": 0}, "rpm"),
+        ({"provider": "nobody"}, "provider"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+    ],
+)
+def test_what_is_no_change_is_refused_by_name(cast: Cast, admin: Api, changes: Any, param: str | None) -> None:
+    refused = admin("PATCH", f"/v1/keys/{cast.owner.key_id}", changes)
+
+    assert (refused.status, refused.json["error"]["param"]) == (400, param)
+
+
 def test_keys_are_listed_page_by_page_and_never_shown_again(admin: Api, sibling: Api, manager: Api) -> None:
     secrets = [made(admin, name=f"key {number}")["key"] for number in range(5)]
     names: list[str] = []
@@ -252,6 +311,8 @@ def test_limits_and_features_of_the_plan_are_kept(cast: Cast, admin: Api) -> Non
     assert code(admin.post("/v1/keys", {"name": "one too many"})) == (403, "limit_reached")
     assert code(admin.post("/v1/projects", {"name": "one too many"})) == (403, "limit_reached")
     assert code(admin.post("/v1/keys", {"networks": ["10.0.0.0/8"]})) == (403, "not_in_plan")
+    changed = admin("PATCH", f"/v1/keys/{cast.owner.key_id}", {"networks": ["10.0.0.0/8"]})
+    assert code(changed) == (403, "not_in_plan")
     assert code(admin.get("/v1/audit")) == (403, "not_in_plan")
 
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from tenants import api_keys, authentication, features, keys, selectors
-from tenants.api_keys import EVERYTHING, GRACES, Reach, key_create, key_rename, key_revoke, key_rotate
+from tenants.api_keys import EVERYTHING, GRACES, Reach, key_change, key_create, key_revoke, key_rotate
 from tenants.audit import Actor
 from tenants.authentication import InvalidKey, authenticate
 from tenants.isolation import as_tenant
@@ -214,7 +214,7 @@ def test_another_tenants_key_is_like_none_at_all(cast: Cast) -> None:
         for act in (
             lambda: key_rotate(tenant_id=tenant_id, key_id=key_id, grace=timedelta(0)),
             lambda: key_revoke(tenant_id=tenant_id, key_id=key_id),
-            lambda: key_rename(tenant_id=tenant_id, key_id=key_id, name="Mine"),
+            lambda: key_change(tenant_id=tenant_id, key_id=key_id, changes={"name": "Mine"}),
             lambda: selectors.key_of(tenant_id=tenant_id, key_id=key_id),
         ):
             with pytest.raises(NotFound) as refused:
@@ -231,15 +231,16 @@ def test_every_change_of_a_key_is_in_the_audit_trail_and_no_secret(cast: Cast) -
     tenant_id = cast.owner.tenant_id
     before = len(acts(cast.owner))
     made = make(cast.owner, actor=actor, **RULES)
-    key_rename(tenant_id=tenant_id, key_id=made.id, name="Nightly", actor=actor)
-    key_rename(tenant_id=tenant_id, key_id=made.id, name="Nightly", actor=actor)  # No change, no row.
+    changes = {"name": "Nightly", "rpm": 5}
+    key_change(tenant_id=tenant_id, key_id=made.id, changes=changes, actor=actor)
+    key_change(tenant_id=tenant_id, key_id=made.id, changes=changes, actor=actor)  # No change, no row.
     new = key_rotate(tenant_id=tenant_id, key_id=made.id, grace=timedelta(hours=1), actor=actor)
     key_revoke(tenant_id=tenant_id, key_id=new.id, actor=actor)
     key_revoke(tenant_id=tenant_id, key_id=new.id, actor=actor)
 
     assert acts(cast.owner)[before:] == [
         ("key.create", str(made.id)),
-        ("key.rename", str(made.id)),
+        ("key.change", str(made.id)),
         ("key.rotate", str(made.id)),
         ("key.revoke", str(new.id)),
     ]
@@ -248,6 +249,78 @@ def test_every_change_of_a_key_is_in_the_audit_trail_and_no_secret(cast: Cast) -
     assert len(rows) == 4
     assert made.secret[7:] not in "".join(rows)
     assert new.secret[7:] not in "".join(rows)
+
+
+@pytest.mark.parametrize("role", ["owner", "developer"])
+def test_a_change_goes_as_far_as_a_new_key_of_theirs_could(cast: Cast, role: str) -> None:
+    tenant_id, reach = cast.owner.tenant_id, api_keys.reach_of_role(role)
+    made = make(cast.owner, scopes=["proxy"])
+
+    def change(**changes: Any) -> None:
+        key_change(tenant_id=tenant_id, key_id=made.id, changes=changes, reach=reach)
+
+    change(scopes=["proxy", "keys:manage"], models_allowed=["gpt-4o*"], networks=["10.0.0.0/8"], tpm=9)
+    if role == "owner":
+        change(scopes=["tenant:manage"])
+    else:
+        with pytest.raises(TooWide):
+            change(scopes=["tenant:manage"])
+        key_change(tenant_id=tenant_id, key_id=made.id, changes={"scopes": ["tenant:manage"]})
+        for wider_than_theirs in ({"rpm": 7}, {"networks": []}, {"scopes": ["proxy", "tenant:manage"]}):
+            with pytest.raises(TooWide):
+                change(**wider_than_theirs)
+        change(name="still theirs to name")
+        change(scopes=["proxy"])  # Narrower is theirs, too.
+
+
+def test_nobody_who_may_make_no_keys_changes_one(cast: Cast) -> None:
+    for role in ("billing", "viewer"):
+        with pytest.raises(TooWide):
+            key_change(
+                tenant_id=cast.owner.tenant_id,
+                key_id=cast.owner.key_id,
+                changes={"rpm": 7},
+                reach=api_keys.reach_of_role(role),
+            )
+
+
+def test_an_ended_key_is_renamed_and_never_revived(cast: Cast) -> None:
+    tenant_id, tomorrow = cast.owner.tenant_id, datetime.now(UTC) + timedelta(days=1)
+    replaced, revoked, expired = (make(cast.owner, expires_at=tomorrow) for _ in range(3))
+    key_rotate(tenant_id=tenant_id, key_id=replaced.id, grace=timedelta(hours=1))
+    key_revoke(tenant_id=tenant_id, key_id=revoked.id)
+    with as_tenant(tenant_id):
+        ApiKey.objects.filter(id=expired.id).update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
+
+    for key in (replaced, revoked, expired):
+        with pytest.raises(KeyEnded):
+            key_change(tenant_id=tenant_id, key_id=key.id, changes={"expires_at": None})
+        key_change(tenant_id=tenant_id, key_id=key.id, changes={"name": "gone"})
+        assert stored(cast.owner, key.id).name == "gone"
+
+
+def test_a_changed_end_is_told_of_anew(cast: Cast) -> None:
+    tenant_id, now = cast.owner.tenant_id, datetime.now(UTC)
+    made = make(cast.owner, expires_at=now + timedelta(days=1))
+    with as_tenant(tenant_id):
+        ApiKey.objects.filter(id=made.id).update(expiry_told_days=1)
+
+    key_change(tenant_id=tenant_id, key_id=made.id, changes={"expires_at": now + timedelta(days=30)})
+
+    assert stored(cast.owner, made.id).expiry_told_days is None
+    with pytest.raises(BadValue):
+        key_change(tenant_id=tenant_id, key_id=made.id, changes={"expires_at": now - timedelta(days=1)})
+
+
+def test_a_changed_key_is_forgotten_at_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr("tenants.revocation.publish", told.append)
+    assert authenticate(cast.owner.api_key, address=HERE).models_allowed == ()
+
+    key_change(tenant_id=cast.owner.tenant_id, key_id=cast.owner.key_id, changes={"models_allowed": ["demo-*"]})
+
+    assert told == [cast.owner.key_id]
+    assert authenticate(cast.owner.api_key, address=HERE).models_allowed == ("demo-*",)
 
 
 def test_a_key_that_was_rotated_without_grace_is_forgotten_at_once(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,8 @@ def _kind_of(field: Any) -> Json:
         case serializers.DictField():
             return table({})
         case serializers.ListField():
-            return array(_kind_of(field.child), minItems=1, maxItems=field.max_length)
+            fewest: Json = {} if field.allow_empty else {"minItems": 1}
+            return array(_kind_of(field.child), **fewest, maxItems=field.max_length)
         case serializers.DecimalField():
             return {"type": ["string", "number"], "pattern": r"^\d{1,10}(\.\d{1,10})?$", "minimum": 0}
         case serializers.IntegerField():

@@ -25,7 +25,7 @@ from cache_api.http.openapi.pieces import (
     told,
     whole,
 )
-from cache_api.http.tenant.api_keys import KeySerializer, KeysSerializer, RenameSerializer, RotateSerializer
+from cache_api.http.tenant.api_keys import ChangedKeySerializer, KeySerializer, KeysSerializer, RotateSerializer
 from cache_api.http.tenant.projects import ProjectSerializer
 from cache_api.http.tenant.provider_keys import ProviderKeySerializer
 from cache_api.http.tenant.trail import AuditSerializer
@@ -56,7 +56,16 @@ _ID = string(format="uuid")
 _PROJECT = in_path("project", "The project's id.", _ID)
 _KEY = in_path("key_id", "The key's id.", _ID)
 _PROVIDER = in_path("provider", "A known provider's name.", string(minLength=1, maxLength=128))
-_RENAMED = {**_WORDS, "name": "What people call it from now on."}
+_CHANGED = {
+    **_WORDS,
+    "scopes": "What it may do from now on; none that the key it is changed with lacks.",
+    "networks": "The only networks it works from; an empty list is any.",
+    "models_allowed": "The only models it may ask; an empty list is any.",
+    "rpm": "Calls a minute; null is the plan's.",
+    "tpm": "Tokens a minute; null is the plan's.",
+    "ttl_max_seconds": "How long the answers it stores are kept at most; null is the plan's.",
+    "expires_at": "When it ends; null is never.",
+}
 _KEY_COLUMNS: Json = {
     "id": _ID,
     "project_id": _ID,
@@ -279,15 +288,19 @@ PATHS: Json = {
             errors=(*WITH_BODY, 404),
         ),
         "patch": operation(
-            "renameKey",
-            "Rename a key",
-            words="What it may do stays: make another, or rotate it.",
+            "changeKey",
+            "Rename a key, or change what it may",
+            words="What is not sent stays. It holds everywhere within ten seconds. An ended key can be renamed alone.",
             tag=TAG,
             scope=MANAGE,
             parameters=[_KEY],
-            body=sent(asked(fields_of(RenameSerializer, _RENAMED), "name"), name={"name": "Staging, old"}),
+            body=sent(
+                asked(fields_of(ChangedKeySerializer, _CHANGED)),
+                name={"name": "Staging, old"},
+                rules={"scopes": ["proxy", "cache:read"], "rpm": 30},
+            ),
             answers={200: _ONE_KEY},
-            errors=(*WITH_BODY, 404),
+            errors=(*WITH_BODY, 404, 409),
         ),
         "delete": operation(
             "revokeKey",

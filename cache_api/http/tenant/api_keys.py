@@ -1,9 +1,10 @@
-"""Which keys has a project, and how are they made, rotated and ended?
+"""Which keys has a project, and how are they made, changed, rotated and ended?
 
 `keys:manage` opens the keys of the key's own project, `tenant:manage` those of all. Another project's key, or another
 tenant's, is answered like one that does not exist.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -38,11 +39,13 @@ class KeysSerializer(serializers.Serializer[Any]):
     cursor = NameField()
 
 
-class KeySerializer(serializers.Serializer[Any]):
-    project_id = serializers.CharField(required=False)
+class ChangedKeySerializer(serializers.Serializer[Any]):
     name = NameField(allow_blank=True)
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(sorted(keys.SCOPES | keys.ALIASES.keys())), max_length=32, required=False
+        child=serializers.ChoiceField(sorted(keys.SCOPES | keys.ALIASES.keys())),
+        max_length=32,
+        required=False,
+        allow_empty=False,
     )
     networks = serializers.ListField(child=NameField(), max_length=api_keys.LIST_MAX, required=False)
     models_allowed = serializers.ListField(child=NameField(), max_length=api_keys.LIST_MAX, required=False)
@@ -53,8 +56,8 @@ class KeySerializer(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
-class RenameSerializer(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=128, allow_blank=True)
+class KeySerializer(ChangedKeySerializer):
+    project_id = serializers.CharField(required=False)
 
 
 class RotateSerializer(serializers.Serializer[Any]):
@@ -85,9 +88,7 @@ def listed(visit: Visit) -> HttpResponse:
 def made(visit: Visit) -> HttpResponse:
     values = validated(KeySerializer, visit.fields())
     project_id = _named_project(visit, values.pop("project_id", None))
-    if (provider := values.get("provider")) and provider not in known_providers():
-        message = f"Unknown provider {provider!r}. Known are: {', '.join(sorted(known_providers()))}."
-        raise Refused(400, "invalid_request", message, "provider")
+    _refuse_unknown_provider(values)
     new = guarded(
         lambda: api_keys.key_create(
             tenant_id=visit.access.tenant_id,
@@ -104,14 +105,19 @@ def shown(visit: Visit, key_id: UUID) -> HttpResponse:
     return answer(_described(_key(visit, key_id)))
 
 
-def renamed(visit: Visit, key_id: UUID) -> HttpResponse:
-    values = validated(RenameSerializer, visit.fields())
+def changed(visit: Visit, key_id: UUID) -> HttpResponse:
+    """What is not sent stays; null is no limit."""
+    values = validated(ChangedKeySerializer, visit.fields())
+    if not values:
+        raise Refused(400, "invalid_request", f"Send something to change: {', '.join(api_keys.CHANGEABLE)}.")
+    _refuse_unknown_provider(values)
     guarded(
-        lambda: api_keys.key_rename(
+        lambda: api_keys.key_change(
             tenant_id=visit.access.tenant_id,
             key_id=key_id,
             project_id=_own_project(visit),
-            name=values["name"],
+            changes=values,
+            reach=api_keys.reach_of_key(visit.access),
             actor=visit.actor,
         )
     )
@@ -159,6 +165,13 @@ def _named_project(visit: Visit, named: str | None) -> UUID:
         return UUID(named)
     except ValueError:
         raise NotFound(field="project_id") from None
+
+
+def _refuse_unknown_provider(values: Mapping[str, Any]) -> None:
+    """Raises Refused."""
+    if (provider := values.get("provider")) and provider not in known_providers():
+        message = f"Unknown provider {provider!r}. Known are: {', '.join(sorted(known_providers()))}."
+        raise Refused(400, "invalid_request", message, "provider")
 
 
 def _key(visit: Visit, key_id: UUID) -> ApiKey:

@@ -24,7 +24,7 @@ urlpatterns = [
         "v1/keys/<uuid:key_id>",
         resource(
             GET=(KEYS_MANAGE, api_keys.shown),
-            PATCH=(KEYS_MANAGE, api_keys.renamed),
+            PATCH=(KEYS_MANAGE, api_keys.changed),
             DELETE=(KEYS_MANAGE, api_keys.revoked),
         ),
     ),
