@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -51,6 +52,14 @@ def flag(name: str, default: bool) -> bool:
 def words(name: str, default: str = "") -> list[str]:
     """A comma list; blanks around the words do not count."""
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def networks(name: str) -> list[IPv4Network | IPv6Network]:
+    """A comma list of networks; an address is one by itself."""
+    try:
+        return [ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise BadSetting(f"{name} must be networks like 10.0.0.0/8, with commas between them: {error}") from None
 
 
 def smtp(url: str) -> Smtp:

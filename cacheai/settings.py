@@ -102,6 +102,9 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 
+# Proxies of ours: what they say of whom a call comes from is believed. Read by wsgi.py.
+TRUSTED_PROXIES = env.networks("CACHEAI_TRUSTED_PROXIES")
+
 # -- What a browser is told of pages for people.
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -235,7 +238,7 @@ STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
 STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
 
 # -- Operators: staff with a second factor, from these networks alone where some are named.
-OPERATOR_NETWORKS = env.words("CACHEAI_OPERATOR_NETWORKS")
+OPERATOR_NETWORKS = env.networks("CACHEAI_OPERATOR_NETWORKS")
 UNFOLD = {
     "SITE_TITLE": "CacheAI operators",
     "SITE_HEADER": "CacheAI operators",

@@ -22,6 +22,7 @@ django.setup(set_prefix=False)
 from cache_api import wiring
 from cache_api.http import operation
 from cache_api.http.urls import MODEL_VIEWS
+from cacheai import proxies
 from tenants import selfcheck
 from tenants.isolation import DatabaseUnavailable
 
@@ -97,3 +98,7 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
     path = environ["PATH_INFO"]
     handler = _people if path == "/" or path.startswith(PEOPLE) else _data_plane
     return handler(environ, start_response)
+
+
+if settings.TRUSTED_PROXIES:
+    application = proxies.behind(settings.TRUSTED_PROXIES, application)

@@ -43,7 +43,7 @@ def _is_near(http: HttpRequest) -> bool:
     if not settings.OPERATOR_NETWORKS:
         return True
     address = ipaddress.ip_address(http.META["REMOTE_ADDR"])
-    return any(address in ipaddress.ip_network(network) for network in settings.OPERATOR_NETWORKS)
+    return any(address in network for network in settings.OPERATOR_NETWORKS)
 
 
 def _proved(http: HttpRequest) -> bool:

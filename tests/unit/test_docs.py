@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = re.compile(r"""env\.(?:text|number|flag|words)\(\s*"([A-Z_]+)\"""")
+READERS = re.compile(r"""env\.(?:text|number|flag|words|networks)\(\s*"([A-Z_]+)\"""")
 OUR_OWN = {"CACHEAI_PROCESS"}  # set by one of our processes for another
 
 

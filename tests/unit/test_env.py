@@ -1,8 +1,8 @@
-"""What does the environment say about the mail server?"""
+"""What does the environment say about the mail server, and about networks?"""
 
 import pytest
 
-from cacheai.env import BadSetting, Smtp, smtp
+from cacheai.env import BadSetting, Smtp, networks, smtp
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,12 @@ def test_what_is_none_stops_the_start_and_shows_no_password(url: str) -> None:
         smtp(url)
 
     assert "hidden" not in str(refused.value)
+
+
+def test_networks_are_a_comma_list_and_an_address_is_one_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETWORKS", " 10.0.0.0/8 , ::1,")
+    assert [str(network) for network in networks("NETWORKS")] == ["10.0.0.0/8", "::1/128"]
+    assert networks("NOT_SET") == []
+    monkeypatch.setenv("NETWORKS", "10.0.0.1/8")
+    with pytest.raises(BadSetting, match="NETWORKS must be networks"):
+        networks("NETWORKS")
