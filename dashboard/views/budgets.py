@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from cache_api import budgets as services
+from cache_api import wiring
 from cache_api.domain.budget import Budget
 from dashboard.forms import NewBudget
 from dashboard.people import Visit, done, page, refused, show
@@ -32,6 +33,7 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     if form.is_bound and form.is_valid():
         try:
             services.budget_put(tenant_id=visit.tenant.id, actor=visit.actor, now=datetime.now(UTC), **form.budget())
+            wiring.parts().quotas.forget_budgets(visit.tenant.id)
             return done(http, visit, "The budget is set.", "budgets")
         except Refusal as refusal:
             form.refuse(refusal)
@@ -44,6 +46,7 @@ def delete(http: HttpRequest, visit: Visit, budget_id: UUID) -> HttpResponseBase
         services.budget_delete(tenant_id=visit.tenant.id, actor=visit.actor, budget_id=budget_id)
     except Refusal as refusal:
         return refused(http, visit, refusal, "budgets")
+    wiring.parts().quotas.forget_budgets(visit.tenant.id)
     return done(http, visit, "The budget is gone.", "budgets")
 
 

@@ -6,8 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
-from tenants import features
+from cache_api.adapters import quotas
+from tenants import authentication, features
 from tests.api.conftest import Answer, Api
 from tests.api.test_quotas import _patient, decided, look, mails, restart, tenant  # noqa: F401 (a fixture)
 from tests.conftest import Cast
@@ -110,6 +113,28 @@ def test_a_spent_budget_serves_what_is_stored_and_buys_nothing(
     assert decided(served) == ("hit", "exact")
     for one in (refused, passed, api.post("/v1/moderations", {"input": "x"}, x_cacheai_backend_provider="demo")):
         assert_spent(one)
+
+
+def test_what_is_set_and_removed_on_the_page_holds_for_the_next_call(api: Api, cast: Cast, paying: None) -> None:
+    from tenants.models import User
+
+    assert api.chat("How do tides work?").status == 200  # From now on this process knows that there is no budget.
+    spend(cast, 3)
+    person, where = Client(), [cast.owner.tenant_id]
+    person.force_login(User.objects.get(id=cast.owner.user_id))
+
+    person.post(reverse("budgets-new", args=where), {"amount_usd": "0.01", "period": "month", "action": "block"})
+    refused = api.chat("How do tides work?")
+    (budget,) = query("SELECT id FROM budget WHERE tenant_id = %s", where)
+    person.post(reverse("budgets-delete", args=[*where, *budget]))
+
+    assert_spent(refused)
+    assert api.chat("How do tides work?").status == 200
+
+
+def test_other_processes_know_of_it_within_ten_seconds() -> None:
+    """Each asks again when it verifies the key anew, and reads the budgets if those are old by then."""
+    assert authentication.VERIFIED_SECONDS + quotas.BUDGETS_FRESH_SECONDS <= 10
 
 
 def test_a_blocking_budget_refuses_hits_too(api: Api, manager: Api, cast: Cast, paying: None, elsewhere: Any) -> None:
