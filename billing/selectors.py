@@ -15,12 +15,12 @@ from django.db.models import Sum
 
 from billing.models import BillingAccount, Invoice, MeterPush
 from billing.plans import ENDED, FREE, PAST_DUE_GRACE, PLANS, RANK, TRIAL_DAYS, Plan
-from cache_api import selectors as usage
+from cache_api import budgets
 from tenants.isolation import as_tenant
 from tenants.models import Tenant
 
 Mode = Literal["off", "emulated", "live"]
-Act = Literal["checkout", "upgrade", "downgrade", "current", "contact"]
+Act = Literal["checkout", "upgrade", "downgrade", "current", "next", "contact", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def overview(*, tenant_id: UUID, now: datetime) -> Overview:
     tenant, account = _known(tenant_id)
     plan = PLANS.get(tenant.plan)
     is_open = bool(account.state) and account.state not in ENDED
-    used = _used(tenant, account, plan, now)
+    used = _used(tenant, plan)
     return Overview(
         mode=mode(),
         plan=plan,
@@ -149,18 +149,22 @@ def _invoices(tenant_id: UUID) -> list[Invoice]:
 
 
 def _act(plan: Plan, account: BillingAccount, tenant: Tenant) -> Act:
-    if plan.name == (account.next_plan or tenant.plan) and account.cancels_at is None:
+    if plan.name == tenant.plan:
         return "current"
+    if plan.name == (FREE if account.cancels_at else account.next_plan):
+        return "next"
     if not plan.is_sold and plan.name != FREE:
         return "contact"
     if not account.state or account.state in ENDED:
-        return "current" if plan.name == FREE else "checkout"
+        return "none" if plan.name == FREE else "checkout"  # What stands above Free was given, or is the demo's.
+    if plan.name == account.plan:
+        return "none"  # Bought, and not in force: what helps is said above the plans.
     return "upgrade" if RANK[plan.name] > RANK.get(account.plan, 0) else "downgrade"
 
 
-def _used(tenant: Tenant, account: BillingAccount, plan: Plan | None, now: datetime) -> UsageSoFar:
-    requests = usage.figures(tenant.id, None, tenant.period_start, max(now, tenant.period_start)).billable
+def _used(tenant: Tenant, plan: Plan | None) -> UsageSoFar:
     with as_tenant(tenant.id):
+        requests, _ = budgets.used(tenant.id, since=tenant.period_start)
         late = MeterPush.objects.filter(
             tenant_id=tenant.id, late=True, state=MeterPush.SENT, stamped_at__gte=tenant.period_start
         ).aggregate(sum=Sum("value"))

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
+
 from billing import accounts, events, limits, metering, stripe_api
 from billing.catalogue import price_key, usage_key
 from billing.models import BillingAccount, Invoice
-from cache_api.models import LATENCY_BUCKETS, UsageHour
+from cache_api.models import LATENCY_BUCKETS, UsageDay, UsageHour
 from tenants.audit import Actor
 from tenants.isolation import as_owner, as_tenant
 from tenants.models import Tenant
@@ -104,19 +106,13 @@ class Buyer:
         others = ("unpriced", "estimated", "in_total", "in_cached", "out_total", "tokens_saved")
         figures = dict.fromkeys((*counts, *others, "cost_usd", "saved_usd", "fee_usd"), 0)
         figures |= {"calls": requests, "misses": requests, "billable": requests}
+        figures |= {"tenant_id": self.tenant_id, "project_id": self.project_id, "key_id": UUID(int=7), "task": ""}
+        figures |= {"provider": "openai", "model": "gpt-5", "hit_latency": none, "miss_latency": none}
         with as_owner():
-            UsageHour.objects.create(
-                tenant_id=self.tenant_id,
-                hour=hour,
-                project_id=self.project_id,
-                key_id=UUID(int=7),
-                provider="openai",
-                model="gpt-5",
-                task="",
-                hit_latency=none,
-                miss_latency=none,
-                **figures,
-            )
+            UsageHour.objects.create(hour=hour, **figures)
+            day = UsageDay.objects.filter(tenant_id=self.tenant_id, day=hour.date())
+            if not day.update(**{name: F(name) + requests for name in ("calls", "misses", "billable")}):
+                UsageDay.objects.create(day=hour.date(), **figures)
 
     def push(self) -> int:
         return metering.push(tenant_id=self.tenant_id, now=self.now)

@@ -4,8 +4,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from billing import selectors, services
+from billing import operating, selectors, services
 from billing.selectors import Overview
+from tenants.audit import Actor
+from tenants.isolation import as_tenant
+from tenants.models import Tenant
 from tests.billing.buying import Buyer
 
 
@@ -55,6 +58,7 @@ def test_a_trial_tells_how_long_it_lasts(buyer: Buyer) -> None:
 
     buyer.wait(days=11)
     assert see(buyer).can_resume
+    assert acts(see(buyer)) == {"free": "current", "pro": "none", "team": "upgrade", "enterprise": "contact"}
     assert texts(see(buyer)) == ["The trial ended without a card: the free limits apply."]
 
 
@@ -63,12 +67,14 @@ def test_what_is_planned_is_told_and_can_be_taken_back(buyer: Buyer) -> None:
     services.downgrade_at_period_end(tenant_id=buyer.tenant_id, plan="pro", actor=buyer.actor, now=buyer.now)
     seen = see(buyer)
     assert (seen.next_plan, seen.can_undo, seen.estimate_usd) == ("pro", True, 29)
+    assert acts(seen) == {"free": "downgrade", "pro": "next", "team": "current", "enterprise": "contact"}
     assert texts(seen) == ["The plan changes to Pro on 1 November."]
 
     services.cancel_at_period_end(tenant_id=buyer.tenant_id, actor=buyer.actor, now=buyer.now)
     seen = see(buyer)
 
     assert (seen.next_plan, seen.can_undo, seen.can_cancel, seen.estimate_usd) == ("", True, False, 0)
+    assert acts(seen) == {"free": "next", "pro": "downgrade", "team": "current", "enterprise": "contact"}
     assert texts(seen) == ["The plan ends on 1 November."]
 
 
@@ -86,6 +92,23 @@ def test_an_unpaid_invoice_is_told_with_where_to_pay_it(buyer: Buyer) -> None:
     assert "nothing new is stored" in banner.text
     newest = selectors.invoices_of(tenant_id=buyer.tenant_id)[0]
     assert newest.next_payment_attempt is not None
+
+
+def test_limits_that_are_no_plans_are_not_called_free(buyer: Buyer) -> None:
+    with as_tenant(buyer.tenant_id):
+        Tenant.objects.filter(id=buyer.tenant_id).update(plan="demo", requests_hard=False)
+
+    seen = see(buyer)
+
+    assert (seen.plan, seen.plan_name) == (None, "Demo")
+    assert acts(seen) == {"free": "none", "pro": "checkout", "team": "checkout", "enterprise": "contact"}
+
+
+def test_a_plan_that_was_given_is_the_one_there_is(buyer: Buyer) -> None:
+    operator = Actor("operator")
+    operating.plan_set(tenant_id=buyer.tenant_id, plan="team", reason="asked by mail", actor=operator, now=buyer.now)
+
+    assert acts(see(buyer)) == {"free": "none", "pro": "checkout", "team": "current", "enterprise": "contact"}
 
 
 def test_the_outsider_sees_nothing_of_it(buyer: Buyer, cast: Any) -> None:
