@@ -5,17 +5,23 @@ forgotten. Texts are opened; digests, vectors and secrets stay here. The file is
 for a day in a folder of the tenant's, which is removed with it.
 
 Rows are read page by page, each in a transaction of its own, and written as they come: what is held does not grow with
-what there is.
+what there is. After some seconds a part ends: the zip is whole then, and the row of the export says where the next part
+begins and how the zip ended. So a worker that dies costs one part, and whoever comes next goes on behind the last. A
+table that takes several parts is several files: `entry.ndjson`, `entry.2.ndjson`, ...
 """
 
+import base64
+import fcntl
 import logging
 import os
+import time
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from uuid import UUID, uuid4
 
 import orjson
@@ -33,21 +39,37 @@ from tenants.isolation import DatabaseUnavailable, as_owner, as_tenant, primary_
 from tenants.models import Tenant, TenantExport, User
 
 KEPT = timedelta(days=1)
-LEASE = timedelta(minutes=2)  # a page takes a second
-ATTEMPTS_MAX = 3
+LEASE = timedelta(minutes=2)  # above what a part takes
+ATTEMPTS_MAX = 3  # at one part
+PART_SECONDS = 15.0  # what is lost with a worker
+RUN_SECONDS = 60.0  # then upkeep, and others' exports, come in between
 ROWS_AT_A_TIME = 100  # an entry may be a megabyte
 JSONB = 3802  # PostgreSQL's number of the type
 
 # Not the tenant's but the machine's: keys, and what is on its way from one place to another.
 LEFT_OUT = frozenset({"data_key", "waiting_vector", "job_part", "pending_miss", "usage_dirty"})
 # What a column's name says of it, whatever its type. Bytes are left out but for those that are shown.
-WITHHELD = ("digest", "secret", "token", "password", "wrapped", "vector")
+WITHHELD = ("digest", "secret", "token", "password", "wrapped", "vector", "cursor")
 SHOWN = frozenset({"entry.fingerprint", "feedback.asked", "feedback.cached", "audit_event.hash", "audit_head.hash"})
 _OPENED = {(one.table, one.column): one for one in SEALED if not one.is_secret}
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where the next part begins: in which table, behind which row, and where in the zip.
+
+    `directory` is how the zip ended, in base64: what a cut-off part has written over is laid back with it.
+    """
+
+    table: str
+    after: tuple[str, ...] = ()  # the primary key of the last row; empty: the table's beginning
+    part: int = 1
+    start: int = 0
+    directory: str = ""
 
 
 def export_ask(*, tenant_id: UUID, actor: Actor, now: datetime) -> TenantExport:
@@ -91,25 +113,26 @@ def unfinished(now: datetime) -> list[tuple[UUID, UUID]]:
         return list(waiting.order_by("created_at").values_list("tenant_id", "id"))
 
 
-def run(tenant_id: UUID, export_id: UUID) -> None:
-    """Write the file, unless another is at it. What was cut off begins anew, a few times."""
-    if not _begin(tenant_id, export_id, timezone.now()):
-        return
+def run(tenant_id: UUID, export_id: UUID) -> bool:
+    """Write at it for a while, unless another does; True if there is more to write."""
+    export = _begin(tenant_id, export_id, timezone.now())
+    if export is None:
+        return False
     path = path_of(tenant_id, export_id)
-    unfinished_path = path.with_suffix(".part")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(unfinished_path, "wb", opener=_for_this_user_alone) as file:
-            _write(file, tenant_id, export_id)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished_path.replace(path)
-    except (DatabaseError, DatabaseUnavailable, OSError) as error:  # The next turn begins anew.
-        unfinished_path.unlink(missing_ok=True)
+        with open(_draft_of(path), "r+b", opener=_for_this_user_alone) as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # One who was slow, not dead, may still be at it.
+            if _parts(file, export, ends=time.monotonic() + RUN_SECONDS):
+                _note(tenant_id, export_id, status="queued")
+                return True
+        _draft_of(path).replace(path)
+    except (DatabaseError, DatabaseUnavailable, OSError) as error:  # The next turn goes on behind the last part.
         log.warning("export_stopped", extra={"error": type(error).__name__})
-        return
+        return False
     now = timezone.now()
     _note(tenant_id, export_id, status="done", finished_at=now, expires_at=now + KEPT, bytes=path.stat().st_size)
+    return False
 
 
 def path_of(tenant_id: UUID, export_id: UUID) -> Path:
@@ -117,39 +140,99 @@ def path_of(tenant_id: UUID, export_id: UUID) -> Path:
     return folder / f"{export_id}.zip"
 
 
-def _begin(tenant_id: UUID, export_id: UUID, now: datetime) -> bool:
+def _draft_of(path: Path) -> Path:
+    return path.with_suffix(".part")
+
+
+def _begin(tenant_id: UUID, export_id: UUID, now: datetime) -> TenantExport | None:
+    """For whoever asks first; None if there is nothing to do, or another is at it."""
     with as_tenant(tenant_id):
         mine = TenantExport.objects.filter(_free(now), tenant_id=tenant_id, id=export_id, finished_at=None)
         if mine.filter(attempts__gte=ATTEMPTS_MAX).update(status="failed", finished_at=now, expires_at=now + KEPT):
-            return False
-        begun = mine.update(status="running", touched_at=now, attempts=F("attempts") + 1, rows_done=0, tables_done=0)
-    return begun > 0
+            _draft_of(path_of(tenant_id, export_id)).unlink(missing_ok=True)
+            return None
+        if not mine.update(status="running", touched_at=now, attempts=F("attempts") + 1):
+            return None
+        return TenantExport.objects.get(tenant_id=tenant_id, id=export_id)
 
 
 def _free(now: datetime) -> Q:
     return Q(status="queued") | Q(touched_at__lt=now - LEASE)
 
 
-def _write(file: Any, tenant_id: UUID, export_id: UUID) -> None:
+def _parts(file: IO[bytes], export: TenantExport, *, ends: float) -> bool:
+    """One after another; True if there are more."""
+    tenant_id, export_id = export.tenant_id, export.id
     tables = ["tenant", *(name for name in tenant_tables() if name not in LEFT_OUT)]
-    rows_done = 0
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number, table in enumerate(tables):
-            with archive.open(f"{table}.ndjson", "w", force_zip64=True) as member:
-                for page in _pages(tenant_id, table):
-                    for row in page:
-                        member.write(orjson.dumps(_told(tenant_id, table, row), default=_plain) + b"\n")
-                    rows_done += len(page)
-                    _note(tenant_id, export_id, tables_total=len(tables), tables_done=number, rows_done=rows_done)
-        _note(tenant_id, export_id, tables_total=len(tables), tables_done=len(tables), rows_done=rows_done)
+    cursor = _resumed(file, export.cursor, tables)
+    if cursor is None:
+        cursor = Cursor(tables[0])
+        _note(tenant_id, export_id, tables_total=len(tables), tables_done=0, rows_done=0)
+    while True:
+        rows, after = _part(file, tenant_id, cursor)
+        start, directory = _ending(file)
+        table, number = cursor.table, cursor.part + 1
+        done = tables.index(table) + (not after)
+        if not after:
+            table, number = tables[done] if done < len(tables) else "", 1
+        cursor = Cursor(table, after, number, start, directory)
+        _note(
+            tenant_id,
+            export_id,
+            cursor=asdict(cursor),
+            attempts=0,
+            tables_done=done,
+            rows_done=F("rows_done") + rows,
+        )
+        if not table or time.monotonic() >= ends:
+            return bool(table)
 
 
-def _pages(tenant_id: UUID, table: str) -> Iterator[list[Row]]:
-    """In the order of the primary key, after the last row of the page before."""
+def _resumed(file: IO[bytes], kept: Row | None, tables: Sequence[str]) -> Cursor | None:
+    """The zip as the last whole part left it; None, and an empty one, if there is none to go on with."""
+    cursor = Cursor(**{**kept, "after": tuple(kept["after"])}) if kept else None
+    if cursor is None or cursor.table not in tables or file.seek(0, os.SEEK_END) < cursor.start:
+        file.truncate(0)
+        return None
+    file.truncate(cursor.start)
+    file.seek(cursor.start)
+    file.write(base64.b64decode(cursor.directory))
+    return cursor
+
+
+def _part(file: IO[bytes], tenant_id: UUID, cursor: Cursor) -> tuple[int, tuple[str, ...]]:
+    """How many rows it took, and the primary key of the last one if there may be more."""
+    ends, rows, after = time.monotonic() + PART_SECONDS, 0, cursor.after
+    name = f"{cursor.table}.ndjson" if cursor.part == 1 else f"{cursor.table}.{cursor.part}.ndjson"
+    with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive, archive.open(name, "w", force_zip64=True) as to:
+        for page, after in _pages(tenant_id, cursor.table, cursor.after):
+            to.writelines(
+                orjson.dumps(_told(tenant_id, cursor.table, row), default=_plain, option=orjson.OPT_APPEND_NEWLINE)
+                for row in page
+            )
+            rows += len(page)
+            if after and time.monotonic() >= ends:
+                return rows, after
+    return rows, ()
+
+
+def _ending(file: IO[bytes]) -> tuple[int, str]:
+    """Where the next part is written, and what lies there now."""
+    file.flush()
+    os.fsync(file.fileno())
+    with zipfile.ZipFile(file) as archive:
+        start: int = archive.start_dir
+    file.seek(start)
+    return start, base64.b64encode(file.read()).decode()
+
+
+def _pages(tenant_id: UUID, table: str, after: Sequence[str]) -> Iterator[tuple[list[Row], tuple[str, ...]]]:
+    """In the order of the primary key; with each page the key of its last row, but not with the last page."""
     tenant = "id" if table == "tenant" else "tenant_id"
     key = primary_key_of(table)
-    beyond: sql.Composable = sql.SQL("")
     while True:
+        last = sql.SQL(", ").join(map(sql.Literal, after))
+        beyond = sql.SQL("AND ({key}) > ({last})").format(key=_names(key), last=last) if after else sql.SQL("")
         statement = sql.SQL("SELECT * FROM {table} WHERE {tenant} = {id} {beyond} ORDER BY {key} LIMIT {limit}").format(
             table=sql.Identifier(table),
             tenant=sql.Identifier(tenant),
@@ -167,12 +250,17 @@ def _pages(tenant_id: UUID, table: str) -> Iterator[list[Row]]:
             ]
             if table == "member":
                 _name_people(page)
+        more = len(page) == ROWS_AT_A_TIME
+        after = tuple(_spelled(page[-1][name]) for name in key) if more else ()
         if page:
-            yield page
-        if len(page) < ROWS_AT_A_TIME:
+            yield page, after
+        if not more:
             return
-        last = sql.SQL(", ").join(sql.Literal(page[-1][name]) for name in key)
-        beyond = sql.SQL("AND ({key}) > ({last})").format(key=_names(key), last=last)
+
+
+def _spelled(value: Any) -> str:
+    """As PostgreSQL reads it, whatever the column's type."""
+    return f"\\x{bytes(value).hex()}" if isinstance(value, bytes | memoryview) else str(value)
 
 
 def _value(kind: int, value: Any) -> Any:
@@ -223,4 +311,4 @@ def _note(tenant_id: UUID, export_id: UUID, **columns: Any) -> None:
 
 
 def _for_this_user_alone(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_CREAT, 0o600)

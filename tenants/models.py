@@ -288,6 +288,7 @@ class TenantExport(models.Model):
     tables_total = models.PositiveIntegerField(default=0)
     tables_done = models.PositiveIntegerField(default=0)
     rows_done = models.BigIntegerField(default=0)
+    cursor = models.JSONField(null=True)  # where the next part begins; None: at the beginning
     bytes = models.BigIntegerField(default=0)
     attempts = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)

@@ -55,7 +55,8 @@ def erase_tenants() -> int:
 
 @shared_task(name="cache_api.default.run_export")  # type: ignore[untyped-decorator]
 def run_export(tenant_id: str, export_id: str) -> None:
-    exports.run(UUID(tenant_id), UUID(export_id))
+    if exports.run(UUID(tenant_id), UUID(export_id)):
+        run_export.delay(tenant_id, export_id)
 
 
 @shared_task(name="cache_api.default.find_exports")  # type: ignore[untyped-decorator]

@@ -1,5 +1,6 @@
 """Does a tenant take along all that is its own, and nothing that is a secret or another's?"""
 
+import fcntl
 import json
 import stat
 import tracemalloc
@@ -193,9 +194,135 @@ def test_asked_twice_there_is_one(cast: Cast) -> None:
     assert first.id == second.id
 
 
-def test_whose_worker_died_begins_anew_and_after_some_times_no_more(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+def parts_of(path: Path, table: str) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return [name for name in archive.namelist() if name.startswith(f"{table}.")]
+
+
+def asked_by(person: Person) -> tuple[UUID, UUID]:
+    export = exports.export_ask(tenant_id=person.tenant_id, actor=Actor("operator"), now=NOW)
+    return person.tenant_id, export.id
+
+
+def state_of(place: tuple[UUID, UUID]) -> TenantExport:
+    (found,) = exports.exports_of(tenant_id=place[0])
+    return found
+
+
+def lease_over(place: tuple[UUID, UUID]) -> None:
+    with as_tenant(place[0]):
+        TenantExport.objects.update(touched_at=NOW - exports.LEASE - timedelta(minutes=1))
+
+
+def questions_in(path: Path) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        rows = [json.loads(line) for name in parts_of(path, "entry") for line in archive.read(name).splitlines()]
+    return sorted(one["body"]["question"] for one in rows)
+
+
+@pytest.fixture
+def questions(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of entries that take three parts: each is a page of three."""
+    monkeypatch.setattr(exports, "ROWS_AT_A_TIME", 3)
+    monkeypatch.setattr(exports, "PART_SECONDS", 0.0)
+    asked = [f"Question {number}" for number in range(7)]
+    for question in asked:
+        entry_put(cast.owner.tenant_id, cast.owner.project_id, question)
+    return asked
+
+
+def test_what_takes_longer_goes_on_where_it_stopped(
+    cast: Cast, questions: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(exports, "RUN_SECONDS", 0.0)  # Each turn is one part.
+    place, told = asked_by(cast.owner), []
+
+    while exports.run(*place):
+        assert state_of(place).status == "queued"
+        told.append((state_of(place).tables_done, state_of(place).rows_done))
+
+    assert told == sorted(told)
+    assert len(told) > len(set(tenant_tables()) - exports.LEFT_OUT)
+    path = exports.path_of(*place)
+    assert parts_of(path, "entry") == ["entry.ndjson", "entry.2.ndjson", "entry.3.ndjson"]
+    assert questions_in(path) == questions
+    assert state_of(place).status == "done"
+
+
+@pytest.mark.parametrize("when", ["in a part", "before it is noted"])
+def test_a_killed_worker_loses_one_part(
+    cast: Cast, questions: list[str], monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    place, pages, note = asked_by(cast.owner), exports._pages, exports._note
+
+    class Killed(BaseException):
+        pass
+
+    def read(tenant_id: UUID, table: str, after: Any) -> Any:
+        if when == "in a part" and table == "entry" and after:
+            raise Killed
+        yield from pages(tenant_id, table, after)
+
+    def tell(*whose: Any, **noted: Any) -> None:
+        cursor = noted.get("cursor", {})
+        if when == "before it is noted" and cursor.get("table") == "entry" and cursor["part"] == 3:
+            raise Killed
+        note(*whose, **noted)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(exports, "_pages", read)
+        broken.setattr(exports, "_note", tell)
+        with pytest.raises(Killed):
+            exports.run(*place)
+    kept, path = state_of(place).cursor, exports.path_of(*place)
+    assert (kept["table"], kept["part"]) == ("entry", 2)
+    if when == "in a part":
+        with exports._draft_of(path).open("r+b") as file:  # As it lies there if nobody could tidy up.
+            file.truncate(kept["start"])
+            file.seek(kept["start"])
+            file.write(b"half a part")
+    lease_over(place)
+
+    assert not exports.run(*place)
+
+    assert parts_of(path, "entry") == ["entry.ndjson", "entry.2.ndjson", "entry.3.ndjson"]
+    assert questions_in(path) == questions
+    with zipfile.ZipFile(path) as archive:
+        assert state_of(place).rows_done == sum(len(archive.read(name).splitlines()) for name in archive.namelist())
+
+
+def test_what_is_lost_with_its_disk_begins_anew(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "RUN_SECONDS", 0.0)
+    place = asked_by(cast.owner)
+    with as_tenant(place[0]):
+        TenantExport.objects.update(cursor={"table": "entry", "after": [], "part": 1, "start": 99, "directory": ""})
+
+    assert exports.run(*place)
+
+    while exports.run(*place):
+        pass
+    with zipfile.ZipFile(exports.path_of(*place)) as archive:
+        assert {name.removesuffix(".ndjson") for name in archive.namelist()} == {
+            "tenant",
+            *tenant_tables(),
+        } - exports.LEFT_OUT
+
+
+def test_two_workers_never_write_at_once(cast: Cast) -> None:
+    place = asked_by(cast.owner)
+    path = exports.path_of(*place)
+    path.parent.mkdir(parents=True)
+    with exports._draft_of(path).open("wb") as slow:
+        fcntl.flock(slow, fcntl.LOCK_EX)
+        assert not exports.run(*place)
+    assert not path.exists()
+    lease_over(place)
+    exports.run(*place)
+    assert path.exists()
+
+
+def test_what_cannot_be_written_is_tried_some_times(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = exports.export_ask(tenant_id=cast.owner.tenant_id, actor=Actor("operator"), now=NOW)
     place = (cast.owner.tenant_id, asked.id)
 
@@ -204,9 +331,8 @@ def test_whose_worker_died_begins_anew_and_after_some_times_no_more(
 
     for attempt in range(1, exports.ATTEMPTS_MAX + 1):
         with monkeypatch.context() as broken:
-            broken.setattr(exports, "_write", full)
+            broken.setattr(exports, "_part", full)
             exports.run(*place)
-        assert list((settings.HOME / "exports").rglob("*.part")) == []
         exports.run(*place)  # too early: somebody may be at it
         (now,) = exports.exports_of(tenant_id=cast.owner.tenant_id)
         assert (now.status, now.attempts) == ("running", attempt)
@@ -218,6 +344,7 @@ def test_whose_worker_died_begins_anew_and_after_some_times_no_more(
     (given_up,) = exports.exports_of(tenant_id=cast.owner.tenant_id)
     assert given_up.status == "failed"
     assert exports.unfinished(datetime.now(UTC)) == []
+    assert list((settings.HOME / "exports").rglob("*.part")) == []
 
 
 def test_an_entry_nobody_can_open_does_not_hold_up_the_others(cast: Cast) -> None:
