@@ -14,6 +14,7 @@ from uuid import UUID
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
+from allauth.account.internal.flows.login import record_authentication
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -51,7 +52,8 @@ class NewPerson(forms.Form):
     field_order = ("first_name", "email", "password1")
 
     def signup(self, http: HttpRequest, user: User) -> None:
-        """The account's own form keeps the name."""
+        """The account's own form keeps the name. The password was typed now: nobody is asked for it again at once."""
+        record_authentication(http, user, method="password", email=user.email)
 
 
 class SsoAddress(Form):
