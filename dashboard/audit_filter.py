@@ -76,7 +76,7 @@ class AuditFilter(Form):
         asked = self.data.get(name, "")
         known = {value for value, more in choices if not isinstance(more, list)}
         known |= {value for _, more in choices if isinstance(more, list) for value, _ in more}
-        self.fields[name].widget.choices = choices if asked in known else [*choices, (asked, asked)]  # type: ignore[attr-defined]
+        self.fields[name].widget.choices = choices if asked in known else [*choices, (asked, asked)]
 
 
 def _id_in(text: str) -> UUID | None:

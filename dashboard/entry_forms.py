@@ -114,11 +114,12 @@ class ImportFile(Form):
     # Made with the page: what is sent twice is imported once.
     once = forms.UUIDField(widget=forms.HiddenInput, initial=uuid4)
 
-    def clean_file(self) -> UploadedFile:
-        file: UploadedFile = self.cleaned_data["file"]
-        if (file.size or 0) > UPLOAD_MAX_BYTES:
+    def clean_file(self) -> "UploadedFile[Any]":
+        file: UploadedFile[Any] = self.cleaned_data["file"]
+        size = file.size or 0
+        if size > UPLOAD_MAX_BYTES:
             raise forms.ValidationError(
-                f"This file has {filesizeformat(file.size)}; a page takes at most {UPLOAD_MAX_BYTES // 2**20} MiB. "
+                f"This file has {filesizeformat(size)}; a page takes at most {UPLOAD_MAX_BYTES // 2**20} MiB. "
                 "Send it with the command cacheai import, or in parts."
             )
         return file

@@ -14,8 +14,9 @@ from uuid import UUID
 from django import forms
 from django.forms.renderers import DjangoTemplates
 
+from dashboard.durations import Duration
 from tenants import api_keys, keys
-from tenants.models import Project
+from tenants.models import ApiKey, Project
 from tenants.refusals import Refusal
 from tenants.roles import ROLES
 from tenants.webhooks import EVENT_WORDS
@@ -51,6 +52,9 @@ BUDGET_ACTION_WORDS: Mapping[str, str] = {
 }
 
 
+AS_IT_IS = "same"
+
+
 class Renderer(DjangoTemplates):
     form_template_name = "dashboard/parts/form.html"
     field_template_name = "dashboard/parts/field.html"
@@ -64,6 +68,12 @@ class Form(forms.Form):
 
     def refuse(self, refusal: Refusal) -> None:
         self.add_error(refusal.field if refusal.field in self.fields else None, str(refusal))
+
+
+def _dollars(label: str, *, required: bool = True) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, required=required, min_value=0, max_digits=20, decimal_places=10, help_text="Dollars per million."
+    )
 
 
 class TenantName(Form):
@@ -208,17 +218,13 @@ class ProjectFacts(Form):
     )
 
 
-class NewKey(Form):
+class KeyRules(Form):
+    """What a key may; `expires` is said from now on."""
+
     name = forms.CharField(label="Name", max_length=128, required=False, help_text="Where it is used: “support bot”.")
-    project_id = forms.TypedChoiceField(label="Project")
     scopes = forms.MultipleChoiceField(label="It may", widget=forms.CheckboxSelectMultiple)
-    expires = forms.TypedChoiceField(
-        label="Expires",
-        coerce=lambda days: timedelta(days=int(days)),
-        empty_value=None,
-        required=False,
-        choices=[("", "Never"), *((str(days), f"In {days} days") for days in EXPIRY_DAYS)],
-        help_text="Owners and admins get a mail 14, 3 and 1 days before.",
+    expires = forms.ChoiceField(
+        label="Expires", required=False, help_text="Owners and admins get a mail 14, 3 and 1 days before."
     )
     models_allowed = forms.CharField(
         label="Models",
@@ -234,13 +240,23 @@ class NewKey(Form):
     )
     rpm = forms.IntegerField(label="Requests per minute", min_value=1, required=False)
     tpm = forms.IntegerField(label="Tokens per minute", min_value=1, required=False)
+    provider = forms.ChoiceField(
+        label="Usual provider", required=False, help_text="Asked where a call names none, if it speaks its language."
+    )
+    ttl_max_seconds = Duration(
+        label="Answers live for, at most",
+        required=False,
+        max_length=16,
+        help_text="Those it has stored, such as 12h or 7d. Empty: as the policy says.",
+    )
 
-    def __init__(self, *args: Any, projects: Sequence[Project], scopes: Iterable[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, scopes: Iterable[str], providers: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project_id"].choices = [(str(one.id), one.name) for one in projects]  # type: ignore[attr-defined]
         offered = [(scope, words) for scope, words in SCOPE_WORDS.items() if scope in set(scopes)]
         self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
         self.fields["scopes"].initial = sorted(keys.DEFAULT_SCOPES)
+        self.fields["expires"].choices = [("", "Never"), *((str(one), f"In {one} days") for one in EXPIRY_DAYS)]  # type: ignore[attr-defined]
+        self.fields["provider"].choices = [("", "–"), *((name, name) for name in providers)]  # type: ignore[attr-defined]
 
     def clean_models_allowed(self) -> list[str]:
         return _parted(self.cleaned_data["models_allowed"])
@@ -248,10 +264,56 @@ class NewKey(Form):
     def clean_networks(self) -> list[str]:
         return _parted(self.cleaned_data["networks"])
 
-    @property
-    def expires_at(self) -> datetime | None:
-        lasts: timedelta | None = self.cleaned_data["expires"]
-        return None if lasts is None else datetime.now(UTC) + lasts
+    def rules(self) -> dict[str, Any]:
+        """As the service takes them."""
+        values = {name: self.cleaned_data[name] for name in KeyRules.base_fields if name != "expires"}
+        days = self.cleaned_data["expires"]
+        return values | {"expires_at": datetime.now(UTC) + timedelta(days=int(days)) if days else None}
+
+
+class NewKey(KeyRules):
+    project_id = forms.TypedChoiceField(label="Project", coerce=UUID)
+
+    def __init__(self, *args: Any, projects: Sequence[Project], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["project_id"].choices = [(str(one.id), one.name) for one in projects]  # type: ignore[attr-defined]
+
+
+class KeyChange(KeyRules):
+    """Of a key that is there: its end stays, unless another is chosen."""
+
+    def __init__(self, *args: Any, key: ApiKey, **kwargs: Any) -> None:
+        lists = {name: "\n".join(getattr(key, name)) for name in ("models_allowed", "networks")}
+        same = {name: getattr(key, name) for name in ("name", "scopes", "rpm", "tpm", "provider", "ttl_max_seconds")}
+        super().__init__(*args, initial={**same, **lists, "expires": AS_IT_IS}, **kwargs)
+        ends = f"{key.expires_at:%d %b %Y, %H:%M} UTC" if key.expires_at else "never"
+        choices = self.fields["expires"].choices  # type: ignore[attr-defined]
+        self.fields["expires"].choices = [(AS_IT_IS, f"As it is: {ends}"), *choices]  # type: ignore[attr-defined]
+
+    def rules(self) -> dict[str, Any]:
+        if self.cleaned_data["expires"] != AS_IT_IS:
+            return super().rules()
+        self.cleaned_data["expires"] = ""
+        return {name: value for name, value in super().rules().items() if name != "expires_at"}
+
+
+class OwnPriceFields(Form):
+    provider = forms.ChoiceField(label="Provider")
+    model = forms.CharField(label="Model", max_length=128, help_text="gpt-4o* is all that begin so.")
+    input = _dollars("Input")
+    output = _dollars("Output")
+    cached = _dollars("Input read from the provider's cache", required=False)
+    write_5m = _dollars("Input written to it", required=False)
+
+    def __init__(self, *args: Any, providers: Iterable[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["provider"].choices = [(name, name) for name in providers]  # type: ignore[attr-defined]
+
+    def clean_model(self) -> str:
+        model: str = self.cleaned_data["model"]
+        if "*" in model[:-1]:
+            raise forms.ValidationError("* may only be the last character.")
+        return model
 
 
 class Rotation(Form):

@@ -62,6 +62,7 @@ _PAGES: Mapping[str, Sequence[tuple[str, str, str, str]]] = {
         ("keys", "API keys", "key", "keys"),
         ("providers", "Providers", "plug", "provider_keys"),
         ("projects", "Projects", "box", "figures"),
+        ("prices", "Prices", "budget", "figures"),
         ("webhooks", "Webhooks", "hook", "webhooks"),
     ),
     "Tenant": (

@@ -30,7 +30,7 @@ class Upload(FileUploadHandler):
         if self._file is not None and self._kept_bytes <= UPLOAD_MAX_BYTES and self._is_somebodys:
             self._file.write(raw_data)
 
-    def file_complete(self, file_size: int) -> UploadedFile:
+    def file_complete(self, file_size: int) -> "UploadedFile[Any]":
         if self._file is not None:
             self._file.seek(0)
         file, self._file = self._file, None

@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 
 from cache_api.domain.risk import Measured
 from cache_api.selectors import Figures
+from dashboard.durations import Duration
 from tenants import features
 from tenants.models import TenantExport
 
@@ -150,6 +151,12 @@ def shown(text: str) -> str:
 def plain(amount: Decimal) -> str:
     """For attributes, which know neither signs nor commas."""
     return f"{amount:.6f}"
+
+
+@register.filter
+def duration(seconds: int) -> str:
+    """As a person writes it: 12h, 7d."""
+    return str(Duration().prepare_value(seconds))
 
 
 @register.filter

@@ -75,7 +75,7 @@ def duplicates(http: HttpRequest, visit: Visit, place: Place) -> HttpResponse:
         last=last,
         found=found,
         shown=shown,
-        groups=_groups(place, shown.object_list),
+        groups=_groups(place, list(shown)),
     )
 
 

@@ -4,14 +4,15 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from dashboard.forms import NewKey, Rotation
+from cache_api.adapters.targets import known_providers
+from dashboard.forms import KeyChange, NewKey, Rotation
 from dashboard.people import Visit, done, page, refused, show
 from tenants import api_keys, features, selectors
 from tenants.api_keys import NewKey as MadeKey
-from tenants.refusals import BadValue, Refusal
+from tenants.refusals import BadValue, NotAllowed, NotFound, Refusal
 
 
 @page(may="keys")
@@ -32,28 +33,47 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
         http.POST if http.method == "POST" else None,
         projects=visit.projects,
         scopes=reach.scopes,
+        providers=sorted(known_providers()),
         initial={"project_id": str(visit.project.id) if visit.project else None},
     )
     if form.is_bound and form.is_valid():
         try:
             made = api_keys.key_create(
                 tenant_id=visit.tenant.id,
-                project_id=UUID(form.cleaned_data["project_id"]),
-                name=form.cleaned_data["name"],
-                scopes=form.cleaned_data["scopes"],
-                networks=form.cleaned_data["networks"],
-                models_allowed=form.cleaned_data["models_allowed"],
-                rpm=form.cleaned_data["rpm"],
-                tpm=form.cleaned_data["tpm"],
-                expires_at=form.expires_at,
+                project_id=form.cleaned_data["project_id"],
                 created_by=visit.user_id,
                 reach=reach,
                 actor=visit.actor,
+                **form.rules(),
             )
             return _shown_once(http, visit, made)
         except Refusal as refusal:
             form.refuse(refusal)
-    return show(http, visit, "key_new.html", form=form, may_narrow=features.NETWORKS in visit.tenant.features)
+    return show(http, visit, "key_form.html", form=form, may_narrow=features.NETWORKS in visit.tenant.features)
+
+
+@page(may="keys", methods=("GET", "POST"), fresh=True)
+def change(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
+    reach = api_keys.reach_of_role(visit.role)
+    try:
+        key = selectors.key_of(tenant_id=visit.tenant.id, key_id=key_id)
+    except NotFound as missing:
+        raise Http404 from missing
+    if set(key.scopes) - reach.scopes:
+        return refused(http, visit, NotAllowed("It may more than your role can give: an owner changes it."), "keys")
+    form = KeyChange(
+        http.POST if http.method == "POST" else None, key=key, scopes=reach.scopes, providers=sorted(known_providers())
+    )
+    if form.is_bound and form.is_valid():
+        try:
+            api_keys.key_change(
+                tenant_id=visit.tenant.id, key_id=key_id, changes=form.rules(), reach=reach, actor=visit.actor
+            )
+            return done(http, visit, "The key is changed. It holds everywhere within ten seconds.", "keys")
+        except Refusal as refusal:
+            form.refuse(refusal)
+    may_narrow = bool(key.networks) or features.NETWORKS in visit.tenant.features
+    return show(http, visit, "key_form.html", form=form, key=key, may_narrow=may_narrow)
 
 
 @page(may="keys", methods=("POST",), fresh=True)

@@ -90,7 +90,7 @@ def progress(http: HttpRequest, visit: Visit, place: Place) -> HttpResponse:
 def take(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
     form = ImportFile(http.POST, http.FILES)
     if form.is_valid():
-        file: UploadedFile = form.cleaned_data["file"]
+        file: UploadedFile[Any] = form.cleaned_data["file"]
         try:
             access = playground.access_of(visit.tenant, visit.project or visit.projects[0])
             tending.entries_import(

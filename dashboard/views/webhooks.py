@@ -10,6 +10,7 @@ from dashboard.forms import NewEndpoint
 from dashboard.people import Visit, done, page, refused, show
 from tenants import features
 from tenants import webhooks as services
+from tenants.models import WebhookEndpoint
 from tenants.refusals import Refusal
 
 
@@ -29,14 +30,27 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
             return show(http, visit, "webhook_made.html", made=made, url=form.cleaned_data["url"])
         except Refusal as refusal:
             form.refuse(refusal)
-    return show(http, visit, "webhook_new.html", form=form)
+    return show(http, visit, "webhook_form.html", form=form)
+
+
+@page(may="webhooks", methods=("GET", "POST"), fresh=True)
+def change(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponseBase:
+    found = _endpoint(visit, endpoint_id)
+    form = NewEndpoint(http.POST if http.method == "POST" else None, initial={"url": found.url, "events": found.events})
+    if form.is_bound and form.is_valid():
+        try:
+            services.endpoint_change(
+                tenant_id=visit.tenant.id, actor=visit.actor, endpoint_id=endpoint_id, **form.cleaned_data
+            )
+            return done(http, visit, "The endpoint is changed.", "webhooks-endpoint", endpoint_id)
+        except Refusal as refusal:
+            form.refuse(refusal)
+    return show(http, visit, "webhook_form.html", form=form, endpoint=found)
 
 
 @page(may="webhooks")
 def endpoint(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponse:
-    found = next((one for one in services.endpoints_of(tenant_id=visit.tenant.id) if one.id == endpoint_id), None)
-    if found is None:
-        raise Http404
+    found = _endpoint(visit, endpoint_id)
     deliveries = services.deliveries_of(tenant_id=visit.tenant.id, endpoint_id=endpoint_id)
     template = "parts/deliveries.html" if "HX-Request" in http.headers else "webhook.html"
     return show(http, visit, template, endpoint=found, deliveries=deliveries)
@@ -76,3 +90,10 @@ def again(http: HttpRequest, visit: Visit, endpoint_id: UUID, delivery_id: UUID)
     except Refusal as refusal:
         return refused(http, visit, refusal, "webhooks-endpoint", endpoint_id)
     return done(http, visit, "It is sent again.", "webhooks-endpoint", endpoint_id)
+
+
+def _endpoint(visit: Visit, endpoint_id: UUID) -> WebhookEndpoint:
+    found = next((one for one in services.endpoints_of(tenant_id=visit.tenant.id) if one.id == endpoint_id), None)
+    if found is None:
+        raise Http404
+    return found

@@ -54,6 +54,7 @@ ACTS = {
     "policy-trial": "figures",
     "keys": "keys",
     "keys-new": "keys",
+    "keys-change": "keys",
     "keys-rotate": "keys",
     "keys-revoke": "keys",
     "providers": "provider_keys",
@@ -64,9 +65,13 @@ ACTS = {
     "projects-new": "keys",
     "projects-change": "keys",
     "projects-delete": "keys",
+    "prices": "figures",
+    "prices-put": "keys",
+    "prices-delete": "keys",
     "webhooks": "webhooks",
     "webhooks-new": "webhooks",
     "webhooks-endpoint": "webhooks",
+    "webhooks-change": "webhooks",
     "webhooks-test": "webhooks",
     "webhooks-enable": "webhooks",
     "webhooks-delete": "webhooks",
@@ -369,3 +374,90 @@ def test_what_cannot_be_taken_back_asks_who_it_is_again(team: Cast) -> None:
 
     assert answer.status_code == 302
     assert "reauthenticate" in answer["Location"]
+
+
+def test_what_a_key_may_is_changed_and_the_rest_stays(go: Post, team: Cast) -> None:
+    form = {"name": "reports", "scopes": ["stats:read"], "expires": "same", "rpm": "5", "models_allowed": "gpt-4o*"}
+
+    page = go("keys-change", None, team.owner.key_id).content.decode()
+    assert 'value="owner@example.test"' in page
+    assert "As it is: never" in page
+    page = go("keys-change", {**form, "ttl_max_seconds": "12h", "provider": "demo"}, team.owner.key_id).content
+
+    assert b"The key is changed" in page
+    assert b"answers end after 12h" in page
+    key = selectors.key_of(tenant_id=team.owner.tenant_id, key_id=team.owner.key_id)
+    assert (key.name, key.scopes, key.rpm, key.models_allowed) == ("reports", ["stats:read"], 5, ["gpt-4o*"])
+    assert (key.ttl_max_seconds, key.provider, key.expires_at) == (43_200, "demo", None)
+    go("keys-change", {**form, "expires": "7"}, team.owner.key_id)
+    ends_at = selectors.key_of(tenant_id=team.owner.tenant_id, key_id=team.owner.key_id).expires_at
+    go("keys-change", form, team.owner.key_id)
+    assert selectors.key_of(tenant_id=team.owner.tenant_id, key_id=team.owner.key_id).expires_at == ends_at is not None
+
+
+@pytest.mark.parametrize(
+    ("form", "typed", "said"),
+    [
+        ({"networks": "not-one"}, b"not-one", b"does not appear to be"),
+        ({"models_allowed": "a*b"}, b"a*b", b"may only be the last character"),
+        ({"ttl_max_seconds": "soon"}, b'value="soon"', b"Write a number and s, m, h or d"),
+        ({"scopes": []}, b'value="bot"', b"This field is required"),
+    ],
+)
+def test_a_bad_change_of_a_key_is_said_beside_its_field(
+    go: Post, team: Cast, form: dict[str, Any], typed: bytes, said: bytes
+) -> None:
+    page = go("keys-change", {"name": "bot", "scopes": ["proxy"], "expires": "same", **form}, team.owner.key_id).content
+
+    assert typed in page
+    assert said in page
+
+
+def test_a_key_that_may_more_than_a_role_gives_is_not_changed_by_it(team: Cast) -> None:
+    from tenants import api_keys, keys
+
+    wide = api_keys.key_create(
+        tenant_id=team.owner.tenant_id, project_id=team.owner.project_id, name="all", scopes=[keys.TENANT_MANAGE]
+    )
+    address = reverse("keys-change", args=[team.owner.tenant_id, wide.id])
+
+    assert b"It may more than your role can give" in _signed_in(team.teammate).get(address, follow=True).content
+    assert _signed_in(team.owner).get(address).status_code == 200
+
+
+def test_another_tenants_key_is_not_there_to_change(go: Post, team: Cast) -> None:
+    assert go("keys-change", None, team.outsider.key_id).status_code == 404
+
+
+def test_an_endpoint_is_changed(go: Post) -> None:
+    page = go("webhooks-new", {"url": "https://hooks.example.com/in"}).content.decode()
+    (endpoint_id,) = re.findall(r"webhooks/([0-9a-f-]{36})", page)
+
+    assert b'value="https://hooks.example.com/in"' in go("webhooks-change", None, endpoint_id).content
+    page = go("webhooks-change", {"url": "https://hooks.example.com/2", "events": ["key.leaked"]}, endpoint_id).content
+    assert b"The endpoint is changed" in page
+    assert b"https://hooks.example.com/2" in page
+    assert b"errorlist" in go("webhooks-change", {"url": "http://127.0.0.1/"}, endpoint_id).content
+
+
+def test_a_price_is_set_and_taken_back(go: Post, team: Cast) -> None:
+    form = {"provider": "openai", "model": "gpt-own*", "input": "1.5", "output": "3", "cached": "", "write_5m": ""}
+
+    page = go("prices-put", form).content.decode()
+    assert "The price is set" in page
+    assert "gpt-own*" in page
+    assert "$1.50" in page
+    assert b"* may only be the last" in go("prices-put", {**form, "model": "a*b"}).content
+    assert b"greater than or equal to 0" in go("prices-put", {**form, "input": "-1"}).content
+    assert b"The built-in list holds again" in go("prices-delete", {"provider": "openai", "model": "gpt-own*"}).content
+    assert b"There is no such price" in go("prices-delete", {"provider": "openai", "model": "gpt-own*"}).content
+
+
+def test_a_plan_without_prices_of_ones_own_says_so(go: Post, team: Cast) -> None:
+    with as_tenant(team.owner.tenant_id):
+        Tenant.objects.filter(id=team.owner.tenant_id).update(features=[])
+    form = {"provider": "openai", "model": "gpt-own", "input": "1", "output": "1"}
+
+    assert b"not in the plan" in go("prices").content
+    go("prices-put", form)
+    assert b"gpt-own" not in go("prices").content

@@ -63,6 +63,7 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "policy/trials/<uuid:job_id>": (EVERYBODY, 404),  # There is none.
     "keys": (BUILDERS, 200),
     "keys/new": (BUILDERS, 200),
+    "keys/<uuid:key_id>": (BUILDERS, 404),  # There is none.
     "keys/<uuid:key_id>/rotate": (BUILDERS, 405),
     "keys/<uuid:key_id>/revoke": (BUILDERS, 405),
     "providers": (MANAGERS, 200),
@@ -73,9 +74,13 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "projects/new": (BUILDERS, 200),
     "projects/<uuid:project_id>": (BUILDERS, 200),
     "projects/<uuid:project_id>/delete": (BUILDERS, 405),
+    "prices": (EVERYBODY, 200),
+    "prices/put": (BUILDERS, 405),
+    "prices/delete": (BUILDERS, 405),
     "webhooks": (MANAGERS, 200),
     "webhooks/new": (MANAGERS, 200),
     "webhooks/<uuid:endpoint_id>": (MANAGERS, 404),  # There is none.
+    "webhooks/<uuid:endpoint_id>/change": (MANAGERS, 404),  # There is none.
     "webhooks/<uuid:endpoint_id>/test": (MANAGERS, 405),
     "webhooks/<uuid:endpoint_id>/enable": (MANAGERS, 405),
     "webhooks/<uuid:endpoint_id>/delete": (MANAGERS, 405),
