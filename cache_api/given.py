@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from cache_api import wiring
+from cache_api.dialects import Dialect
 from cache_api.dialects.errors import Refused
 from cache_api.dialects.spoken import dialect_at
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
@@ -16,7 +17,7 @@ from cache_api.domain.entry import NewEntry
 from cache_api.domain.keeping import new_entry
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Request
-from cache_api.domain.usage import Usage, estimated_usage
+from cache_api.domain.usage import Usage, estimated_usage, usage_as_kept
 
 
 def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usage: Usage, source: str) -> NewEntry:
@@ -61,7 +62,7 @@ def answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str,
         raise Refused(400, "invalid_request", "Field required: answer, or response with a whole body", "answer")
     value = fields[given[0]]
     dialect = dialect_at(request.endpoint)
-    counted = dialect.read_answer({"usage": fields["usage"]}).usage if fields.get("usage") else None
+    counted = _counted(dialect, fields.get("usage"))
     if isinstance(value, dict) and (heard := dialect.read_answer(value)).recognised:
         if heard.answer is None:
             message = f"{given[0]} must be one finished answer, neither refused nor empty"
@@ -73,6 +74,11 @@ def answer_in(fields: Mapping[str, Any], request: Request) -> tuple[Mapping[str,
         raise Refused(400, "invalid_request", f"{given[0]} must not be empty", given[0])
     usage = counted or _estimated(request, text)
     return finished(request.endpoint, text, request.parsed.model, usage), usage
+
+
+def _counted(dialect: Dialect, usage: Any) -> Usage | None:
+    """In the provider's words, or in ours, as an export has it."""
+    return (usage_as_kept(usage) or dialect.read_answer({"usage": usage}).usage) if usage else None
 
 
 def _estimated(request: Request, text: str) -> Usage:

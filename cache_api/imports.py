@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +62,10 @@ class Importer:
         self._embedder = _embedder_version()
         # A signature says where an entry belongs: nothing of it may be changed by the upload.
         self._moved = any(name in self._headers for name in _ELSEWHERE)
+        self._home = str(job.project_id)
+        self._room = 0  # counted when it may be too little: to count is slow where there is much
+        self._targets: dict[tuple[str, Controls, str, str], Target] = {}
+        self._scopes: dict[tuple[str, Target, Controls, bytes], bytes] = {}
         self._caller = Caller(
             self._access.tenant_id,
             self._access.project_id,
@@ -72,13 +77,15 @@ class Importer:
         """Raises CacheUnavailable or DatabaseUnavailable: then nothing of the part was done."""
         taken: list[Imported] = []
         rejected: list[Rejected] = []
-        # Lines of the part before, which is being written meanwhile, are not in it: two parts may be too much.
-        room = room_of(tenant_id=self._access.tenant_id)
-        for number, line in enumerate(part.lines.split(b"\n"), part.first_line):
+        lines = part.lines.split(b"\n")
+        if self._room < len(lines):
+            # Lines of the part before, which is being written meanwhile, are not in it: two parts may be too much.
+            self._room = room_of(tenant_id=self._access.tenant_id)
+        for number, line in enumerate(lines, part.first_line):
             if not line.strip():
                 continue
             try:
-                if len(taken) >= room:
+                if len(taken) >= self._room:
                     raise _bad("nothing more may be stored: the plan is full")
                 taken.append(self._imported(line))
             except (Refused, InvalidControl) as error:
@@ -87,6 +94,7 @@ class Importer:
                 rejected.append(Rejected(number, str(error)))
             except RecursionError:
                 rejected.append(Rejected(number, "nested too deeply"))
+        self._room -= len(taken)
         return taken, rejected
 
     def _imported(self, line: bytes) -> Imported:
@@ -99,24 +107,22 @@ class Importer:
         fields = _renamed({name: value for name, value in fields.items() if value is not None})
         controls = controls_of(self._headers, {name: fields[name] for name in WISHES if fields.get(name)})
         entry = self._entry(fields, controls)
-        created_at, expires_at = self._times(entry, fields, controls)
+        created_at, expires_at = self._times(entry, fields)
         vector = self._vector(fields, entry.question) if entry.matchable else None
-        finished = replace(
-            entry,
-            created_at=created_at,
-            expires_at=expires_at,
-            metadata=_metadata(fields),
-        )
-        return Imported(finished, vector, self._embedder if vector else "")
+        return Imported(entry, created_at, expires_at, _metadata(fields), vector, self._embedder if vector else "")
 
     def _entry(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         if fields.get("endpoint") == KEYED:
             return self._keyed(fields, controls)
-        if not self._moved and is_signed(self._key, self._access.project_id, fields):
+        if self._may_be_home(fields) and is_signed(self._key, self._access.project_id, fields):
             return self._returned(fields, controls)
         if fields.get("bound"):
             raise _bad("it belongs to an end user, a credential or an address of the project it was exported from")
         return self._asked(fields, controls)
+
+    def _may_be_home(self, fields: Mapping[str, Any]) -> bool:
+        """Most lines name the project they were exported from; of another's a signature need not be looked at."""
+        return not self._moved and fields.get("project_id") in (None, self._home)
 
     def _asked(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         """Under the Fingerprint that its request has here."""
@@ -127,22 +133,38 @@ class Importer:
         provider = fields.get("provider") or ""
         if not isinstance(provider, str):
             raise _bad("provider must be a string")
-        target = target_of(
-            self._access,
-            replace(controls, provider=provider.lower()) if provider and not controls.provider else controls,
-            self._policy,
-            model=parsed.model,
-            speaks=dialect.SPEAKS,
-            spare_credential="",
-            allowed=wiring.allowed_addresses(),
-            credential_needed=False,
-        )
-        scope = scope_of(self._key, self._access.project_id, dialect.ENDPOINT, target, controls, parsed)
+        target = self._target(controls.provider or provider.lower(), controls, parsed.model, dialect.SPEAKS)
+        scope = self._scope(dialect.ENDPOINT, target, controls, parsed)
         fingerprint = fingerprint_of(self._key, scope, parsed)
         request = Request(self._caller, dialect.ENDPOINT, target, controls, parsed, fingerprint, scope)
         refuse_unstorable(request, self._policy)
         answer, usage = answer_in(fields, request)
         return entry_of(request, self._policy, answer, usage=usage, source="import")
+
+    def _target(self, provider: str, controls: Controls, model: str, speaks: str) -> Target:
+        """The same for thousands of lines."""
+        key = (provider, controls, model, speaks)
+        if (target := self._targets.get(key)) is None:
+            target = self._targets[key] = target_of(
+                self._access,
+                replace(controls, provider=provider),
+                self._policy,
+                model=model,
+                speaks=speaks,
+                spare_credential="",
+                allowed=wiring.allowed_addresses(),
+                credential_needed=False,
+            )
+        return target
+
+    def _scope(self, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
+        """What lines have in common is canonical the first time."""
+        context = blake2b(orjson.dumps(parsed.context), digest_size=16).digest()
+        key = (endpoint, target, controls, context)
+        if (scope := self._scopes.get(key)) is None:
+            scope = scope_of(self._key, self._access.project_id, endpoint, target, controls, parsed)
+            self._scopes[key] = scope
+        return scope
 
     def _returned(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         """As it was: its signature was checked, and what that does not cover may say anything."""
@@ -172,7 +194,7 @@ class Importer:
             writer_id=self._access.key_id,
             source="import",
             created_at=self._now,
-            expires_at=None,
+            expires_at=self._ends(fields.get("question"), controls),
             tags=controls.tags,
             depends_on=controls.depends_on,
         )
@@ -209,22 +231,21 @@ class Importer:
             writer_id=self._access.key_id,
             source=KEYED,
             created_at=self._now,
-            expires_at=None,
+            expires_at=self._ends(None, controls),
             caller_key=name,
             tags=controls.tags,
             depends_on=controls.depends_on,
         )
 
-    def _times(
-        self, entry: NewEntry, fields: Mapping[str, Any], controls: Controls
-    ) -> tuple[datetime, datetime | None]:
+    def _ends(self, question: str | None, controls: Controls) -> datetime | None:
+        """When an entry is over that was not asked for here."""
+        parsed = Parsed("", {}, None, question)
+        seconds = ttl_seconds(Request(self._caller, "", Target("", "", ""), controls, parsed, b"", b""), self._policy)
+        return None if seconds is None else self._now + timedelta(seconds=seconds)
+
+    def _times(self, entry: NewEntry, fields: Mapping[str, Any]) -> tuple[datetime, datetime | None]:
         """As old as it was, and kept no longer than its line and all who have a say allow."""
-        parsed = Parsed(entry.model, entry.request or {}, None, entry.question)
-        asked = Request(self._caller, entry.endpoint, Target("", "", ""), controls, parsed, b"", b"")
-        seconds = ttl_seconds(asked, self._policy)
-        ends = [] if seconds is None else [self._now + timedelta(seconds=seconds)]
-        if (said := _time(fields, "expires_at")) is not None:
-            ends.append(said)
+        ends = [one for one in (entry.expires_at, _time(fields, "expires_at")) if one is not None]
         expires_at = min(ends, default=None)
         if expires_at is not None and expires_at <= self._now:
             raise _bad(f"it expired on {expires_at:%Y-%m-%d at %H:%M:%S}")

@@ -112,6 +112,10 @@ def unfinished(now: datetime) -> list[tuple[UUID, UUID]]:
     return jobs.waiting(now)
 
 
+def some_wait() -> bool:
+    return bool(jobs.waiting(timezone.now()))
+
+
 def run(tenant_id: UUID, job_id: UUID) -> bool:
     """Work at it for a while, unless another does; True if there is more to do."""
     job = jobs.begin(tenant_id, job_id, timezone.now())

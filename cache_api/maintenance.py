@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -131,25 +131,28 @@ class Embedder(Protocol):
     def embed_many(self, texts: Sequence[str], deadline_seconds: float) -> list[Vector]: ...
 
 
-def fill_vectors(embedder: Embedder, now: datetime) -> int:
-    """Embed what was stored or listed without a vector, or by another embedder; how many."""
+def fill_vectors(embedder: Embedder, now: datetime, *, others_wait: Callable[[], bool] = lambda: False) -> int:
+    """Embed what was stored or listed without a vector, or by another embedder; how many.
+
+    Nobody waits for it: it ends as soon as there is work that somebody waits for.
+    """
     ends = time.monotonic() + FILL_SECONDS
-    filled = _moved_in(ends - EMBED_SECONDS)  # what has to be embedded has its turn, too
+    filled = _moved_in(ends - EMBED_SECONDS, others_wait)  # what has to be embedded has its turn, too
     try:
         version = embedder.embed_many([PROBE_TEXT], EMBED_SECONDS)[0].embedder  # another than a minute ago, perhaps
         filled += _fill_blocklist(embedder, now, version)
         for which in (_UNEMBEDDED, _OUTDATED):
-            while time.monotonic() < ends and (waiting := _waiting(which, now, version)):
+            while time.monotonic() < ends and not others_wait() and (waiting := _waiting(which, now, version)):
                 filled += _fill(embedder, waiting)
     except CacheUnavailable as error:
         log.info("vectors_wait", extra={"reason": error.reason, "filled": filled})
     return filled
 
 
-def _moved_in(ends: float) -> int:
+def _moved_in(ends: float, others_wait: Callable[[], bool]) -> int:
     """Vectors that were laid aside; how many. A few at a time: each has its place in the index to be found."""
     total = 0
-    while time.monotonic() < ends:
+    while time.monotonic() < ends and not others_wait():
         with as_owner() as connection, connection.cursor() as cursor:
             cursor.execute(_LAID_ASIDE, [MOVED_AT_A_TIME])
             rows = cursor.fetchall()

@@ -31,11 +31,14 @@ class Cursor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """An entry, and its vector as little-endian 16-bit floats if it brought one."""
+    """An entry, and what of its own it brought: its age, its end, and maybe its vector."""
 
     entry: NewEntry
-    vector: bytes | None = None
-    embedder: str = ""  # that made it
+    created_at: datetime
+    expires_at: datetime | None
+    metadata: Mapping[str, Any]
+    vector: bytes | None  # as little-endian 16-bit floats
+    embedder: str  # that made it
 
 
 # Each column but those that are the same for all: its type in the message, and what makes its value of that.
@@ -93,12 +96,12 @@ def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, imported: Sequence[
     cursor.execute(_THERE, [tenant_id, project_id, list(last)])
     there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
     # What is there word for word stays as it is: writing it again would take its place in the index anew.
-    new = [one for name, one in last.items() if name not in there or not _same(one.entry, *there[name])]
+    new = [one for name, one in last.items() if name not in there or not _same(one, *there[name])]
     if not new:
         return
 
     entries = [one.entry for one in new]
-    cursor.execute(_PUT, [tenant_id, project_id, _message(map(_row_of, entries))])
+    cursor.execute(_PUT, [tenant_id, project_id, _message(map(_row_of, new))])
     ids = [entry.id for entry in entries]
     for table in ("entry_tag", "entry_dependency"):
         cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, ids])
@@ -110,7 +113,8 @@ def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, imported: Sequence[
         cursor.execute(_LAY_ASIDE, [tenant_id, _message(vectors)])
 
 
-def _row_of(entry: NewEntry) -> dict[str, Any]:
+def _row_of(one: Imported) -> dict[str, Any]:
+    entry = one.entry
     body = sealed_body(entry)
     return {
         "id": entry.id,
@@ -128,10 +132,10 @@ def _row_of(entry: NewEntry) -> dict[str, Any]:
         "usage": entry.usage,
         "cost_usd": None if entry.cost_usd is None else str(entry.cost_usd),
         "latency_ms": entry.latency_ms,
-        "metadata": entry.metadata,
+        "metadata": one.metadata,
         "writer_id": entry.writer_id,
-        "created_at": entry.created_at,
-        "expires_at": entry.expires_at,
+        "created_at": one.created_at,
+        "expires_at": one.expires_at,
     }
 
 
@@ -150,15 +154,16 @@ def _message(rows: Iterable[Mapping[str, Any]]) -> str:
     return orjson.dumps(list(rows)).decode()
 
 
-def _same(entry: NewEntry, entry_id: UUID, body: bytes, expires_at: datetime | None, metadata: str, tags: Any) -> bool:
+def _same(one: Imported, entry_id: UUID, body: bytes, expires_at: datetime | None, metadata: str, tags: Any) -> bool:
+    entry = one.entry
     try:
         plain = vault.unseal(entry.tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
     except vault.Corrupt:
         return False
     return (
         plain == plain_body(entry)
-        and expires_at == entry.expires_at
-        and orjson.loads(metadata) == entry.metadata
+        and expires_at == one.expires_at
+        and orjson.loads(metadata) == one.metadata
         and set(tags) == set(entry.tags)
     )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 TOKENS_PER_MESSAGE = 3
@@ -31,6 +31,9 @@ class Usage:
     @property
     def total(self) -> int:
         return self.in_total + self.out_total
+
+
+_COUNTS = tuple(field.name for field in fields(Usage) if field.name != "estimated")
 
 
 def usage_of_openai(raw: Any) -> Usage | None:
@@ -82,6 +85,16 @@ def usage_of_anthropic(raw: Any) -> Usage | None:
         out_total=out or 0,
         out_reasoning=_count(_details(raw, "output_tokens_details"), "thinking_tokens") or 0,
     )
+
+
+def usage_as_kept(raw: Any) -> Usage | None:
+    """In the words of `Usage` itself; None if these are another's."""
+    if not isinstance(raw, Mapping) or "in_total" not in raw:
+        return None
+    counts = [raw.get(name, 0) for name in _COUNTS]
+    if {type(count) for count in counts} != {int} or min(counts) < 0:
+        return None
+    return Usage(*counts, estimated=raw.get("estimated") is True)
 
 
 def estimated_tokens(text: str) -> int:

@@ -28,7 +28,7 @@ def send_webhooks() -> int:
 
 @shared_task(name="cache_api.default.fill_vectors")  # type: ignore[untyped-decorator]
 def fill_vectors() -> int:
-    return maintenance.fill_vectors(wiring.parts().embedder, timezone.now())
+    return maintenance.fill_vectors(wiring.parts().embedder, timezone.now(), others_wait=jobs.some_wait)
 
 
 @shared_task(name="cache_api.default.run_job")  # type: ignore[untyped-decorator]

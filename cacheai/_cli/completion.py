@@ -11,7 +11,7 @@ from .terminal import Terminal
 BASH: Final = """\
 _cacheai() {{
     local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" verbs="" words="" one
-    for one in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for one in "${{COMP_WORDS[@]:1:$((COMP_CWORD-1))}}"; do
         case "$verbs $one" in
             {places}) verbs="$verbs $one" ;;
         esac

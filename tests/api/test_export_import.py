@@ -219,6 +219,32 @@ def test_another_project_takes_it_in_under_its_own_keys(api: Api, outsider: Api,
     assert outsider.post("/v1/chat/completions", body).headers["x-cacheai-reason"] == "similar"
 
 
+def test_another_project_counts_its_tokens_as_they_were_counted(api: Api, outsider: Api) -> None:
+    """Also where the answer itself does not tell: they are not estimated anew."""
+    counted = {"prompt_tokens": 700, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 500}}
+    put(api, "Who made it?", "We did.", usage=counted)
+    (line,) = exported(api)
+    del line["response"]["usage"]
+    imported(outsider, line)
+    (there,) = exported(outsider)
+    assert (there["usage"]["in_total"], there["usage"]["in_cached"], there["usage"]["out_total"]) == (700, 500, 9)
+    assert there["usage"] == line["usage"]
+
+
+def test_vectors_make_way_for_work_that_somebody_waits_for(api: Api, embedder: FixedEmbedder) -> None:
+    from cache_api import jobs, maintenance
+
+    put(api, "Who made it?")
+    lines = exported(api)
+    purge(api)
+    imported(api, *lines)
+    send(api, *lines)
+    assert jobs.some_wait()
+    assert maintenance.fill_vectors(embedder, timezone.now(), others_wait=jobs.some_wait) == 0
+    work()
+    assert maintenance.fill_vectors(embedder, timezone.now(), others_wait=jobs.some_wait) == 1
+
+
 def test_what_belongs_to_an_end_user_stays_theirs(api: Api, outsider: Api) -> None:
     as_ann = {"X_CACHEAI_END_USER": "ann"}
     key = api.chat("What do I owe?", headers=as_ann).headers["x-cacheai-cache-key"]

@@ -643,6 +643,13 @@ def test_every_verb_and_option_is_completed_in_every_shell(command: Command, she
         assert option in script
 
 
+def test_zsh_can_read_the_script(command: Command) -> None:
+    """After a colon it takes a letter for a modifier: a length has to be a number, or arithmetic."""
+    script = command("completion", "zsh").out
+    assert "@]:1:$((" in script
+    assert ":COMP_" not in script
+
+
 # -- serve
 
 
