@@ -15,7 +15,9 @@ from cache_api.adapters import blocklist, catalogue
 from cache_api.adapters import jobs as kept
 from cache_api.adapters.blocklist import NewQuestion
 from cache_api.adapters.catalogue import Described, Filters, Place
+from cache_api.domain.blocklist import Match
 from cache_api.domain.entry import Vector
+from cache_api.domain.request import Caller
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants.audit import Actor
@@ -117,6 +119,13 @@ def question_block(place: Place, question: NewQuestion, *, actor: Actor) -> bool
             catalogue.tell(place, actor, "blocklist.add", target=str(number), diff={"category": question.category})
     parts.policies.forget(place.tenant_id, place.project_id)
     return created
+
+
+def question_met(place: Place, query: str) -> Match | None:
+    """What of the list a call that asks this would meet; nothing is counted. Raises CacheUnavailable."""
+    parts = wiring.parts()
+    vector = parts.embedder.embed(query, EMBED_SECONDS)  # nobody is told "none" who cannot be told for sure
+    return parts.blocklist.match(Caller(place.tenant_id, place.project_id, place.project_id), [query], vector)
 
 
 def question_unblock(place: Place, number: int, *, actor: Actor) -> bool:

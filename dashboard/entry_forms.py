@@ -176,6 +176,12 @@ class EntryChange(Form):
         return None if seconds is None else min(timedelta(seconds=seconds), YEARS_MAX)
 
 
+class BlockedQuestion(Form):
+    """Out of an address: what a call would ask."""
+
+    asked = forms.CharField(label="Would this be blocked?", max_length=QUESTION_MAX)
+
+
 class NewBlocked(Form):
     query = forms.CharField(
         label="Question",
@@ -185,6 +191,9 @@ class NewBlocked(Form):
     )
     reason = forms.CharField(label="Reason", max_length=2_000, required=False, help_text="For your team.")
     category = forms.CharField(label="Category", max_length=NAME_MAX, initial="general")
+    severity = forms.TypedChoiceField(
+        label="Severity", coerce=int, choices=[(str(one), str(one)) for one in range(1, 6)], help_text="5 is the worst."
+    )
     kept = Duration(
         label="For", max_length=16, initial=int(KEPT.total_seconds()), help_text="Such as 12h or 30d; then it goes."
     )
@@ -192,4 +201,4 @@ class NewBlocked(Form):
     def question(self) -> NewQuestion:
         values: dict[str, Any] = self.cleaned_data
         kept = min(timedelta(seconds=values["kept"]), YEARS_MAX)
-        return NewQuestion(values["query"], values["reason"], values["category"], 1, {}, kept)
+        return NewQuestion(values["query"], values["reason"], values["category"], values["severity"], {}, kept)

@@ -29,6 +29,7 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
         http.POST if http.method == "POST" else None,
         whom=[(name, f"{kind} {words}") for name, (kind, words) in _names(visit).items()],
         may_refuse=features.REFUSING_BUDGETS in visit.tenant.features,
+        initial={name: value for name, value in http.GET.items() if name in NewBudget.base_fields},
     )
     if form.is_bound and form.is_valid():
         try:

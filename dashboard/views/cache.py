@@ -23,7 +23,14 @@ from cache_api.http.entries import SEARCH_SECONDS, is_fingerprint
 from cache_api.http.serializers import cursor_of, read_cursor
 from cache_api.models import Entry
 from cache_api.ports import CacheUnavailable
-from dashboard.entry_forms import SOURCE_WORDS, EntryChange, EntrySearch, NewBlocked, PurgeChoice
+from dashboard.entry_forms import (
+    SOURCE_WORDS,
+    BlockedQuestion,
+    EntryChange,
+    EntrySearch,
+    NewBlocked,
+    PurgeChoice,
+)
 from dashboard.one_project import one_project
 from dashboard.people import Visit, done, page, refused, show
 from tenants.refusals import Conflict, NotFound
@@ -124,7 +131,8 @@ def blocklist(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase
         except Full as full:
             form.refuse(Conflict(str(full)))
     listed = blocked_questions.listed(place, category=None, limit=ENTRIES_MAX)
-    return show(http, visit, "cache_blocklist.html", form=form, listed=listed)
+    asked = BlockedQuestion(http.GET if "asked" in http.GET else None)
+    return show(http, visit, "cache_blocklist.html", form=form, listed=listed, asked=asked, **_met(place, asked))
 
 
 @page(may="policy", methods=("POST",))
@@ -133,6 +141,16 @@ def unblock(http: HttpRequest, visit: Visit, place: Place, number: int) -> HttpR
     if not tending.question_unblock(place, number, actor=visit.actor):
         return refused(http, visit, NotFound("It is off the list already."), "cache-blocklist")
     return done(http, visit, "It is off the list.", "cache-blocklist")
+
+
+def _met(place: Place, asked: BlockedQuestion) -> Mapping[str, Any]:
+    """What of the list the question in the address would meet."""
+    if not asked.is_bound or not asked.is_valid():
+        return {}
+    try:
+        return {"is_known": True, "met": tending.question_met(place, asked.cleaned_data["asked"])}
+    except CacheUnavailable:
+        return {"is_known": False}
 
 
 def _found(http: HttpRequest, place: Place, form: EntrySearch, now: datetime) -> Shown:

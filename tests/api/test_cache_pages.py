@@ -243,7 +243,7 @@ def test_a_purge_by_a_bad_filter_removes_nothing(go: Go, api: Api) -> None:
 
 
 def test_a_question_is_blocked_and_let_in_again(go: Go, api: Api, cast: Cast) -> None:
-    form = {"query": OTHER, "reason": "secret", "category": "general", "kept": "30d"}
+    form = {"query": OTHER, "reason": "secret", "category": "general", "severity": "3", "kept": "30d"}
 
     assert OTHER in go("cache-blocklist", form=form).content.decode()
     assert api.chat(OTHER).status == 403
@@ -252,6 +252,20 @@ def test_a_question_is_blocked_and_let_in_again(go: Go, api: Api, cast: Cast) ->
     assert b"Nothing is blocked" in go("cache-unblock", number, form={}).content
     assert api.chat(OTHER).status == 200
     assert [action for action, _ in told(cast)] == ["blocklist.add", "blocklist.remove"]
+
+
+def test_the_list_is_tried_before_a_call_meets_it(go: Go, api: Api, embedder: FixedEmbedder) -> None:
+    embedder.near |= {MOVED: (ADDRESS, 0.9)}
+    assert b"it is not met" in go("cache-blocklist", asked=MOVED).content
+    go("cache-blocklist", form={"query": ADDRESS, "category": "general", "severity": "5", "kept": "30d"})
+
+    page = go("cache-blocklist", asked=MOVED).content.decode()
+    assert "it is met" in page
+    assert "Similarity 0.90" in page
+    assert "required" in go("cache-blocklist", asked="").content.decode()
+    assert '<td class="num" data-label="Met">0' in page  # to try is not to meet
+    embedder.down = True
+    assert b"cannot be told for a moment" in go("cache-blocklist", asked=OTHER).content
 
 
 def test_another_tenants_entries_are_not_there(go: Go, outsider: Api, cast: Cast) -> None:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 import pytest
@@ -280,6 +282,10 @@ def test_a_budget_is_set_and_deleted(go: Post, team: Cast) -> None:
     (budget_id,) = re.findall(r"budgets/([0-9a-f-]{36})/delete", page)
 
     assert "$25.00" in page
+    (edit,) = re.findall(r"budgets/new\?([^\"]+)", page)
+    filled = go("budgets-new", None, **dict(parse_qsl(unescape(edit)))).context["form"]
+    assert {name: filled[name].value() for name in form} == {**form, "amount_usd": "25.00"}
+    assert b"$30.00" in go("budgets-new", {**form, "amount_usd": "30"}).content
     assert b"No budgets yet" in go("budgets-delete", {}, budget_id).content
 
 
