@@ -22,14 +22,15 @@ WHERE tenant_id = %(tenant)s AND project_id = ANY(%(projects)s) AND source = 'ju
   AND checked_at >= %(since)s AND checked_at < %(until)s {of_calls}
 GROUP BY project_id
 """
+# One row by its key for each check: as a join it would be a scan of all calls.
 _OF_CALLS = """
-  AND EXISTS (
-    SELECT FROM call WHERE call.tenant_id = checked.tenant_id AND call.id = checked.call_id
-      AND call.at = 'epoch'::timestamptz + interval '1 millisecond'
-        * ('x0000' || left(replace(checked.call_id::text, '-', ''), 12))::bit(64)::bigint
-      AND (%(provider)s::text IS NULL OR call.provider = %(provider)s)
+  AND (
+    SELECT (%(provider)s::text IS NULL OR call.provider = %(provider)s)
       AND (%(model)s::text IS NULL OR coalesce(nullif(call.model_served, ''), call.model_asked) = %(model)s)
-      AND (%(key)s::uuid IS NULL OR call.key_id = %(key)s))
+      AND (%(key)s::uuid IS NULL OR call.key_id = %(key)s)
+    FROM call WHERE call.tenant_id = checked.tenant_id AND call.id = checked.call_id
+      AND call.at = 'epoch'::timestamptz + interval '1 millisecond'
+        * ('x0000' || left(replace(checked.call_id::text, '-', ''), 12))::bit(64)::bigint)
 """
 
 

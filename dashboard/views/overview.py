@@ -86,9 +86,9 @@ def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
 def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     """What the charts are drawn of, and the rest that is known of each bucket."""
     asked = _asked(http, visit)
-    return StreamingHttpResponse(
-        tables.figures_csv(_buckets(asked)), content_type=tables.CSV, headers=tables.attachment("overview.csv")
-    )
+    rows = selectors.usage_by(*asked.span[:2], group_by=None, **_buckets(asked))
+    lines = tables.figures_csv(charts.filled(rows, asked.range.starts))
+    return StreamingHttpResponse(lines, content_type=tables.CSV, headers=tables.attachment("overview.csv"))
 
 
 def _asked(http: HttpRequest, visit: Visit) -> Asked:
@@ -105,7 +105,7 @@ def _is_new(asked: Asked) -> bool:
 
 def _drawn(asked: Asked) -> dict[str, Any]:
     """What changes while calls come in."""
-    buckets = _buckets(asked)
+    buckets = charts.filled(selectors.hits_by(*asked.span[:2], **_buckets(asked)), asked.range.starts)
     return {
         "calls": charts.of_calls(buckets),
         "savings": charts.of_savings(buckets),
@@ -127,19 +127,14 @@ def _around(http: HttpRequest, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _buckets(asked: Asked) -> Mapping[datetime, Figures]:
-    tenant_id, project_id, since, until = asked.span
-    rows = selectors.usage_by(
-        tenant_id,
-        project_id,
-        bucket=asked.range.bucket,
-        group_by=None,
-        since=since,
-        until=until,
-        only=asked.only,
-        starts=asked.range.own_starts,
-    )
-    return charts.filled(rows, asked.range.starts)
+def _buckets(asked: Asked) -> dict[str, Any]:
+    return {
+        "bucket": asked.range.bucket,
+        "since": asked.range.since,
+        "until": asked.range.until,
+        "only": asked.only,
+        "starts": asked.range.own_starts,
+    }
 
 
 def _speeds(asked: Asked) -> Speeds:

@@ -1,6 +1,5 @@
 """What is used, of what, and by whom?"""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +13,8 @@ from cache_api import limits as services
 from cache_api import selectors
 from cache_api.http import tables
 from cache_api.limits import Limit
-from cache_api.selectors import Figures, Group, UsageRow
-from dashboard import charts, ranges
+from cache_api.selectors import Bucket, Figures, Group, UsageRow
+from dashboard import ranges
 from dashboard.people import Visit, page, show
 from dashboard.templatetags.dashboard import count, usd
 from tenants import selectors as tenants
@@ -31,6 +30,7 @@ GROUPS: Mapping[str, tuple[Group, str]] = {
 }
 USUAL_GROUP = "model"
 NO_KEY = str(UUID(int=0))
+SHOWN_ROWS = 200  # end users may be many thousands; all of them are in the spreadsheet
 
 LIMIT_WORDS: Mapping[str, str] = {
     "requests": "Requests this period",
@@ -62,6 +62,7 @@ class Meter:
 @page(may="figures")
 def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
     group_by, words = GROUPS[_group(http)]
+    rows = _named(visit, _rows(http, visit, bucket=None))
     limits = services.limits_of(tenant_id=visit.tenant.id, now=datetime.now(UTC))
     return show(
         http,
@@ -74,7 +75,8 @@ def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
         groups={name: shown for name, (_, shown) in GROUPS.items()},
         group=group_by,
         group_words=words,
-        rows=_summed(visit, _rows(http, visit)),
+        rows=rows[:SHOWN_ROWS],
+        unshown=len(rows[SHOWN_ROWS:]),
     )
 
 
@@ -82,7 +84,7 @@ def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
 def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse:
     """By day, as a spreadsheet reads it."""
     group_by, _ = GROUPS[_group(http)]
-    lines = tables.usage_csv(_rows(http, visit), group_by)
+    lines = tables.usage_csv(_rows(http, visit, bucket="day"), group_by)
     return StreamingHttpResponse(lines, content_type=tables.CSV, headers=tables.attachment(f"usage-by-{group_by}.csv"))
 
 
@@ -91,24 +93,22 @@ def _group(http: HttpRequest) -> str:
     return wanted if wanted in GROUPS else USUAL_GROUP
 
 
-def _rows(http: HttpRequest, visit: Visit) -> Sequence[UsageRow]:
+def _rows(http: HttpRequest, visit: Visit, *, bucket: Bucket | None) -> Sequence[UsageRow]:
     asked = ranges.of(http)
     project_id = visit.project.id if visit.project else None
     group_by, _ = GROUPS[_group(http)]
     return selectors.usage_by(
-        visit.tenant.id, project_id, bucket="day", group_by=group_by, since=asked.since, until=asked.until
+        visit.tenant.id, project_id, bucket=bucket, group_by=group_by, since=asked.since, until=asked.until
     )
 
 
-def _summed(visit: Visit, rows: Sequence[UsageRow]) -> Sequence[tuple[str, str, Figures]]:
+def _named(visit: Visit, rows: Sequence[UsageRow]) -> Sequence[tuple[str, str, Figures]]:
+    """The most called first."""
     names = {str(one.id): one.name for one in visit.projects}
     names |= {str(key.id): key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
     names |= {NO_KEY: "Without a key", "": "Not named"}
-    parts: dict[tuple[str, str], list[Figures]] = defaultdict(list)
-    for row in rows:
-        parts[names.get(row.group, row.group), row.model].append(row.figures)
-    sums = [(name, model, charts.summed(found)) for (name, model), found in parts.items()]
-    return sorted(sums, key=lambda one: -one[2].calls)
+    found = [(names.get(row.group, row.group), row.model, row.figures) for row in rows]
+    return sorted(found, key=lambda one: -one[2].calls)
 
 
 def _meter(limit: Limit) -> Meter:

@@ -22,7 +22,8 @@ CHECKS = 2_000
 OTHER_PROJECTS = 2
 KEYS = 4  # of each project
 
-# Every figure of a row follows from its number, so that two runs fill the same.
+# Every figure of a row follows from its number, so that two runs fill the same. Each key asks one model, at times under
+# a task's name: 24 groups in an hour's roll-up.
 CALLS = """
 INSERT INTO call (tenant_id, at, id, project_id, key_id, task, origin, dialect, provider, model_asked, model_served,
   stream, service_tier, status, decision, layer, reason, similarity, entry_id, in_total, in_cached, in_write_5m,
@@ -32,8 +33,8 @@ INSERT INTO call (tenant_id, at, id, project_id, key_id, task, origin, dialect, 
 SELECT %(tenant)s, at, overlay(gen_random_uuid()::text PLACING
     left(stamp, 8) || '-' || right(stamp, 4) || '-7' FROM 1 FOR 15)::uuid, (%(projects)s::uuid[])[1 + n %% %(of)s],
   (%(keys)s::uuid[])[1 + n %% %(of)s + %(of)s * (n / 7 %% %(each)s)],
-  (ARRAY['', '', '', 'triage', 'summary', 'reply'])[1 + n / 11 %% 6], 'client', 'chat.completions',
-  (ARRAY['openai', 'openai', 'anthropic', 'demo'])[1 + n / 3 %% 4], model, model, n %% 2 = 0, '', 200,
+  (ARRAY['', '', '', 'triage'])[1 + n / 11 %% 4], 'client', 'chat.completions',
+  (ARRAY['openai', 'openai', 'anthropic', 'demo'])[1 + n / 7 %% 4], model, model, n %% 2 = 0, '', 200,
   (ARRAY['hit', 'hit', 'miss', 'miss', 'bypass'])[1 + kind],
   (ARRAY['exact', 'semantic', '', '', ''])[1 + kind],
   (ARRAY['exact', 'similar', 'no_candidate', 'below_threshold', 'policy'])[1 + kind],
@@ -43,7 +44,7 @@ SELECT %(tenant)s, at, overlay(gen_random_uuid()::text PLACING
   kind < 4, false, CASE WHEN kind < 2 THEN 2 + n %% 20 ELSE 700 + n %% 900 END, 0, 1,
   CASE WHEN kind < 2 THEN 0 ELSE 690 END, 2, CASE WHEN n %% 3 = 0 THEN 'user-' || n %% 500 END
 FROM (SELECT *, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') AS stamp,
-    (ARRAY['gpt-5', 'gpt-5-mini', 'claude-sonnet-5', 'demo-small'])[1 + n / 3 %% 4] AS model,
+    (ARRAY['gpt-5', 'gpt-5-mini', 'claude-sonnet-5', 'demo-small'])[1 + n / 7 %% 4] AS model,
     (hashint4(n) & 2147483647) %% 5 AS kind
   FROM (SELECT n, date_trunc('milliseconds', now() - n * (interval '%(days)s days' / %(rows)s)) AS at
     FROM generate_series(1, %(rows)s) AS n) AS moments) AS numbered
