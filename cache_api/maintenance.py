@@ -24,7 +24,7 @@ from tenants import vault
 from tenants.isolation import as_owner
 
 ENTRIES_PER_TRANSACTION = 1_000
-MOVED_AT_A_TIME = 100  # vectors, into an index that takes a millisecond or two for each
+MOVED_AT_A_TIME = 25  # vectors, into an index that takes some milliseconds for each: others wait no longer
 ENTRIES_OPENED_AT_A_TIME = 20  # a body may be a megabyte
 EMBED_SECONDS = 10.0
 FILL_SECONDS = 20.0  # the clock calls again soon; other work comes in between

@@ -5,7 +5,9 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from .._asking import given
 from .._client import Client
 from .._errors import CacheAIError
 from .._transfer import lines_in
+from .._types import Job
 from .entries import ask, filters_of, whole_file
 from .terminal import Failed, Misused, Progress, Terminal
 
@@ -27,11 +30,14 @@ STANDARD: Final = "-"
 FIRST_BYTES: Final = 256 * 1024
 SMALLEST_BYTES: Final = 64 * 1024
 LARGEST_BYTES: Final = 8 * 1024 * 1024
-QUICK_SECONDS: Final = 2.0
+QUICK_SECONDS: Final = 4.0  # twice as much is no slower than slow
 SLOW_SECONDS: Final = 8.0
+UNDER_WAY: Final = 2  # one is sent while the server works at the other
 ERRORS_SHOWN: Final = 20
 # Long work meets its plan's limit of calls by the minute: it waits as it is told, and goes on.
 MAX_RETRIES: Final = 6
+
+Batch = list[tuple[int, bytes]]  # lines, each with its number
 
 
 def export(client: Client, args: Namespace, terminal: Terminal) -> int:
@@ -99,16 +105,22 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     with opened(args.file) as file, Progress("Importing", _count(args)) as progress:
         lines = _lines_of_array(file, args.file) if _format(args) == "json" else _filled(file)
         patient, pace = client.with_options(max_retries=MAX_RETRIES), Pace()
-        for batch in _batches(lines, pace):
-            began = time.monotonic()
-            job = patient.cache.load([line for _, line in batch], namespace=args.namespace, tags=args.tag, ttl=args.ttl)
+
+        def send(batch: Batch) -> Job:
+            lines = [line for _, line in batch]
+            return patient.cache.load(lines, namespace=args.namespace, tags=args.tag, ttl=args.ttl)
+
+        began = time.monotonic()
+        for batch, job in _sent(send, _batches(lines, pace)):
             if job.status == "failed":
                 raise Failed(f"The server gave up after {done:,} lines: run it again.", "failed")
             done += len(batch)
             rejected += job.rejected
             errors += [{"line": batch[one.line - 1][0], "reason": one.reason} for one in job.errors]
             progress.reach(done)
-            pace.took(time.monotonic() - began)
+            ended = time.monotonic()
+            pace.took(ended - began)
+            began = ended
     document = {"total": done, "stored": done - rejected, "rejected": rejected, "errors": errors}
     terminal.show(document, [f"{done - rejected:,} stored, {rejected:,} rejected."])
     for error in errors[:ERRORS_SHOWN]:
@@ -116,6 +128,19 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     if rejected > ERRORS_SHOWN:
         terminal.say(f"{rejected - ERRORS_SHOWN:,} more: --json names those the server told.")
     return 1 if rejected else 0
+
+
+def _sent(send: Callable[[Batch], Job], batches: Iterable[Batch]) -> Iterator[tuple[Batch, Job]]:
+    """Each batch with what became of it, in order."""
+    with ThreadPoolExecutor(UNDER_WAY) as senders:
+        under_way: deque[tuple[Batch, Future[Job]]] = deque()
+        for batch in batches:
+            under_way.append((batch, senders.submit(send, batch)))
+            if len(under_way) == UNDER_WAY:
+                first, job = under_way.popleft()
+                yield first, job.result()
+        for last, job in under_way:
+            yield last, job.result()
 
 
 @contextmanager
@@ -166,8 +191,8 @@ class Pace:
             self.size_bytes = max(self.size_bytes // 2, SMALLEST_BYTES)
 
 
-def _batches(lines: Iterable[tuple[int, bytes]], pace: Pace) -> Iterator[list[tuple[int, bytes]]]:
-    batch: list[tuple[int, bytes]] = []
+def _batches(lines: Iterable[tuple[int, bytes]], pace: Pace) -> Iterator[Batch]:
+    batch: Batch = []
     size = 0
     for number, line in lines:
         if batch and size + len(line) > pace.size_bytes:
