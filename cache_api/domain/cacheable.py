@@ -243,25 +243,37 @@ _SOLVE = re.compile(
     r"^(?:please |can you )?(?:solve|calculate|compute|evaluate|simplify|factor|integrate|differentiate|berechne|lose"
     r"|calcula|calcule|resuelve|resous|risolvi|bereken)\b[^.]{0,200}\d"
 )
+_MEASURE = (
+    r"(?:total|average|mean|probability|area|perimeter|circumference|volume|sum|difference|ratio|cost|costs|price|"
+    r"percentage|percent|fraction|profit|distance|speed|number|amount|quantity|score|age|ages|height|length|width|"
+    r"depth|weight|size|duration|temperature|salary|income|earnings?|savings?|expenditure|payment|balance|worth|share|"
+    r"count|capacity|value|product|angle|remainder|threshold|likelihood|odds|result)"
+)
 _HOW_MUCH = re.compile(
-    r"\bhow (?:many|much|long|old|far|fast|tall|heavy|big)\b|\bwhat (?:is|was|will be|would be|are) (?:the |his "
-    r"|her |their )"
-    r"(?:\w{1,20} ){0,2}(?:total|average|probability|area|perimeter|volume|sum|difference|ratio|cost|price"
-    r"|percentage|profit"
-    r"|distance|speed|number|amount|score|age|salary)\b|\b(?:calculate|determine|find|compute) (?:the |his |her "
-    r"|how )"
-    r"|\bwie viele?\b|\bcuant[oa]s?\b|\bcombien\b|\bquant[oiea]s?\b|\bhoeveel\b"
+    r"\bhow (?:many|much|long|old|far|fast|tall|heavy|big|deep|high|wide|large)\b"
+    rf"|\bwhat(?:'s| is| was| will be| would be| are| were)? (?:[\w'-]{{1,20}} ){{0,5}}?{_MEASURE}\b"
+    rf"|\b(?:calculate|determine|find|compute|work out) (?:[\w'-]{{1,20}} ){{0,4}}?(?:{_MEASURE}\b|how )"
+    r"|\bwie ?viele?\b|\bwie (?:lange|alt|weit|schnell|gross|hoch|tief|schwer|teuer)\b"
+    r"|\bcuant[oa]s?\b|\bcombien\b|\bquel (?:age|est le (?:total|nombre|prix))\b|\bquant[oiea]s?\b|\bhoeveel\b"
 )
 _FIGURE = re.compile(
     r"\d[\d.,/:]*|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|fifteen|twenty|thirty|forty"
     r"|fifty|sixty"
-    r"|seventy|eighty|ninety|hundred|dozen|half|twice|double|triple|thirds?|quarters?|fourth|fifth|each|every|per"
-    r"|zwei|drei|vier|funf|doppelt|jede[rns]?|dos|tres|cuatro|cinco|doble|cada|deux|trois|quatre|cinq|chaque|due"
-    r"|tre|ogni"
-    r"|dois|twee|drie|elke?)\b"
+    r"|seventy|eighty|ninety|hundred|dozen|half|twice|thrice|double|triple|tripled|doubled|thirds?|quarters?|fourth"
+    r"|fifth|sixth|eighth|tenth|each|every|per"
+    r"|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|zwolf|halb\w*|halfte|drittel|viertel|doppelt|jede[nrs]?"
+    r"|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|mitad|doble|cada"
+    r"|deux|trois|quatre|cinq|sept|huit|neuf|dix|moitie|tiers|chaque|due|tre|quattro|cinque|sei|dieci|meta|ogni"
+    r"|dois|duas|quatro|sete|oito|nove|dez|metade|twee|drie|vier|vijf|zes|tien|helft|elke?)\b"
 )
-_WORD_PROBLEM_WORDS = 18
-_WORD_PROBLEM_FIGURES = 3
+# Quantities are told before one is asked for: in a sentence of their own, or as what is given.
+_TOLD_BEFORE = re.compile(
+    r"[.!] \S|^(?:if|given|suppose|assuming|assume|when|wenn|falls|angenommen|si|se|als|stel)\b"
+    r"|\b(?:if|given that|knowing that|suppose that|wenn|falls|sabiendo que|sachant que|sapendo che)\b"
+)
+_PERCENT = re.compile(r"\d ?%|\d percent\b|\d prozent\b")
+_WORD_PROBLEM_BLANKS = 6
+_FIGURES_TOLD, _FIGURES_ALONE = 2, 3  # `I was charged twice`: who tells of himself seldom sets a problem
 
 _LATIN_SHARE = 0.5
 
@@ -300,8 +312,7 @@ def calculation(question: str) -> bool:
     folded = plain(question).casefold()
     if _OPERATION.search(folded) or _SOLVE.search(folded):
         return True
-    return (
-        folded.count(" ") >= _WORD_PROBLEM_WORDS
-        and _HOW_MUCH.search(folded) is not None
-        and len(_FIGURE.findall(folded)) >= (2 if ". " in folded and not _TOLD.search(folded) else 3)
-    )
+    if folded.count(" ") < _WORD_PROBLEM_BLANKS or _HOW_MUCH.search(folded) is None:
+        return False
+    told = _TOLD_BEFORE.search(folded) and not (_TOLD.search(folded) and not _PERCENT.search(folded))
+    return len(_FIGURE.findall(folded)) >= (_FIGURES_TOLD if told else _FIGURES_ALONE)
