@@ -26,6 +26,7 @@ from dashboard.views import (
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("start", overview.start, name="overview-start"),
     path("export", overview.export, name="overview-export"),
     path("calls", calls.calls, name="calls"),
     path("calls/export", calls.export, name="calls-export"),

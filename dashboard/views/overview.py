@@ -7,21 +7,26 @@ from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from billing import selectors as billing
 from cache_api import selectors
+from cache_api.calls import CallFilters, LedgerRow, calls_page
 from cache_api.domain.risk import MEASURED_FROM
 from cache_api.http import tables
 from cache_api.selectors import ALL, Figures, Latency, Only
 from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits, wrong_hits_by_project
 from dashboard import charts, ranges
 from dashboard.forms import FigureFilter
-from dashboard.people import Visit, page, show
+from dashboard.people import Visit, done, page, refused, show
 from dashboard.ranges import Range
+from tenants import api_keys
 from tenants import selectors as tenants
 from tenants.models import Project
+from tenants.refusals import Refusal
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_CALLS = 5  # that a newcomer sees arrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +74,37 @@ class Speeds:
 @page(may="figures")
 def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
     asked = _asked(http, visit)
+    if "first" in http.GET:
+        return show(http, visit, "parts/arrived.html", arrived=_newest(asked))
     by_model = selectors.figures_by("model", *asked.span, only=asked.only)
     figures = charts.summed(by_model.values())
     before = selectors.figures(*asked.before.span, only=asked.only)
     if not figures.calls and not before.calls and _is_new(asked):
-        return show(http, visit, "overview.html", steps=_steps(visit), banners=_banners(asked), root=_root(http))
-    if "first" in http.GET:  # The first call has come: the steps give way to the figures.
-        return HttpResponse(headers={"HX-Redirect": visit.href("overview")})
+        return _first_steps(http, asked)
     context = {"asked": asked, "range": asked.range, "figures": figures, "before": before, **_drawn(asked)}
     if "live" in http.GET:
         return show(http, visit, "parts/live.html", **context)
     return show(http, visit, "overview.html", by_model=by_model, **context, **_around(http, asked))
+
+
+@page(may="keys", methods=("POST",), fresh=True)
+def start(http: HttpRequest, visit: Visit) -> HttpResponseBase:
+    """A newcomer's first key, in the lines they copy."""
+    project = visit.project or next(iter(visit.projects), None)
+    if project is None:
+        return done(http, visit, "A key belongs to a project: make one first.", "projects")
+    try:
+        made = api_keys.key_create(
+            tenant_id=visit.tenant.id,
+            project_id=project.id,
+            name="First steps",
+            created_by=visit.user_id,
+            reach=api_keys.reach_of_role(visit.role),
+            actor=visit.actor,
+        )
+    except Refusal as refusal:
+        return refused(http, visit, refusal, "overview")
+    return _first_steps(http, _asked(http, visit), made.secret)
 
 
 @page(may="figures")
@@ -178,15 +203,28 @@ def _offered(asked: Asked) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-def _steps(visit: Visit) -> Mapping[str, Any]:
-    """What a newcomer has done already."""
+def _first_steps(http: HttpRequest, asked: Asked, secret: str = "") -> HttpResponse:
+    """With what a newcomer has done already. `secret` is seen this once."""
+    visit = asked.visit
     keys = tenants.keys_of(tenant_id=visit.tenant.id)
-    return {"key": next((key for key in keys if key.revoked_at is None), None)}
+    return show(
+        http,
+        visit,
+        "overview.html",
+        steps={"key": next((key for key in keys if key.revoked_at is None), None)},
+        secret=secret,
+        root=f"{http.scheme}://{http.get_host()}",
+        arrived=_newest(asked),
+        banners=_banners(asked),
+    )
+
+
+def _newest(asked: Asked) -> Sequence[LedgerRow]:
+    """The first of them last."""
+    tenant_id, project_id, since, until = asked.span
+    found = calls_page(tenant_id, project_id, CallFilters(), since=since, until=until, limit=FIRST_CALLS)
+    return found.calls[::-1]
 
 
 def _banners(asked: Asked) -> Sequence[Any]:
     return billing.banners_of(tenant_id=asked.visit.tenant.id, now=asked.range.until)
-
-
-def _root(http: HttpRequest) -> str:
-    return f"{http.scheme}://{http.get_host()}"

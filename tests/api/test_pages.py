@@ -1,10 +1,11 @@
 """Does each page of a tenant do what its service can, for those whose role allows it and for nobody else?"""
 
+import html
 import re
 from collections.abc import Callable
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID, uuid4
 
 import pytest
@@ -22,6 +23,7 @@ from tests.conftest import Cast, Person
 # The act that opens each page, or lets each form be sent.
 ACTS = {
     "overview": "figures",
+    "overview-start": "keys",
     "overview-export": "figures",
     "calls": "figures",
     "calls-export": "figures",
@@ -193,6 +195,37 @@ def test_nobody_is_asked_to_sign_in_and_led_back(team: Cast) -> None:
         assert (answer.status_code, answer["Location"].endswith(f"?next={address}")) == (302, True)
 
 
+@pytest.mark.parametrize(
+    ("referer", "leads_to"),
+    [
+        ("http://testserver{page}?tag=x", "{page}?tag=x"),
+        ("https://evil.example{page}", "{form}"),
+        ("//evil.example", "{form}"),
+        ("", "{form}"),
+    ],
+)
+def test_who_sends_a_form_after_their_session_comes_back_to_the_page_it_was_on(
+    team: Cast, referer: str, leads_to: str
+) -> None:
+    places = {name: reverse(f"cache-{name}", args=[team.owner.tenant_id]) for name in ("purge", "transfers-give")}
+    said = {"page": places["purge"], "form": places["transfers-give"]}
+
+    answer = Client().post(said["form"], {}, headers={"referer": referer.format(**said)})
+
+    assert (answer.status_code, parse_qsl(urlsplit(answer["Location"]).query)) == (
+        302,
+        [("next", leads_to.format(**said))],
+    )
+
+
+def test_a_part_of_a_page_that_asks_after_the_session_has_the_whole_page_ask(team: Cast) -> None:
+    address = reverse("cache-transfers-progress", args=[team.owner.tenant_id])
+
+    answer = Client().get(address, headers={"HX-Request": "true"})
+
+    assert (answer.status_code, answer["HX-Refresh"], answer.content) == (200, "true", b"")
+
+
 @pytest.mark.parametrize("name", [name for name in ACTS if "-" not in name])
 def test_no_page_is_kept_by_a_browser_or_runs_what_is_not_ours(name: str, go: Post) -> None:
     answer = go(name)
@@ -355,14 +388,26 @@ def test_usage_is_told_by_key_and_as_a_spreadsheet(go: Post, api: Api) -> None:
     assert b"".join(go("usage-export", None, by="model")).startswith(b"start,model,calls,hits")
 
 
-def test_the_steps_give_way_when_the_first_call_comes(go: Post, owner: Client, team: Cast, api: Api) -> None:
+def test_the_first_calls_arrive_and_the_steps_give_way(go: Post, owner: Client, team: Cast, api: Api) -> None:
     address = reverse("overview", args=[team.owner.tenant_id])
     assert b"Waiting for your first call" in go("overview").content
-    assert "HX-Redirect" not in owner.get(address, {"first": "1"})
+    assert b"Waiting for your first call" in owner.get(address, {"first": "1"}).content
+    api.chat("Is anybody there?")
     api.chat("Is anybody there?")
 
-    assert owner.get(address, {"first": "1"})["HX-Redirect"] == address
+    part = owner.get(address, {"first": "1"}).content.decode()
+    assert part.index(">miss") < part.index(">hit · exact")
     assert b"Hit rate" in go("overview").content
+
+
+def test_a_newcomers_lines_hold_a_key_of_theirs_that_works(go: Post, owner: Client, team: Cast) -> None:
+    page = go("overview-start", {}).content.decode()
+    (secret,) = set(re.findall(r"\bca-[0-9A-Za-z]{39}\b", page))
+
+    assert page.count(secret) == 3
+    assert f'OpenAI(api_key="{secret}", base_url="http://testserver/v1")' in html.unescape(page)
+    assert Api(secret).chat("Does it work?").status == 200
+    assert secret not in go("overview").content.decode()
 
 
 def test_another_tenants_project_narrows_nothing(go: Post, team: Cast) -> None:
