@@ -60,7 +60,12 @@ class EntryFilters(Form):
 
 class EntrySearch(EntryFilters):
     q = forms.CharField(label="Search", max_length=QUESTION_MAX, required=False)
-    by = forms.ChoiceField(label="By", required=False, choices=[("meaning", "By meaning"), ("words", "By words")])
+    by = forms.ChoiceField(
+        label="By",
+        required=False,
+        choices=[("meaning", "By meaning"), ("words", "By words")],
+        widget=forms.Select({"aria-label": "Search by"}),
+    )
     order_by = forms.ChoiceField(label="Order", required=False, choices=list(ORDER_WORDS.items()))
 
     @property

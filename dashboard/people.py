@@ -5,19 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, NamedTuple, ParamSpec
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows import reauthentication
 from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
 from dashboard.entrance import SIGNED_IN_BY
@@ -130,9 +131,10 @@ def page(
     """
 
     def decorate(view: View[P]) -> Callable[..., HttpResponseBase]:
-        @login_required
         @wraps(view)
         def guarded(http: HttpRequest, tenant_id: UUID, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if not http.user.is_authenticated:
+                return _to_sign_in(http)
             visit = _visit(http, tenant_id)
             http.visit = visit  # type: ignore[attr-defined]  # What went wrong is said inside the frame, too.
             if not visit.may(may):
@@ -169,6 +171,17 @@ def refused(http: HttpRequest, visit: Visit, refusal: Refusal, name: str, *args:
 
 def user_id_of(http: HttpRequest) -> UUID:
     return UUID(str(http.user.pk))
+
+
+def _to_sign_in(http: HttpRequest) -> HttpResponseBase:
+    """And from there to the page they were at: what was sent is gone, yet its address takes forms alone."""
+    if "HX-Request" in http.headers:  # a part of a page: the whole of it asks
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    where, came_from = http.get_full_path(), http.headers.get("Referer", "")
+    if http.method == "POST" and url_has_allowed_host_and_scheme(came_from, {http.get_host()}):
+        parts = urlsplit(came_from)
+        where = parts.path + (f"?{parts.query}" if parts.query else "")
+    return redirect_to_login(where)
 
 
 def _is_fresh(http: HttpRequest) -> bool:
