@@ -199,3 +199,26 @@ def test_what_will_never_be_a_request_is_told_so_at_once(port: int, pieces: Iter
 
     assert said.startswith(b"HTTP/1.1 " + status)
     assert time.monotonic() - began < HEAD_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: +5",
+        b"Content-Length: 5, 5",
+        b"Transfer-Encoding: chunked, chunked",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding: identity, chunked, gzip",
+        b"Transfer-Encoding : chunked",
+    ],
+)
+def test_a_body_whose_end_two_servers_could_see_elsewhere_is_refused(port: int, framing: bytes) -> None:
+    """And what comes after it is no request of anybody."""
+    with connected(port) as line:
+        line.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n0\r\n\r\n" + WHOLE)
+        said, _ = ends(line)
+
+    assert said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 "))
+    assert said.count(b"HTTP/1.1 ") == 1
