@@ -116,7 +116,7 @@ def _write(account: BillingAccount, whole: Whole, now: datetime) -> None:
         account.cancels_at = None if main.state in ENDED else main.cancels_at
         account.past_due_since = mirroring.past_due_since(main, whole.invoices)
     account.schedule_id = whole.schedule_id
-    account.next_plan = mirroring.next_plan(whole.schedule, now)
+    account.next_plan = mirroring.next_plan(whole.schedule)
     account.entitlements = list(whole.entitlements)
     paid = [one.paid_at for one in whole.invoices if one.paid_at is not None and one.amount_paid_usd > 0]
     account.converted_at = min(paid, default=None)

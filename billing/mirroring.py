@@ -128,12 +128,12 @@ def is_final(period: BillingPeriod, ends: datetime, invoices: Iterable[Invoice])
     )
 
 
-def next_plan(schedule: Seen | None, now: datetime) -> str:
-    """Where the next phase of a planned downgrade leads."""
-    if schedule is None or schedule["status"] not in ("active", "not_started"):
+def next_plan(schedule: Seen | None) -> str:
+    """Where the phase after the current one of a planned downgrade leads."""
+    if schedule is None or not schedule["current_phase"]:
         return ""
     for phase in schedule["phases"]:
-        if certain_time(phase["start_date"]) > now:
+        if phase["start_date"] > schedule["current_phase"]["start_date"]:
             named = (phase.get("metadata") or {}).get(NEXT_PLAN) or ""
             return named if named in PLANS else ""
     return ""

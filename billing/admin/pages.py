@@ -21,6 +21,11 @@ def usd(amount: Decimal | None) -> str:
     return "" if amount is None else f"{amount:,.2f}"
 
 
+def dollars(amount: Decimal) -> str:
+    cents = round(amount, 2)
+    return f"{'-' if cents < 0 else ''}${abs(cents):,.2f}"
+
+
 def cards(seen: Sight) -> list[tuple[str, str]]:
     """Title and figure."""
     tenant, overview, used = seen.tenant, seen.overview, seen.overview.usage
@@ -28,11 +33,11 @@ def cards(seen: Sight) -> list[tuple[str, str]]:
         ("Plan", f"{overview.plan_name}{' (given)' if seen.account.plan_given else ''}"),
         ("State", ("suspended " if tenant.suspended_at else "") + (overview.state or "never bought")),
         ("Requests this period", f"{used.requests:,} of {used.included:,}"),
-        ("Overage so far", f"${usd(used.overage_usd)}"),
+        ("Overage so far", dollars(used.overage_usd)),
         ("Hits in 30 days", f"{seen.figures.hits:,} of {seen.figures.lookups:,} lookups"),
         ("Stored", f"{seen.stored_bytes / GB:.3f} GB"),
-        ("Paid in 30 days", f"${usd(seen.margin.revenue_usd)}"),
-        ("Margin, an estimate", f"${usd(seen.margin.usd)}"),
+        ("Paid in 30 days", dollars(seen.margin.revenue_usd)),
+        ("Margin, an estimate", dollars(seen.margin.usd)),
     ]
 
 
