@@ -94,11 +94,12 @@ _data_plane = DataPlaneHandler()
 _people = WSGIHandler()
 
 
-def application(environ: dict[str, Any], start_response: Any) -> Any:
+def _by_path(environ: dict[str, Any], start_response: Any) -> Any:
     path = environ["PATH_INFO"]
     handler = _people if path == "/" or path.startswith(PEOPLE) else _data_plane
     return handler(environ, start_response)
 
 
-if settings.TRUSTED_PROXIES:
-    application = proxies.behind(settings.TRUSTED_PROXIES, application)
+application: proxies.Application = (
+    proxies.behind(settings.TRUSTED_PROXIES, _by_path) if settings.TRUSTED_PROXIES else _by_path
+)
