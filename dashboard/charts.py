@@ -27,11 +27,16 @@ class Chart:
         return all(at.hour == 0 for at in self.moments)
 
     @property
+    def days(self) -> Sequence[str]:
+        """As they are called where they begin, which need not be where the viewer is."""
+        return [f"{at:%d %b %Y}" for at in self.moments] if self.by_day else ()
+
+    @property
     def columns(self) -> dict[str, Any]:
         """As JSON for the page's script."""
         return {
             "kind": self.kind,
-            "by": "day" if self.by_day else "hour",
+            "days": self.days,
             "names": list(self.series),
             "data": [
                 [int(at.timestamp()) for at in self.moments],
@@ -40,9 +45,9 @@ class Chart:
         }
 
     @property
-    def rows(self) -> list[tuple[datetime, list[int | Decimal]]]:
-        """For the table, newest first."""
-        columns = zip(self.moments, *self.series.values(), strict=True)
+    def rows(self) -> list[tuple[datetime | str, list[int | Decimal]]]:
+        """For the table, the newest first; a day by its name."""
+        columns = zip(self.days or self.moments, *self.series.values(), strict=True)
         return [(at, list(values)) for at, *values in reversed(list(columns))]
 
 

@@ -11,6 +11,7 @@ from cache_api.selectors import Bucket
 
 RANGES: Mapping[str, str] = {"1": "24 hours", "7": "7 days", "30": "30 days", "90": "90 days"}
 USUAL_RANGE = "7"
+OWN_DAYS_MAX = 30  # beyond it a viewer's own days would be read from too many hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def read(wanted: str, zone: str = "") -> Range:
     """Whatever is no range is the usual one."""
     days = int(wanted if wanted in RANGES else USUAL_RANGE)
     now = datetime.now(UTC)
-    return Range(days, now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days), now, _zone(zone))
+    since = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days)
+    return Range(days, since, now, _zone(zone) if days <= OWN_DAYS_MAX else UTC)
 
 
 def _zone(name: str) -> tzinfo:

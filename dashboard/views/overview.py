@@ -84,7 +84,9 @@ def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
     context = {"asked": asked, "range": asked.range, "figures": figures, "before": before, **_drawn(asked)}
     if "live" in http.GET:
         return show(http, visit, "parts/live.html", **context)
-    return show(http, visit, "overview.html", by_model=by_model, **context, **_around(http, asked))
+    return show(
+        http, visit, "overview.html", by_model=by_model, **context, **_around(http, asked, unpriced=figures.unpriced)
+    )
 
 
 @page(may="keys", methods=("POST",), fresh=True)
@@ -141,13 +143,13 @@ def _drawn(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _around(http: HttpRequest, asked: Asked) -> dict[str, Any]:
+def _around(http: HttpRequest, asked: Asked, *, unpriced: int) -> dict[str, Any]:
     return {
         "ranges": ranges.RANGES,
         "form": FigureFilter(http.GET, offered=_offered(asked)),
         "narrowed": asked.only != ALL,
         "by_project": _by_project(asked),
-        "unpriced": selectors.unpriced_models(*asked.span, only=asked.only),
+        "unpriced": selectors.unpriced_models(*asked.span, only=asked.only) if unpriced else (),
         "banners": _banners(asked),
     }
 

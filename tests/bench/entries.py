@@ -168,6 +168,7 @@ def _entry(like: NewEntry, number: int, vector: bytes, words: random.Random) -> 
     fields |= {
         "id": uuid4(),
         "fingerprint": words.randbytes(32),
+        "created_at": like.created_at - timedelta(seconds=number),
         "question": f"Invented question {number:08}",
         "request": {
             "model": like.model,

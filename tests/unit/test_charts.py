@@ -27,11 +27,12 @@ def test_all_calls_are_in_the_bar_once() -> None:
 
     assert [values[-1] for values in chart.series.values()] == [2, 1, 0, 2]
     assert chart.columns["data"][0] == [int(at.timestamp()) for at in chart.moments]
-    assert chart.rows[0] == (DAY, [2, 1, 0, 2])
+    assert chart.rows[0] == ("20 Nov 2026", [2, 1, 0, 2])
+    assert chart.columns["days"] == ["18 Nov 2026", "19 Nov 2026", "20 Nov 2026"]
 
 
 def test_dollars_stay_exact_in_the_table() -> None:
-    assert charts.of_savings(_buckets()).rows[0] == (DAY, [Decimal("0.5")])
+    assert charts.of_savings(_buckets()).rows[0] == ("20 Nov 2026", [Decimal("0.5")])
 
 
 def test_figures_add_up_field_by_field() -> None:
@@ -79,6 +80,11 @@ def test_a_day_begins_at_the_viewers_midnight_in_summer_and_winter() -> None:
     assert {at.hour for at in starts} == {0}
     assert len(starts) == 9
     assert {at.astimezone(UTC).hour for at in starts} == {22, 23}
+
+
+def test_ninety_days_are_those_of_utc() -> None:
+    assert ranges.read("90", "Asia/Tokyo").own_starts == ()
+    assert ranges.read("30", "Asia/Tokyo").own_starts != ()
 
 
 def test_a_day_is_told_by_the_hour() -> None:

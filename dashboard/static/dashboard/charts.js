@@ -7,10 +7,7 @@
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const TONES = { "Exact hits": "--exact", "Semantic hits": "--semantic", "Synthesized": "--synthesized", "Not from the cache": "--miss", "Saved": "--semantic" };
   const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
-  const told = {
-    day: new Intl.DateTimeFormat(undefined, { dateStyle: "medium" }),
-    hour: new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }),
-  };
+  const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const whole = (value) => value.toLocaleString();
 
   const stacked = (data) => {
@@ -23,8 +20,8 @@
   const drawn = new Map();
 
   const draw = (box) => {
-    const { kind, by, names, ...first } = read(box);
-    let data = first.data;
+    const { kind, names, ...first } = read(box);
+    let { data, days } = first;
     const shown = kind === "usd" ? usd : whole;
     const font = `12px ${tone("--font")}`;
     const bars = uPlot.paths.bars({ size: [0.62, 48], radius: 0.12, gap: 0 });
@@ -41,7 +38,7 @@
       scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : kind === "usd" ? 1 : 4] } },
       axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, marks) => marks.map(shown) }],
       series: [
-        { label: "Point at a bar", value: (_, at) => (at === null ? "" : told[by].format(at * 1000)) },
+        { label: "Point at a bar", value: (_, at) => (at === null ? "" : days[data[0].indexOf(at)] ?? moments.format(at * 1000)) },
         ...order.map((at) => ({
           label: names[at],
           fill: colour(TONES[names[at]]),
@@ -53,7 +50,7 @@
         })),
       ],
     }, layers(), box);
-    drawn.set(box, () => { data = read(box).data; plot.setData(layers()); });
+    drawn.set(box, () => { ({ data, days } = read(box)); plot.setData(layers()); });
     const size = new ResizeObserver(() => plot.setSize({ width: box.clientWidth, height: 220 }));
     size.observe(box);
     // Another theme has other colours, and a canvas keeps those it was drawn with.
