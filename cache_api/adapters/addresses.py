@@ -65,7 +65,7 @@ def check_url(url: str, allowed: Allowed) -> None:
         return
     if parts.scheme != "https":
         raise BadAddress("The base URL must begin with https://.")
-    if (port or 443) not in PORTS:
+    if (443 if port is None else port) not in PORTS:
         raise BadAddress("The base URL's port must be 443 or 8443.")
     literal = _literal(host)
     if literal is not None and is_closed(literal):
