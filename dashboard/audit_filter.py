@@ -38,8 +38,8 @@ class AuditFilter(Form):
     target = forms.CharField(
         label="To", required=False, max_length=128, widget=forms.TextInput({"placeholder": "a name, or an id"})
     )
-    since = forms.DateField(label="From", required=False, widget=forms.DateInput({"type": "date"}))
-    until = forms.DateField(label="To the end of", required=False, widget=forms.DateInput({"type": "date"}))
+    since = forms.DateField(label="From (UTC)", required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label="To the end of (UTC)", required=False, widget=forms.DateInput({"type": "date"}))
 
     def __init__(self, *args: Any, actors: Mapping[str, str], actions: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, auto_id="filter-%s", **kwargs)

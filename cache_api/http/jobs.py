@@ -15,6 +15,7 @@ from cache_api.http.serializers import BacktestSerializer, validated
 from cache_api.http.visits import Visit, answer
 from tenants.hints import hint_aside
 
+KINDS = frozenset({"import", "purge", "backtest"})  # others are asked for, and looked at, on pages
 LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 
@@ -39,7 +40,7 @@ def backtested(visit: Visit) -> HttpResponse:
 
 def shown(visit: Visit, job_id: UUID) -> HttpResponse:
     job = kept.find(visit.place, job_id)
-    if job is None:
+    if job is None or job.kind not in KINDS:
         raise Refused(404, "not_found", "There is no job under this id.", "job_id")
     result = kept.result_of(job)
     return answer(

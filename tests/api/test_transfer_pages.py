@@ -192,6 +192,15 @@ def test_entries_are_exported_and_can_be_imported_again(go: Go, api: Api, cast: 
     assert api.chat("Two?").headers["x-cacheai-decision"] == "hit"
 
 
+def test_a_key_sees_the_imports_of_people_and_not_their_exports(go: Go, api: Api) -> None:
+    go("cache-transfers-take", form=sent(file_of(LINE)))
+    go("cache-transfers-give", form={})
+    found = {one.job.kind: one.job.id for one in go("cache-transfers").context["transfers"]}
+
+    assert api.get(f"/v1/cache/jobs/{found['import']}").json["status"] == "queued"
+    assert api.get(f"/v1/cache/jobs/{found['export']}").status == 404
+
+
 def test_an_export_takes_the_filters_of_the_list(go: Go, api: Api) -> None:
     put(api, "One?")
     put(api, "Two?", tags=["x"])

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.api.conftest import _provider, _service, demo, embedder
 from tests.conftest import Cast, Person
@@ -23,6 +23,7 @@ __all__ = ["_provider", "_service", "demo", "embedder"]
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 30_000  # of a busy test machine
+expect.set_options(timeout=PATIENCE_MS)
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "screenshots"
 NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 

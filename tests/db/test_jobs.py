@@ -86,3 +86,32 @@ def test_old_jobs_and_uploads_that_never_ended_go(place: Place, job_id: UUID) ->
     assert jobs.sweep(now + timedelta(minutes=61)) == 1
     assert jobs.sweep(now + timedelta(days=8)) == 1
     assert jobs.find(place, job_id) is None
+
+
+def test_an_export_that_was_written_is_kept_for_a_day(place: Place) -> None:
+    now = timezone.now()
+    exported = work.export_later(place, Filters(), total=0, now=now)
+    purged = work.purge_later(place, Filters(tag="x"), total=0, now=now)
+    for job_id in (exported, purged):
+        job = jobs.begin(place.tenant_id, job_id, now)
+        assert job is not None
+        jobs.finish(job, now)
+
+    jobs.sweep(now + jobs.EXPORT_KEPT + timedelta(seconds=1))
+
+    assert [job.id for job in jobs.recent(place, ["export", "purge"], limit=9)] == [purged]
+
+
+def test_what_was_stopped_is_neither_paused_nor_finished_by_whoever_is_at_it(place: Place, job_id: UUID) -> None:
+    now = timezone.now()
+    job = jobs.begin(place.tenant_id, job_id, now)
+    assert job is not None
+    assert jobs.stop(place, job_id, now)
+    jobs.pause(job)
+    jobs.finish(job, now)
+
+    found = jobs.find(place, job_id)
+    assert found is not None
+    assert (found.status, [one["reason"] for one in found.errors]) == ("failed", ["stopped"])
+    assert not jobs.stop(place, job_id, now)
+    assert jobs.purge_some(job, Filters(), asked_at=now, now=now) == 0
