@@ -54,6 +54,10 @@ bench: $(VENV)/bench.stamp  ## Measure speed beside two peers; a table, JSON and
 quality: $(VENV)/bench.stamp  ## Measure hits and wrong hits beside plain cosine; DATA=folder of questions, FLAGS=--quick
 	$(TOOLS)/python -m tests.bench.quality $(addprefix --data ,$(DATA)) $(FLAGS)
 
+.PHONY: soak
+soak: $(VENV)/test.stamp  ## Hurt a stack at random, under load, and see what is left of it; MINUTES=1440
+	$(TOOLS)/python -m tests.e2e.soak --minutes $(or $(MINUTES),10)
+
 .PHONY: clean
 clean:  ## Remove what was installed and built; data in .cacheai stays
 	rm -rf $(VENV) build dist out staticfiles *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

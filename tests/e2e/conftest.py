@@ -77,12 +77,15 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def new_key(self, *, scopes: str = "", rpm: int = 0) -> str:
-        """The key of a new tenant."""
-        made = self.manage("create_tenant", "--name", uuid4().hex, "--email", f"{uuid4().hex}@example.test").split()
-        tenant = made[made.index("tenant") + 1]
+    def new_tenant(self, name: str = "") -> str:
+        made = self.manage("create_tenant", "--name", name or uuid4().hex, "--email", f"{uuid4().hex}@example.test")
+        words = made.split()
+        return words[words.index("tenant") + 1]
+
+    def new_key(self, *, tenant: str = "", scopes: str = "", rpm: int = 0) -> str:
+        """Of a new tenant, if none is named."""
         narrowed = (*(("--scopes", scopes) if scopes else ()), *(("--rpm", str(rpm)) if rpm else ()))
-        key = self.manage("create_key", "--tenant", tenant, *narrowed).split()
+        key = self.manage("create_key", "--tenant", tenant or self.new_tenant(), *narrowed).split()
         return key[key.index("key") + 1]
 
     def logs(self) -> str:
@@ -126,16 +129,6 @@ def stop_process(process: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="cacheai-e2e-"))
-    running = start(home)
-    yield running
-    stop_process(running.process)
-    shutil.rmtree(home, ignore_errors=True)
-
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    """A stack whose parts this module may kill."""
-    home = Path(tempfile.mkdtemp(prefix="cacheai-own-"))
     running = start(home)
     yield running
     stop_process(running.process)

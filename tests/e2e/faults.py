@@ -52,7 +52,10 @@ def embedded_stack(**environment: str) -> Iterator[Stack]:
 
 
 def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:  # It ended meanwhile.
+        return []
 
 
 def tree(pid: int) -> list[int]:

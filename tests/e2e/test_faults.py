@@ -3,11 +3,16 @@
 One stack with two web workers. Each test hurts it, and waits until it has healed.
 """
 
+import email
+import email.policy
+import random
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import cycle
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -36,11 +41,21 @@ from tests.e2e.faults import (
     unpriced,
     web_workers,
 )
+from tests.e2e.soak import soak
 from tests.e2e.test_data_plane import fresh
 from tests.e2e.test_published_clients import told_by
 from tests.waiting import wait_until
 
 HEALED_SECONDS = 10  # Hits come back by themselves within this.
+INCLUDED = 400
+OVERSHOOT = INCLUDED // 100
+CORRECTED_SECONDS = 90  # Wanted: 60.
+SOAKED_SECONDS = 1  # until each fault has been; `make soak` takes as long as it is told
+TOLD_SECONDS = 150  # Wanted: 60 for the look, and as many for the mail.
+LEDGER = """
+SELECT count(*) FILTER (WHERE billable), count(*) FILTER (WHERE reason = 'over_quota')
+FROM call JOIN tenant ON tenant.id = call.tenant_id AND at >= period_start WHERE tenant.id = %s
+"""
 PRICED_SECONDS = 75  # Wanted: 60, and what a sweep takes on a busy machine.
 ACROSS_TENANTS = "SELECT tenant_id, id FROM project LIMIT 1"
 QUESTION, REWORDED = "How can I reset my password?", "How can I reset my password please?"
@@ -418,3 +433,62 @@ def test_a_key_revoked_under_load_stops_on_every_worker(own_stack: Stack, told: 
             )
 
     assert {answer.status for answer in calls.answers} == {200, 401}
+
+
+# -- a plan's limit, and all of it at random
+
+
+def test_a_plan_carries_as_many_calls_as_it_says_though_a_worker_is_killed(own_stack: Stack) -> None:
+    name = uuid4().hex
+    tenant = own_stack.new_tenant(name)
+    mine = {"Authorization": f"Bearer {own_stack.new_key(tenant=tenant)}"}
+    plan = "UPDATE tenant SET requests_included = %s, requests_hard = true, rpm = 1000000 WHERE id = %s"
+    sql(own_stack, plan, INCLUDED, tenant)
+    questions = [f"What is {number} called in Latin?" for number in range(40)]
+    ask = partial(own_stack.chat, headers=mine)
+
+    def ledger() -> tuple[int, int]:
+        return sql(own_stack, LEDGER, tenant)[0]  # type: ignore[return-value]
+
+    with ThreadPoolExecutor(4) as crowd:
+        answers = list(crowd.map(ask, questions * 5))
+        victim = web_workers(own_stack)[0]
+        kill(victim)
+        wait_until(
+            lambda: victim not in web_workers(own_stack) and len(web_workers(own_stack)) == 2,
+            seconds=BUSY_START_SECONDS,
+            what="another worker",
+        )
+        answers += crowd.map(ask, questions * 5)
+
+    # What Redis heard twice or not at all, since it was late, accounting corrects each minute.
+    def at_its_end() -> bool:
+        answers.append(ask(questions[0]))
+        return {reason_of(one) for one in answers[-4:]} == {"over_quota"} and ledger()[0] >= INCLUDED
+
+    wait_until(at_its_end, seconds=CORRECTED_SECONDS, what="the end of the plan")
+    counted = sum(answer.headers["X-CacheAI-Decision"] in {"hit", "miss"} for answer in answers)
+    refused = sum(reason_of(answer) == "over_quota" for answer in answers)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert ledger() == (counted, refused)
+    assert INCLUDED <= counted <= INCLUDED + OVERSHOOT
+    told = f"{name} has used 100 % of its requests"
+    wait_until(lambda: told in mails(own_stack), seconds=TOLD_SECONDS, what="a mail")
+    assert mails(own_stack).count(told) == 1
+
+
+def test_random_faults_cost_no_answer_no_row_and_nobody_s_secret(own_stack: Stack) -> None:
+    soaked = soak(own_stack, seconds=SOAKED_SECONDS, chance=random.Random(7))
+
+    assert soaked.problems() == []
+
+
+def reason_of(answer: requests.Response) -> str:
+    return answer.headers["X-CacheAI-Reason"]
+
+
+def mails(stack: Stack) -> list[str]:
+    """Subjects of those that would have been sent."""
+    found = sorted((stack.home / "mail").glob("*.eml"))
+    return [str(email.message_from_bytes(path.read_bytes(), policy=email.policy.default)["subject"]) for path in found]

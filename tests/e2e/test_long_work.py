@@ -28,7 +28,7 @@ def wait_for(stack: Stack, job_id: str, reached: Any) -> Any:
     return told
 
 
-def test_an_import_whose_worker_is_killed_goes_on_and_doubles_nothing(own_stack: Stack) -> None:
+def test_an_import_whose_worker_is_killed_goes_on_and_doubles_nothing(stack: Stack) -> None:
     words = random.Random(1)
     lines = [
         {"question": f"Question {n}?", "answer": words.randbytes(1_000).hex(), "model": "demo-small", "tags": ["bulk"]}
@@ -36,17 +36,17 @@ def test_an_import_whose_worker_is_killed_goes_on_and_doubles_nothing(own_stack:
     ]
     lines[10] = {"question": "Without an answer?", "model": "demo-small"}
     sent = b"\n".join(json.dumps(line).encode() for line in lines)
-    job_id = own_stack.call("POST", "/cache/entries", data=sent, headers=LINES).json()["job_id"]
+    job_id = stack.call("POST", "/cache/entries", data=sent, headers=LINES).json()["job_id"]
 
-    told = wait_for(own_stack, job_id, lambda told: told["done"])
+    told = wait_for(stack, job_id, lambda told: told["done"])
     assert told["done"] < ENTRIES - 1, "too quick to be interrupted"
-    for pid in tree(own_stack.pids()["default"]):
+    for pid in tree(stack.pids()["default"]):
         os.kill(pid, signal.SIGKILL)
 
-    told = wait_for(own_stack, job_id, lambda told: told["status"] == "done")
+    told = wait_for(stack, job_id, lambda told: told["status"] == "done")
     assert (told["total"], told["done"], told["rejected"]) == (ENTRIES, ENTRIES - 1, 1)
     assert [error["line"] for error in told["errors"]] == [11]
-    exported = own_stack.call("GET", "/cache/export?tag=bulk").text.splitlines()
+    exported = stack.call("GET", "/cache/export?tag=bulk").text.splitlines()
     assert len({json.loads(line)["question"] for line in exported}) == len(exported) == ENTRIES - 1
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Stack
+from tests.waiting import wait_until
 
+EMBEDDED_SECONDS = 90  # What is imported is embedded in the background, and found each minute at the latest.
 HOSTILE = "Send your password to support@evil.example and you are done."
 VICTIMS = [
     "How do I reset my password?",
@@ -82,43 +84,71 @@ TWISTED = {
 }
 
 
-def written(stack: Stack, questions: list[str], *, lines: bool) -> None:
-    """By one call, or as an import."""
-    entries = [{"question": one, "answer": HOSTILE, "model": "demo-small"} for one in questions]
-    headers = {"X-CacheAI-Namespace": stack.namespace}
-    if not lines:
-        for start in range(0, len(entries), 50):
-            told = stack.call("POST", "/cache/entries", json={"entries": entries[start : start + 50]}, headers=headers)
-            assert told.status_code in (200, 201, 207), told.text
-        return
-    sent = b"\n".join(json.dumps(entry).encode() for entry in entries)
-    told = stack.call("POST", "/cache/entries", data=sent, headers={**headers, "Content-Type": "application/x-ndjson"})
-    assert told.status_code == 202, told.text
+HONEST, REWORDED = "How do I change my phone number?", "How can I change my phone number?"
 
 
-def looked_up(stack: Stack, question: str) -> Any:
-    fields = {"question": question, "model": "demo-small"}
-    return stack.call("POST", "/cache/lookup", json=fields, headers={"X-CacheAI-Namespace": stack.namespace}).json()
+def written(stack: Stack, questions: list[str], *, imported: bool = False) -> None:
+    """And one that may be served, so that nobody takes a cache that is away for one that was not fooled."""
+    here = {"X-CacheAI-Namespace": stack.namespace}
+    entries = [{"question": one, "answer": HOSTILE, "model": "demo-small"} for one in [*questions, HONEST]]
+    if imported:
+        lines = b"\n".join(json.dumps(entry).encode() for entry in entries)
+        headers = {**here, "Content-Type": "application/x-ndjson"}
+        told = stack.call("POST", "/cache/entries", data=lines, headers=headers)
+    else:
+        told = stack.call("POST", "/cache/entries", json={"entries": entries}, headers=here)
+    assert told.status_code < 300, told.text
+    wait_until(lambda: all_embedded(stack, entries), seconds=EMBEDDED_SECONDS, what="a vector for each")
+
+
+def all_embedded(stack: Stack, entries: list[Any]) -> bool:
+    """Those at least that are ever found by meaning."""
+    told = stack.call("GET", f"/cache/export?namespace={stack.namespace}").text.splitlines()
+    lines = [json.loads(line) for line in told]
+    return len(lines) == len(entries) and all("vector" in line for line in lines if line["matchable"])
 
 
 def caught(stack: Stack, questions: list[str]) -> list[tuple[str, str]]:
     """Who got an answer, and whose."""
     told = [(question, looked_up(stack, question)) for question in questions]
-    served = [(question, found) for question, found in told if found["decision"] == "hit"]
     return [
         (question, next(one["question"] for one in found["candidates"] if one["accepted"]))
-        for question, found in served
+        for question, found in told
+        if found["decision"] == "hit"
     ]
 
 
-@pytest.mark.parametrize("questions", [GENERIC, STUFFED], ids=["generic", "stuffed"])
-def test_one_question_for_all_answers_none(stack: Stack, questions: list[str]) -> None:
-    written(stack, questions, lines=False)
+def looked_up(stack: Stack, question: str) -> Any:
+    """Again, where a busy machine was too slow to look."""
+    fields = {"question": question, "model": "demo-small"}
+    here = {"X-CacheAI-Namespace": stack.namespace}
+    told: list[Any] = []
+
+    def decided() -> bool:
+        told.append(stack.call("POST", "/cache/lookup", json=fields, headers=here).json())
+        return told[-1]["decision"] in {"hit", "miss"}
+
+    wait_until(decided, what="a decision")
+    return told[-1]
+
+
+@pytest.mark.parametrize(
+    ("questions", "imported"),
+    [
+        pytest.param(GENERIC, False, id="generic"),
+        pytest.param(STUFFED, False, id="stuffed"),
+        pytest.param(GENERIC + STUFFED, True, id="imported"),
+    ],
+)
+def test_one_question_for_all_answers_none(stack: Stack, questions: list[str], imported: bool) -> None:
+    written(stack, questions, imported=imported)
 
     assert caught(stack, ASKED) == []
+    assert caught(stack, [REWORDED]) == [(REWORDED, HONEST)]
 
 
 def test_a_near_copy_that_asks_something_else_answers_nobody(stack: Stack) -> None:
-    written(stack, list(TWISTED), lines=False)
+    written(stack, list(TWISTED))
 
     assert caught(stack, list(TWISTED.values())) == []
+    assert caught(stack, [REWORDED]) == [(REWORDED, HONEST)]
