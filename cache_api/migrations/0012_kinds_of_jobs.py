@@ -1,7 +1,5 @@
 """Two more kinds of long work: writing an export, and seeking entries that are nearly the same question."""
 
-from pathlib import Path
-
 from django.db import migrations
 from django.db.migrations.operations import RunSQL
 
@@ -15,10 +13,9 @@ DELETE FROM job WHERE kind IN ('export', 'duplicates');
 ALTER TABLE job DROP CONSTRAINT job_kind_check;
 ALTER TABLE job ADD CONSTRAINT job_kind_check CHECK (kind IN ('import', 'purge', 'backtest'));
 """
-_before = sorted(path.stem for path in Path(__file__).parent.glob("0*.py") if path.stem < Path(__file__).stem)[-1]
 
 
 class Migration(migrations.Migration):
-    dependencies = [("cache_api", _before)]
+    dependencies = [("cache_api", "0009_evidence")]
 
     operations = [RunSQL(KINDS, KINDS_BEFORE)]
