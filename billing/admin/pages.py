@@ -35,7 +35,7 @@ def cards(seen: Sight) -> list[tuple[str, str]]:
         ("Requests this period", f"{used.requests:,} of {used.included:,}"),
         ("Overage so far", dollars(used.overage_usd)),
         ("Hits in 30 days", f"{seen.figures.hits:,} of {seen.figures.lookups:,} lookups"),
-        ("Stored", f"{seen.stored_bytes / GB:.3f} GB"),
+        ("Saved in 30 days, an estimate", f"{dollars(seen.figures.saved_usd)}, net {dollars(seen.figures.net_usd)}"),
         ("Paid in 30 days", dollars(seen.margin.revenue_usd)),
         ("Margin, an estimate", dollars(seen.margin.usd)),
     ]
@@ -53,6 +53,7 @@ def tables(seen: Sight, button: Button) -> list[tuple[str, Table]]:
         ["Next plan", account.next_plan],
         ["Converted", told(account.converted_at)],
         ["Limits", f"{tenant.rpm} rpm, {tenant.entries_max:,} entries, {tenant.requests_included:,} requests"],
+        ["Stored", f"{seen.stored_bytes / GB:.3f} GB"],
         ["Features", ", ".join(tenant.features)],
         ["Read from Stripe", told(account.synced_at)],
     ]
