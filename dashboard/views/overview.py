@@ -79,7 +79,7 @@ def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
     by_model = selectors.figures_by("model", *asked.span, only=asked.only)
     figures = charts.summed(by_model.values())
     before = selectors.figures(*asked.before.span, only=asked.only)
-    if not figures.calls and not before.calls and _is_new(asked):
+    if asked.only == ALL and not figures.calls and not before.calls and _is_new(asked):
         return _first_steps(http, asked)
     context = {"asked": asked, "range": asked.range, "figures": figures, "before": before, **_drawn(asked)}
     if "live" in http.GET:
