@@ -35,7 +35,7 @@ BODIES_AT_A_TIME = 10
 PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
 DELETED_AT_A_TIME = 1_000
 EXPORTED_AT_A_TIME = 250
-LOOKED_THROUGH_MAX = 5_000  # in a second or so
+LOOKED_THROUGH_MAX = 10_000  # in a second or so
 VECTORS_AT_A_TIME = 4_000  # some 3 MB
 EXPORTED_BYTES = 4 * 1024 * 1024  # of sealed bodies held at a time; they are opened one by one
 
