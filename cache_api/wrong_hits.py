@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -74,7 +75,7 @@ def _together(tenant_id: UUID, project_ids: Collection[UUID], found: Mapping[UUI
 
 
 def _checks(tenant_id: UUID, project_ids: Collection[UUID], until: datetime, only: Only) -> Mapping[UUID, _Checks]:
-    values = {
+    values: dict[str, Any] = {
         "tenant": tenant_id,
         "projects": list(project_ids),
         "since": until - LOOKED_BACK,
