@@ -32,7 +32,7 @@
     const plot = new uPlot({
       width: box.clientWidth,
       height: 220,
-      padding: [12, 8, 0, 0],
+      padding: [12, 20, 0, 0],
       legend: { live: true },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : kind === "usd" ? 1 : 4] } },
