@@ -232,6 +232,16 @@ def test_what_matters_asks_again_after_a_while(person: Person) -> None:
     assert person.at.get("/account/2fa/totp/activate/").status_code == 200
 
 
+def test_who_just_signed_up_is_not_asked_for_the_password_again(live: None) -> None:
+    newcomer = Person()
+    newcomer.sign_up()
+    newcomer.verify()
+    home = newcomer.at.get("/")["Location"]
+
+    assert newcomer.at.get(f"{home}keys/new").status_code == 200
+    assert newcomer.at.get("/account/2fa/totp/activate/").status_code == 200
+
+
 # -- Teams
 
 
