@@ -35,7 +35,8 @@ def test_the_likeliest_is_served_not_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("stored", "similarity", "refused"),
     [
-        (SAME, 0.72, None),
+        ("How do I create the savings account?", 0.72, None),
+        (SAME, 0.91, None),
         (SAME, 0.69, "floor"),
         (OTHER_ACTION, 0.89, "guard:negation"),
         ("How do I use a savings account?", 0.93, "probability"),

@@ -292,7 +292,7 @@ def test_always_asks_the_small_model_where_a_guard_says_no() -> None:
 
 
 def test_a_hit_is_served_and_nothing_is_synthesized() -> None:
-    there = world(cosine=0.97)
+    there = world(cosine=0.97, stored="How can I reset my 2 passwords in the app?")
 
     assert there.ask(asked(), ALWAYS).signals.reason == Reason.SIMILAR
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from cache_api.domain.guard.number_words import ordinal, read_number, scale
+from cache_api.domain.guard.number_words import NUMBER_WORDS, ordinal, read_number, scale
 from cache_api.domain.guard.units import CURRENCIES, UNITS, UNITS_ALONE
 
 
@@ -45,13 +45,16 @@ _VERSIONED = frozenset(
     "numpy pandas pytorch torch tensorflow keras cuda opencv unity unreal excel office photoshop gpt llama claude "
     "gemini openssl tls ssl http ipv bluetooth usb hdmi wordpress drupal magento webpack vite eslint".split()
 )
+_SAYING = NUMBER_WORDS | frozenset(UNITS_ALONE)  # most texts have none of these
 _LONGEST_NUMBER = 20  # digits and separators; longer ones are ids
 
 
 def take_amounts(rest: str, language: str, *, elsewhere: Iterable[int]) -> Amounts:
     """`elsewhere` are numbers seen as parts of dates or as ids: there for the other text to name."""
-    reader = _Reader(_TOKEN.findall(rest), language)
-    reader.read()
+    tokens = _TOKEN.findall(rest)
+    reader = _Reader(tokens, language)
+    if any(map(str.isdigit, rest)) or not _SAYING.isdisjoint(tokens):
+        reader.read()
     there = set(map(Fraction, elsewhere))
     return Amounts(
         frozenset(reader.numbers),
@@ -223,6 +226,11 @@ def amounts_differ(ours: Amounts, theirs: Amounts) -> str | None:
     if ours.units - theirs.units and theirs.units - ours.units:
         return "unit"
     return None
+
+
+def amounts_missing(ours: Amounts, theirs: Amounts) -> bool:
+    """Does either side state an amount that the other lacks?"""
+    return bool(_unmatched(ours, theirs) or _unmatched(theirs, ours))
 
 
 def _figure(extra: Fraction | Quantity | str) -> Fraction | str:

@@ -1,5 +1,7 @@
 """Which days and times does a text name?"""
 
+# ruff: noqa: SIM905  (word lists read better as words)
+
 import re
 from collections.abc import Set
 from fractions import Fraction
@@ -70,6 +72,8 @@ _PERIOD = re.compile(
     r"\b(last|next|this|past|previous|coming|current|following) "
     r"(week|weekend|month|year|quarter|night|morning|evening|spring|summer|autumn|fall|winter)\b"
 )
+_PERIODS = frozenset("week weekend month year quarter night morning evening spring summer autumn fall winter".split())
+_LETTERS = re.compile(r"[a-z]+")
 _SAME_PERIOD = {"past": "last", "previous": "last", "coming": "next", "following": "next", "current": "this"}
 
 _YEAR_FIRST = re.compile(r"(?<![\d.,/-])([12]\d{3})([-/.])(\d{1,2})\2(\d{1,2})(?![\d/-]|\.\d)(?:t(?=\d\d:))?")
@@ -163,13 +167,12 @@ def take_dates(folded: str) -> tuple[Dates, str]:
         rest = _CLOCK.sub(partial(_clock, others), rest)
         rest = _DIGITAL.sub(partial(_digital, others), rest)
 
-    for which, period in _PERIOD.findall(rest):
-        others.add(f"{_SAME_PERIOD.get(which, which)} {period}")
-    for word in re.findall(r"[a-z]+", rest):
-        if word in _DAY_WORDS:
-            others.add(_DAY_WORDS[word])
-        elif word in _MONTHS_ALONE:
-            days.add(Day(0, _MONTHS_ALONE[word], 0))
+    said = set(_LETTERS.findall(rest))
+    if not _PERIODS.isdisjoint(said):
+        for which, period in _PERIOD.findall(rest):
+            others.add(f"{_SAME_PERIOD.get(which, which)} {period}")
+    others.update(_DAY_WORDS[word] for word in said & _DAY_WORDS.keys())
+    days.update(Day(0, _MONTHS_ALONE[word], 0) for word in said & _MONTHS_ALONE.keys())
     return Dates(frozenset(days), frozenset(others)), rest
 
 

@@ -86,6 +86,7 @@ esperanto
 """.split("\n")
 _NAMED = {name: line.split()[0] for line in _NAMES if line for name in line.split()}
 _AFTER_PREPOSITION = {"polish": "polnisch"}
+_NAMING = _NAMED.keys() | _AFTER_PREPOSITION.keys()
 _WANTED_AFTER = frozenset(
     "in into to from using speak speaking learn learning write writing teach translate say ins auf en al em naar aus "
     "del du".split()
@@ -143,6 +144,8 @@ def languages_named(words: Sequence[str]) -> LanguagesNamed:
     """Human languages the text speaks of: `in French`, `auf Deutsch`; perhaps `an English photographer`."""
     named: set[str] = set()
     wanted: set[str] = set()
+    if _NAMING.isdisjoint(words):
+        return LanguagesNamed(frozenset(), frozenset())
     for position, word in enumerate(words):
         language = _NAMED.get(word)
         before = words[position - 1] if position else ""

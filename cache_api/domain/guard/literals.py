@@ -32,8 +32,10 @@ _CODE = re.compile(
     r"|(?<![\w$])\$[A-Za-z_]\w{1,40}"  # $HOME
     r"|</?[A-Za-z][A-Za-z0-9]{0,15}/?>"  # <div>
 )
+_MAYBE_CODE = re.compile(r"_|--|\(\)|[a-z][A-Z]|\w\.[A-Za-z]|\$[A-Za-z_]|<")  # none without; cheaper to look for
 _FLAG = re.compile(r"(?<!\S)-[A-Za-z]{1,2}(?![\w-])")
 _OPERATOR = re.compile(r"(?<![=!<>&|*:+-])(?:===|!==|==|!=|=>|->|&&|\|\||<=|>=|::|\*\*)(?![=!<>&|*:+-])")
+_MAYBE_OPERATOR = re.compile(r"[=&|<>:*]")
 _WRAPPING = re.compile(r"[\s()\"';]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _TOKEN = re.compile(r"[^\W_]+")
@@ -102,11 +104,12 @@ def take_literals(plain: str) -> tuple[Literals, str]:
     if '"' in rest or "'" in rest:
         # An odd number of quotation marks: nobody knows what is inside and what is between.
         quoted = _QUOTED.findall(rest if rest.count('"') % 2 == 0 else rest.replace('"', ""))
-    if not rest.isalpha():
+    if _MAYBE_CODE.search(rest):
         rest = _CODE.sub(partial(_keep, code), rest)
     if "-" in rest:
         rest = _FLAG.sub(partial(_keep, exact), rest)
-    exact.update(_OPERATOR.findall(rest))
+    if _MAYBE_OPERATOR.search(rest):
+        exact.update(_OPERATOR.findall(rest))
     return (
         Literals(
             links=frozenset(map(str.casefold, links)),

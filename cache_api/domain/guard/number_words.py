@@ -157,6 +157,7 @@ for _words in _TABLES.values():
             _ANYWHERE[_word] = -1  # says different things in different languages
 _ANYWHERE = {word: number for word, number in _ANYWHERE.items() if number >= 0} | {"six": 6}
 _ARTICLES = frozenset({"a", "an", "ein", "eine", "un", "una", "une", "um", "uma"})
+NUMBER_WORDS = frozenset().union(*_TABLES.values(), SCALES, _ROMAN, _FACTORS, _ORDINALS)  # a text without has no number
 _BEGINNINGS = frozenset().union(*_TABLES.values(), SCALES, _ROMAN, _FACTORS, _ARTICLES)
 
 
