@@ -109,7 +109,7 @@ def _purge(verbs: Verbs) -> None:
         one.add_argument("--writer", metavar="ID", help="the key that stored them")
         one.add_argument("--depends-on", metavar="NAME", help="name, or name@version")
         one.add_argument("-n", "--dry-run", action="store_true", help="count only")
-        one.add_argument("-y", "--yes", action="store_true", help="do not ask")
+        one.add_argument("-y", "--yes", "--confirm", action="store_true", help="do not ask")
         one.set_defaults(**preset)
 
 

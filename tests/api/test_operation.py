@@ -76,6 +76,7 @@ def test_statistics_are_numbers_from_the_start(api: Api) -> None:
     api.chat("Who made it?")
     told = api.get("/v1/cache/stats").json
     assert (told["hits"], told["misses"], told["total_lookups"], told["hit_rate"]) == (1, 1, 2, 0.5)
+    assert (told["total_hits"], told["total_misses"]) == (1, 1)
     assert (told["entries"], told["total_entries"], told["populations"]) == (1, 1, 1)
     assert told["decisions"] == {"hit": 1, "miss": 1, "bypass": 0, "blocked": 0}
     assert told["provider_stats"]["demo"]["count"] == 2

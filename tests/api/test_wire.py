@@ -1,5 +1,6 @@
 """Does every wish work in every spelling, and does every answer say what became of it?"""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -268,3 +269,18 @@ def test_a_key_that_may_not_read_is_told_why_it_is_served_nothing(api: Api, key_
 
 def test_a_question_of_a_book_s_length_passes(api: Api) -> None:
     assert told(api.chat("word " * 6_500)) == ("bypass", "too_long")
+
+
+def test_our_own_failure_is_told_in_the_words_of_each_door() -> None:
+    """In no tongue does it say more than that it was ours."""
+    from django.test import RequestFactory
+
+    from cache_api.http.operation import server_error
+
+    words = "Internal server error. Please try again or contact support."
+    vectorcache = json.loads(server_error(RequestFactory().post("/v1/cache/query")).content)
+    assert vectorcache == {"detail": words, "message": words, "error": "internal_error"}
+    openai = json.loads(server_error(RequestFactory().post("/v1/chat/completions")).content)["error"]
+    assert (openai["message"], openai["type"], openai["code"]) == (words, "api_error", "internal_error")
+    anthropic = json.loads(server_error(RequestFactory().post("/v1/messages")).content)
+    assert (anthropic["type"], anthropic["error"]) == ("error", {"type": "api_error", "message": words})
