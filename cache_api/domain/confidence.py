@@ -56,6 +56,7 @@ _REMEMBERED_TEXTS = 512
 _COMPARED_CHARACTERS = 1500  # bounds what a long question costs
 _SHORTEST_JOINED = 5
 _SHORT_WORDS = 8  # that carry weight; in a longer text the vector hardly sees who does what to whom
+_FEWEST_WORDS = 3  # fewer make no form to be filled in: `who made it`, `who built it`
 _MOST_REPLACED = 2
 _FEW_UNLIKE = 2  # words of the longer text; with many more, or where nobody is named, it is told anew
 _ROOT_LETTERS = 5  # of a word, by which it is found again in another case or number
@@ -237,6 +238,7 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     voice = ours.weighty == theirs.weighty and ours.by != theirs.by
     matched = our_extra <= _UNHEARD and their_extra <= _UNHEARD
     our_special, their_special = _special(our_extra, ours), _special(their_extra, theirs)
+    longest = max(len(ours.weighty), len(theirs.weighty))
     denied = ours.denied != theirs.denied
     return (
         cosine,
@@ -252,9 +254,13 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
         float(turned),
         float(voice),
         float(amounts_missing(traits(asked).amounts, traits(stored).amounts)),
-        float(bool(our_special and their_special) and _replaced(ours, theirs, our_extra, their_extra)),
         float(
-            max(len(ours.weighty), len(theirs.weighty)) <= _SHORT_WORDS
+            longest >= _FEWEST_WORDS
+            and bool(our_special and their_special)
+            and _replaced(ours, theirs, our_extra, their_extra)
+        ),
+        float(
+            _FEWEST_WORDS <= longest <= _SHORT_WORDS
             and (bool(our_special and their_extra <= _ARTICLES) or bool(their_special and our_extra <= _ARTICLES))
         ),
     )

@@ -76,6 +76,8 @@ NO_DIFFERENCE = [
     ("Is it really safe?", "Is it safe?", "added"),
     ("How do I close my account? I need help please", "How do I close my account?", "added"),
     ("How do I freeze my debit card?", "How do I get my card out of the machine?", "added"),
+    ("Who made it?", "Who built it?", "replaced"),
+    ("But why?", "Why?", "added"),
     ("Is the limit 5 kg?", "Is the limit 5 kilograms?", "replaced"),
     ("How do I change my adress?", "How do I change my address?", "replaced"),
     ("How do I cancel my order?", "How do I stop my order?", "added"),
