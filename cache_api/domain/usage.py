@@ -94,7 +94,7 @@ def usage_as_kept(raw: Any) -> Usage | None:
     counts = [raw.get(name, 0) for name in _COUNTS]
     if {type(count) for count in counts} != {int} or min(counts) < 0:
         return None
-    return Usage(*counts, raw.get("estimated") is True)
+    return Usage(**dict(zip(_COUNTS, counts, strict=True)), estimated=raw.get("estimated") is True)
 
 
 def estimated_tokens(text: str) -> int:

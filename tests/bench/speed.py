@@ -25,6 +25,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import orjson
 
@@ -40,6 +42,7 @@ from tests.bench.report import (
     pages_table,
     printed,
     promised,
+    replay_target,
     targets,
     transfer_targets,
 )
@@ -76,6 +79,8 @@ CHUNK_SECONDS = 0.2
 WARM_UP_SECONDS = 1.0
 WARM_UP_MISSES = 20
 WARM_UPS = 10
+LONG_ANSWER_TOKENS = 2_000
+REPLAYS = 5
 
 
 @dataclass
@@ -220,12 +225,15 @@ def measured(stack: Stack, size: Size, work: Path, say: Progress, *, with_peers:
                 say(f"round {round_} of {size.rounds}: {miss.system}, misses")
                 miss.measure(stack, size.misses, round_)
         relayed = _relayed(stack, relays, size, say)
+        replayed = _replayed(relays[OURS], size, say)
         transferred = _transferred(stack, entries, size, work, say)
         paged = _paged(stack, entries, size, say)
         peer_rss = {name: processes.rss_mib(peer.pids) for name, peer in others.items()}
     report = _report(stack, size, cases, misses, relayed, idle_rss, peer_rss, notes)
     report["transfer"] = transferred.as_dict()
     report["pages"] = paged
+    report["replay_ms"] = replayed
+    report["targets"].append(replay_target(replayed))
     report["targets"] += transfer_targets(report["transfer"]) + page_targets(paged)
     return report
 
@@ -354,6 +362,26 @@ def _relayed(stack: Stack, servers: dict[str, Server], size: Size, say: Progress
         together = relay(server, requests, spread_seconds=size.stream_chunks * CHUNK_SECONDS / 3)
         outcome[name] = {"one": alone, "many": together}
     return outcome
+
+
+def _replayed(server: Server, size: Size, say: Progress) -> dict[str, float]:
+    """The median in milliseconds of a long answer from the cache, whole and as a stream, in turns."""
+    say(f"replay of {LONG_ANSWER_TOKENS:,} tokens, whole and as a stream")
+    question, answer = "What is there to say at length?", " ".join(["word"] * LONG_ANSWER_TOKENS)
+    entry = {"question": question, "answer": answer, "model": peers.MODEL}
+    put = Request(f"http://{server.host}:{server.port}/v1/cache/entries", json.dumps(entry).encode())
+    for name, value in (*server.headers, ("Content-Type", "application/json")):
+        put.add_header(name, value)
+    for _ in range(WARM_UPS):
+        with contextlib.suppress(HTTPError):  # on a busy machine a write is given up after 100 ms
+            urlopen(put, timeout=30).close()
+            break
+    took: dict[str, list[float]] = {"whole": [], "stream": []}
+    for _ in range(REPLAYS):
+        for how, latencies in took.items():
+            request = server.request(chat(question, stream=how == "stream"))
+            latencies += run(server, [request], seconds=size.seconds / REPLAYS, expect=EXACT).latencies
+    return {how: percentile(latencies, 0.50) * 1000 for how, latencies in took.items()}
 
 
 def _transferred(stack: Stack, entries: Any, size: Size, work: Path, say: Progress) -> Transfer:
