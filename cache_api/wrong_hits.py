@@ -1,7 +1,7 @@
 """How often were hits by similarity wrong, of one project and of several together, and of some calls alone?"""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -43,6 +43,7 @@ class WrongHits:
     predicted: float | None  # what was foretold of that sample
     promised: tuple[float, float]  # the strictest and the loosest promise of the projects
     projects: int  # of which something was checked
+    by_project: Mapping[UUID, "WrongHits"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +53,9 @@ class _Checks:
 
 
 def wrong_hits(tenant_id: UUID, project_ids: Collection[UUID], until: datetime, *, only: Only = ALL) -> WrongHits:
-    return _together(tenant_id, project_ids, _checks(tenant_id, project_ids, until, only))
-
-
-def wrong_hits_by_project(
-    tenant_id: UUID, project_ids: Collection[UUID], until: datetime, *, only: Only = ALL
-) -> Mapping[UUID, WrongHits]:
     found = _checks(tenant_id, project_ids, until, only)
-    return {one: _together(tenant_id, [one], {one: found[one]} if one in found else {}) for one in project_ids}
+    each = {one: _together(tenant_id, [one], {one: found[one]} if one in found else {}) for one in project_ids}
+    return replace(_together(tenant_id, project_ids, found), by_project=each)
 
 
 def _together(tenant_id: UUID, project_ids: Collection[UUID], found: Mapping[UUID, _Checks]) -> WrongHits:

@@ -15,7 +15,7 @@ from cache_api.calls import CallFilters, LedgerRow, calls_page
 from cache_api.domain.risk import MEASURED_FROM
 from cache_api.http import tables
 from cache_api.selectors import ALL, Figures, Latency, Only
-from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits, wrong_hits_by_project
+from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits
 from dashboard import charts, ranges
 from dashboard.forms import FigureFilter
 from dashboard.people import Visit, done, page, refused, show
@@ -81,12 +81,17 @@ def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
     before = selectors.figures(*asked.before.span, only=asked.only)
     if asked.only == ALL and not figures.calls and not before.calls and _is_new(asked):
         return _first_steps(http, asked)
-    context = {"asked": asked, "range": asked.range, "figures": figures, "before": before, **_drawn(asked)}
+    context: dict[str, Any] = {
+        "asked": asked,
+        "range": asked.range,
+        "figures": figures,
+        "before": before,
+        **_drawn(asked),
+    }
     if "live" in http.GET:
         return show(http, visit, "parts/live.html", **context)
-    return show(
-        http, visit, "overview.html", by_model=by_model, **context, **_around(http, asked, unpriced=figures.unpriced)
-    )
+    around = _around(http, asked, context["wrong"]["now"], unpriced=figures.unpriced)
+    return show(http, visit, "overview.html", by_model=by_model, **context, **around)
 
 
 @page(may="keys", methods=("POST",), fresh=True)
@@ -143,12 +148,12 @@ def _drawn(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _around(http: HttpRequest, asked: Asked, *, unpriced: int) -> dict[str, Any]:
+def _around(http: HttpRequest, asked: Asked, wrong: WrongHits, *, unpriced: int) -> dict[str, Any]:
     return {
         "ranges": ranges.RANGES,
         "form": FigureFilter(http.GET, offered=_offered(asked)),
         "narrowed": asked.only != ALL,
-        "by_project": _by_project(asked),
+        "by_project": _by_project(asked, wrong),
         "unpriced": selectors.unpriced_models(*asked.span, only=asked.only) if unpriced else (),
         "banners": _banners(asked),
     }
@@ -183,13 +188,12 @@ def _wrong(asked: Asked) -> Mapping[str, WrongHits]:
     }
 
 
-def _by_project(asked: Asked) -> Sequence[tuple[Project, Figures, WrongHits]]:
+def _by_project(asked: Asked, wrong: WrongHits) -> Sequence[tuple[Project, Figures, WrongHits]]:
     """Where there are several to compare."""
     if asked.project_id or len(asked.visit.projects) < 2:
         return ()
     figures = selectors.figures_by("project", *asked.span, only=asked.only)
-    wrong = wrong_hits_by_project(asked.visit.tenant.id, asked.project_ids, asked.range.until, only=asked.only)
-    found = [(one, figures.get(str(one.id), Figures()), wrong[one.id]) for one in asked.visit.projects]
+    found = [(one, figures.get(str(one.id), Figures()), wrong.by_project[one.id]) for one in asked.visit.projects]
     return sorted(found, key=lambda one: -one[1].calls)
 
 

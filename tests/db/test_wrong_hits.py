@@ -9,7 +9,7 @@ import pytest
 from cache_api.domain.call import Call
 from cache_api.models import AnswerCheck
 from cache_api.selectors import Only
-from cache_api.wrong_hits import wrong_hits, wrong_hits_by_project
+from cache_api.wrong_hits import wrong_hits
 from tenants import projects
 from tenants.isolation import as_tenant
 from tests.conftest import Cast
@@ -82,7 +82,8 @@ def test_who_serves_more_counts_for_more(cast: Cast, mine: UUID, other: UUID) ->
     checked(mine, both[0], right=100, chance=0.01)
     checked(mine, both[1], right=50, wrong=50, chance=1.0)
 
-    found, apart = wrong_hits(mine, both, NOW), wrong_hits_by_project(mine, both, NOW)
+    found = wrong_hits(mine, both, NOW)
+    apart = found.by_project
 
     assert found.measured.rate == pytest.approx(50 / 10_100)
     assert found.measured.high > apart[both[0]].measured.high
