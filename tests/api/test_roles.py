@@ -30,6 +30,8 @@ OWNER = frozenset({"owner"})
 # Pages of a tenant, after `t/<its id>/`: whose they are, and what they are answered.
 TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "": (EVERYBODY, 200),
+    "start": (BUILDERS, 405),
+    "export": (EVERYBODY, 200),
     "calls": (EVERYBODY, 200),
     "calls/export": (EVERYBODY, 200),
     "calls/<uuid:call_id>": (EVERYBODY, 404),  # There is none.
@@ -63,7 +65,7 @@ TENANT_PAGES: dict[str, tuple[frozenset[str], int]] = {
     "policy/trials/<uuid:job_id>": (EVERYBODY, 404),  # There is none.
     "keys": (BUILDERS, 200),
     "keys/new": (BUILDERS, 200),
-    "keys/<uuid:key_id>": (BUILDERS, 404),  # There is none.
+    "keys/<uuid:key_id>": (BUILDERS, 200),
     "keys/<uuid:key_id>/rotate": (BUILDERS, 405),
     "keys/<uuid:key_id>/revoke": (BUILDERS, 405),
     "providers": (MANAGERS, 200),
