@@ -8,6 +8,7 @@ import email
 import email.policy
 import json
 import re
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -319,7 +320,7 @@ def test_an_operator_finds_them_and_does_what_has_to_be_done(stack: Stack, visit
     does(olga, "suspend", "The tenant is suspended: its keys answer 401.")
     wait_until(lambda: is_refused(stack, secret), seconds=10, what="the key's end")
     does(olga, "restore", "The tenant is restored.")
-    wait_until(lambda: not is_refused(stack, secret), seconds=10, what="the key's return")
+    wait_until(lambda: is_back(stack, secret), seconds=15, what="the key's return")
 
     # And the team sees who did it.
     ada.goes_to("Audit log")
@@ -327,6 +328,12 @@ def test_an_operator_finds_them_and_does_what_has_to_be_done(stack: Stack, visit
         expect(ada.page.get_by_role("row").filter(has_text=act).first).to_be_visible()
     ada.goes_to("Billing")
     expect(ada.page.get_by_role("heading", level=2).filter(has_text="Team trialing")).to_be_visible()
+
+
+def is_back(stack: Stack, secret: str) -> bool:
+    """Asked once a second: whoever goes on faster with a refused key is taken for one who guesses."""
+    time.sleep(1)
+    return not is_refused(stack, secret)
 
 
 def proves_herself(operator: Person) -> None:
