@@ -17,7 +17,7 @@ from django.conf import settings
 
 from cache_api.adapters.ledger import app_conninfo as app_conninfo
 from cache_api.adapters.store import _PUT, _REPLACING, _ROW, put_statement
-from cache_api.domain.entry import NewEntry
+from cache_api.domain.entry import NewEntry, Vector
 from cache_api.domain.usage import Usage
 from tenants import api_keys, projects, services
 from tenants.services import Limits
@@ -124,8 +124,7 @@ def _one_of(connection: "psycopg.Connection[Any]", team: Team) -> NewEntry:
         question="",
         request=None,
         answer={},
-        embedder=embedder,
-        vector=None,
+        vector=Vector(b"", embedder=embedder),
         matchable=True,
         usage=Usage(),
         cost_usd=None,
@@ -175,6 +174,6 @@ def _entry(like: NewEntry, number: int, vector: bytes, words: random.Random) -> 
             "messages": [{"role": "user", "content": f"Invented question {number:08}"}],
         },
         "answer": answer,
-        "vector": vector,
+        "vector": Vector(vector, embedder=like.vector.embedder if like.vector else ""),
     }
     return NewEntry(**fields)
