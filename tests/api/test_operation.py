@@ -57,6 +57,7 @@ def test_what_is_not_there_is_said_in_json(api: Api) -> None:
 
 @pytest.mark.parametrize(("path", "shape"), [("/v1/cache/stats", "error"), ("/v1/cache/query", "message")])
 def test_a_mistake_of_ours_is_one_sentence(api: Api, monkeypatch: pytest.MonkeyPatch, path: str, shape: str) -> None:
+    import cacheai.wsgi  # noqa: F401  (it builds the parts when it is first loaded)
     from cache_api import wiring
 
     def broken() -> Any:
