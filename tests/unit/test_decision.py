@@ -36,7 +36,7 @@ def test_the_likeliest_is_served_not_the_nearest() -> None:
     ("stored", "similarity", "refused"),
     [
         ("How do I create the savings account?", 0.72, None),
-        (SAME, 0.91, None),
+        (SAME, 0.93, None),
         (SAME, 0.69, "floor"),
         (OTHER_ACTION, 0.89, "guard:negation"),
         ("How do I use a savings account?", 0.93, "probability"),
@@ -66,7 +66,7 @@ def test_a_stricter_promise_serves_less() -> None:
 
 
 def test_a_project_s_own_floor_holds_beside_the_promise() -> None:
-    near = [candidate(SAME, 0.9)]
+    near = [candidate(SAME, 0.93)]
     assert decide(asked(), near, Policy(), NOW).reason is Reason.SIMILAR
     assert decide(asked(), near, Policy(similarity_floor=0.95), NOW).reason is Reason.BELOW_THRESHOLD
 
