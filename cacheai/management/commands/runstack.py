@@ -123,7 +123,8 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> 
     data = data_processes(home)
     has_data = frozenset(process.name for process in data)
     has_tables = has_data | {"migrate"}
-    is_safe = has_tables | {"selfcheck"}
+    # For work in the background nobody waits: it begins when what a newcomer waits for is there.
+    is_settled = has_tables | {"selfcheck", "createdemo"}
     python, manage = sys.executable, str(settings.BASE_DIR / "manage.py")
 
     def worker(queue: str, pool: str, size: int, *, after: frozenset[str]) -> Process:
@@ -146,9 +147,9 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> 
         Process("demo", (python, "-m", "cacheai.demo_provider", f"--port={demo_port}")),
         # The model takes longest to load, and it needs no table: it begins as soon as there is a queue.
         worker("embed", "threads", 2, after=has_data),
-        worker("accounting", "prefork", 1, after=is_safe),
-        worker("default", "prefork", 1, after=is_safe),
-        Process("beat", (python, "-m", "celery", *beat), has_tables),
+        worker("accounting", "prefork", 1, after=is_settled),
+        worker("default", "prefork", 1, after=is_settled),
+        Process("beat", (python, "-m", "celery", *beat), is_settled),
         # It makes the self-check's checks itself, before it answers anybody.
         Process(
             "web",
