@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache_api.domain.confidence import (
-    DIFFERENCE,
-    FEATURES,
-    FILE,
-    LIKENESS,
-    NEVER,
-    BadWeights,
-    Calibration,
-    digest,
-    features,
-    shipped,
-)
+from cache_api.domain.confidence import FILE, NEVER, BadWeights, Calibration, digest, shipped
+from cache_api.domain.features import DIFFERENCE, FEATURES, LIKENESS, features
 from cache_api.domain.policy import Policy
 
 COSINES = st.floats(min_value=-1, max_value=1)

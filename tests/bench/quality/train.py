@@ -29,7 +29,8 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
-from cache_api.domain.confidence import DIFFERENCE, FEATURES, FEATURES_VERSION, FILE, LIKENESS, digest, features
+from cache_api.domain.confidence import FILE, digest
+from cache_api.domain.features import DIFFERENCE, FEATURES, FEATURES_VERSION, LIKENESS, features
 from cache_api.domain.guard import mismatch
 from cache_api.domain.risk import AIMED_AT
 from tests.bench.quality.data import Data, Pair, Text, read
