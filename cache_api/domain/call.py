@@ -9,6 +9,7 @@ from cache_api.domain.scope import digest
 from cache_api.domain.usage import Usage
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MILLISECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 def new_id(now: datetime) -> UUID:
@@ -20,8 +21,11 @@ def new_id(now: datetime) -> UUID:
 
 
 def time_of(call_id: UUID) -> datetime:
-    """The id's own millisecond: where its row is filed, however often it is written."""
-    return _EPOCH + timedelta(milliseconds=call_id.int >> 80)
+    """The id's own millisecond: where its row is filed, however often it is written.
+
+    Of an id that is no call's it may be any; past the last day there is, it is that.
+    """
+    return _EPOCH + timedelta(milliseconds=min(call_id.int >> 80, _LAST_MILLISECOND))
 
 
 def end_user_digest(key: bytes, name: str) -> str:

@@ -181,6 +181,6 @@ def test_a_wrong_answer_goes_and_its_pair_never_matches_again(
 
 
 def test_a_call_of_another_tenant_is_none(owner: Client, cast: Cast, calls: dict[str, UUID]) -> None:
-    for call_id in (calls["theirs"], uuid4()):
+    for call_id in (calls["theirs"], uuid4(), UUID(int=2**128 - 1)):
         assert owner.get(at(cast, "calls-call", call_id)).status_code == 404
         assert owner.post(at(cast, "calls-verdict", call_id), {"verdict": "wrong"}).status_code == 404

@@ -29,7 +29,12 @@ from tests.conftest import Cast
 EXAMPLES = 10  # of random calls to each operation, beside those at the borders
 WALKS, STEPS = 20, 6
 # What the id of a thing is called in the paths below the one it was made at.
-MADE = {"/v1/keys": "key_id", "/v1/projects": "project", "/v1/budgets": "budget"}
+MADE = {
+    "/v1/keys": "key_id",
+    "/v1/keys/{key_id}/rotate": "key_id",  # the successor: of the key before it nothing can be changed any more
+    "/v1/projects": "project",
+    "/v1/budgets": "budget",
+}
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES,
     derandomize=True,

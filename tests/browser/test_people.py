@@ -34,7 +34,7 @@ def test_from_the_front_door_to_the_first_hit(known: Cast, visitor: Page) -> Non
     visitor.get_by_role("button", name="Sign in", exact=True).click()
     expect(visitor.get_by_role("heading", name="Three steps to your first hit")).to_be_visible()
 
-    visitor.get_by_role("link", name="New key").click()
+    visitor.get_by_role("link", name="Choose what it may do").click()
     visitor.get_by_label("Name").fill("my first key")
     visitor.get_by_role("button", name="Create key").click()
     secret = visitor.locator("#secret").text_content()
@@ -43,6 +43,7 @@ def test_from_the_front_door_to_the_first_hit(known: Cast, visitor: Page) -> Non
 
     caller = Api(secret.strip())
     assert [caller.chat("What is it?").headers["x-cacheai-decision"] for _ in range(2)] == ["miss", "hit"]
+    visitor.get_by_role("link", name="Open the overview").click()
     expect(visitor.get_by_text("Hit rate").first).to_be_visible()
     expect(visitor.get_by_text("50.0 %").first).to_be_visible()
 
