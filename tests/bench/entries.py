@@ -174,6 +174,6 @@ def _entry(like: NewEntry, number: int, vector: bytes, words: random.Random) -> 
             "messages": [{"role": "user", "content": f"Invented question {number:08}"}],
         },
         "answer": answer,
-        "vector": Vector(vector, embedder=like.vector.embedder if like.vector else ""),
+        "vector": Vector(vector, embedder=like.vector.embedder if like.vector is not None else ""),
     }
     return NewEntry(**fields)
