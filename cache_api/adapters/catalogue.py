@@ -135,13 +135,8 @@ def page(
     offset: int = 0,
 ) -> Page:
     """`after` is the last entry of the page before: its value in this order, and its id."""
-    column = _COLUMN_OF[order]
-    found = _entries(place, filters, now)
-    if after is not None:
-        found = found.filter(_beyond(column, *after))
-    id_column = "-id" if column.startswith("-") else "id"
     with reading(place):
-        rows = list(found.order_by(column, id_column).defer("body", "vector")[offset : offset + limit + 1])
+        rows = list(_ordered(place, filters, order, now, after)[offset : offset + limit + 1])
     described = _described(place, rows[:limit])
     return Page(described, has_more=len(rows) > len(described))
 
@@ -157,26 +152,14 @@ def sifted(
     after: tuple[str, UUID] | None = None,
 ) -> Sifted:
     """Those whose text is to be kept. Texts are sealed, each has to be opened: as many as a person waits for."""
-    column = _COLUMN_OF[order]
-    found = _entries(place, filters, now)
-    if after is not None:
-        found = found.filter(_beyond(column, *after))
-    id_column = "-id" if column.startswith("-") else "id"
     with reading(place):
-        rows = list(found.order_by(column, id_column).defer("body", "vector")[: LOOKED_THROUGH_MAX + 1])
+        rows = list(_ordered(place, filters, order, now, after)[: LOOKED_THROUGH_MAX + 1])
     kept: list[Described] = []
     looked_through, last = 0, None
-    for group in _groups(rows[:LOOKED_THROUGH_MAX]):
-        with reading(place):
-            ids = [row.id for row in group]
-            bodies = dict(_of(place).filter(id__in=ids).values_list("id", "body"))
-        for row in group:
-            plain = _opened(place, row.id, bodies.get(row.id))
-            looked_through, last = looked_through + 1, row
-            if plain is not None and keep(row, text := orjson.loads(plain)):
-                kept.append(Described(row, text))
-            if len(kept) == limit:
-                break
+    for last, text in _with_texts(place, rows[:LOOKED_THROUGH_MAX]):
+        looked_through += 1
+        if text is not None and keep(last, text):
+            kept.append(Described(last, text))
         if len(kept) == limit:
             break
     with reading(place):
@@ -377,6 +360,16 @@ def _of(place: Place) -> QuerySet[Entry]:
     return Entry.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
 
 
+def _ordered(
+    place: Place, filters: Filters, order: Order, now: datetime, after: tuple[str, UUID] | None
+) -> QuerySet[Entry]:
+    column = _COLUMN_OF[order]
+    found = _entries(place, filters, now)
+    if after is not None:
+        found = found.filter(_beyond(column, *after))
+    return found.order_by(column, "-id" if column.startswith("-") else "id").defer("body", "vector")
+
+
 def _comparable(place: Place, now: datetime) -> QuerySet[Entry]:
     found = _known(place, Filters(status="live"), now)
     return found.filter(matchable=True, vector__isnull=False)
@@ -470,6 +463,16 @@ def _groups(rows: Sequence[Entry]) -> Iterator[list[Entry]]:
         size += row.size_bytes
     if group:
         yield group
+
+
+def _with_texts(place: Place, rows: Sequence[Entry]) -> Iterator[tuple[Entry, Mapping[str, Any] | None]]:
+    """Each with what it says, opened when its turn comes; None: it is gone, or unreadable."""
+    for group in _groups(rows):
+        with reading(place):
+            bodies = dict(_of(place).filter(id__in=[row.id for row in group]).values_list("id", "body"))
+        for row in group:
+            plain = _opened(place, row.id, bodies.get(row.id))
+            yield row, None if plain is None else orjson.loads(plain)
 
 
 def _with_vectors(place: Place, found: QuerySet[Entry], rows: Sequence[Entry]) -> Iterator[Described]:

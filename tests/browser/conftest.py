@@ -17,6 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.api.conftest import _provider, _service, demo, embedder
+from tests.api.people import PASSWORD, letters
 from tests.conftest import Cast, Person
 
 __all__ = ["_provider", "_service", "demo", "embedder"]
@@ -29,6 +30,17 @@ NARROW, WIDE = {"width": 390, "height": 844}, {"width": 1440, "height": 900}
 
 Scheme = Literal["light", "dark"]
 SignedIn = Callable[..., Page]
+
+
+def signs_up(page: Page, name: str, address: str) -> None:
+    """From the form to the confirmed address."""
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("Email").fill(address)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
+    page.goto(letters(address)[-1].link)
+    page.get_by_role("button", name="Confirm").click()
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Page, expect
 
-from tests.api.people import PASSWORD, letters
+from tests.browser.conftest import signs_up
 
 ADDRESS = "ada@people.test"
 
@@ -45,13 +45,7 @@ def test_somebody_signs_up_and_comes_back_with_a_passkey_alone(by_name: Page) ->
     _with_authenticator(page)
     page.goto("/sign-in")
     page.get_by_role("link", name="Sign up").click()
-    page.get_by_label("Your name").fill("Ada")
-    page.get_by_label("Email").fill(ADDRESS)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
-    page.goto(letters(ADDRESS)[-1].link)
-    page.get_by_role("button", name="Confirm").click()
+    signs_up(page, "Ada", ADDRESS)
     expect(page.get_by_text("Ada's team").first).to_be_visible()
 
     page.goto("/account/2fa/webauthn/add/")

@@ -12,8 +12,7 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from tests.api.conftest import Api
-from tests.api.people import PASSWORD, letters
-from tests.browser.conftest import NARROW, PATIENCE_MS, WIDE, screenshot
+from tests.browser.conftest import NARROW, PATIENCE_MS, WIDE, screenshot, signs_up
 from tests.browser.test_pages import _findings
 from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, write
@@ -25,13 +24,7 @@ def test_somebody_new_signs_up_and_sees_a_first_hit_arrive(visitor: Page, monkey
     monkeypatch.setattr(settings, "EMAIL_BACKEND", "tenants.mailing.Outbox")
     page = visitor
     page.goto("/account/signup/")
-    page.get_by_label("Your name").fill("Grace")
-    page.get_by_label("Email").fill(ADDRESS)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign up").click()
-    expect(page.get_by_role("heading", name="Check your mail")).to_be_visible()
-    page.goto(letters(ADDRESS)[-1].link)
-    page.get_by_role("button", name="Confirm").click()
+    signs_up(page, "Grace", ADDRESS)
     expect(page.get_by_text("Waiting for your first call")).to_be_visible()
 
     page.get_by_role("button", name="Make a key").click()
