@@ -33,6 +33,7 @@ STEADY_SECONDS = 10.0  # Up for so long, a process has earned a quick restart.
 # Two steps, what people talk to and then what keeps the data, and all of it within 10 s.
 STOP_PATIENCE_SECONDS = 4.0
 STOP_ALL_SECONDS = 9.0
+KILLED_PATIENCE_SECONDS = 1.0
 LEFTOVER_PATIENCE_SECONDS = 4.0
 # `make` passes a signal on that its whole group already got: only a later one means impatience.
 IMPATIENT_AFTER_SECONDS = 0.5
@@ -283,9 +284,20 @@ class Supervisor:
                     or now - begun_at > STOP_ALL_SECONDS
                 ):
                     _signal_group(child.popen.pid, signal.SIGKILL)
-                if not child.running:
-                    _signal_group(child.popen.pid, signal.SIGKILL)
-            alive = [child for child in alive if child.running]
+            ended = [child for child in alive if not child.running]
+            for child in ended:
+                assert child.popen is not None  # noqa: S101
+                _signal_group(child.popen.pid, signal.SIGKILL)
+            alive = [child for child in alive if child not in ended]
+            time.sleep(POLL_SECONDS)
+        self._wait_for_the_killed()
+
+    def _wait_for_the_killed(self) -> None:
+        """A signal is sent at once and obeyed later: only who is gone has let go of its ports and files."""
+        deadline = time.monotonic() + KILLED_PATIENCE_SECONDS
+        while self._children and (left := _marked(self._home)) and time.monotonic() < deadline:
+            for pid in left:
+                _signal(pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
 
     def _end_leftovers(self) -> None:

@@ -11,9 +11,11 @@ import pytest
 from django.conf import settings
 
 from cacheai.demo_provider import DemoProvider
+from tenants import watchdog
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
+PATIENCE_SECONDS = 5.0
 Rules = Callable[..., None]
 
 
@@ -99,8 +101,20 @@ def embedder() -> FixedEmbedder:
 
 
 @pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy test machine is no outage: what a call may wait for is tested where it is the question, not here."""
+    enter = watchdog.enter
+    monkeypatch.setattr(
+        watchdog, "enter", lambda connection, seconds: enter(connection, max(seconds, PATIENCE_SECONDS))
+    )
+    monkeypatch.setattr("cache_api.adapters.ledger.RECORD_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("cache_api.looking.CACHE_BUDGET_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+
+
+@pytest.fixture(autouse=True)
 def _service(
-    live: None, demo: DemoProvider, embedder: FixedEmbedder, monkeypatch: pytest.MonkeyPatch
+    _patient: None, live: None, demo: DemoProvider, embedder: FixedEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     from cache_api import wiring
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from cache_api.adapters import quotas
 from tenants import authentication, features
 from tests.api.conftest import Answer, Api
-from tests.api.test_quotas import _patient, decided, look, mails, restart, tenant  # noqa: F401 (a fixture)
+from tests.api.test_quotas import _restarted, decided, look, mails, restart, tenant  # noqa: F401 (a fixture)
 from tests.conftest import Cast
 from tests.db.calls import call_of, query, write
 

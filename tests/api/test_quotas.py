@@ -22,10 +22,7 @@ OVER = ("bypass", "over_quota")
 
 
 @pytest.fixture(autouse=True)
-def _patient(_service: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy test machine is no outage."""
-    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", 5.0)
-    monkeypatch.setattr("cache_api.adapters.used.READ_SECONDS", 5.0)
+def _restarted(_service: None, monkeypatch: pytest.MonkeyPatch) -> None:
     restart(monkeypatch)
 
 

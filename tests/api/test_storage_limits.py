@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api
-from tests.api.test_quotas import _patient, decided, restart, tenant  # noqa: F401 (a fixture)
+from tests.api.test_quotas import _restarted, decided, restart, tenant  # noqa: F401 (a fixture)
 from tests.conftest import Cast
 from tests.db.calls import query
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.conftest import Api
-from tests.api.test_quotas import _patient, decided, tenant  # noqa: F401 (a fixture)
+from tests.api.test_quotas import _restarted, decided, tenant  # noqa: F401 (a fixture)
 from tests.conftest import Cast
 
 LONG = "Tell me about the history of lighthouses, please. " * 60
