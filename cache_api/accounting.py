@@ -9,7 +9,7 @@ run twice.
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -27,6 +27,7 @@ from tenants.isolation import as_owner
 
 CALLS_PER_TRANSACTION = 500
 HOURS_PER_TRANSACTION = 48
+LATE_DAYS = 35  # a day that a call comes to even later is told by its hours for good
 SHARE_DAYS = 7  # how far back the usual share of a provider's prompt cache is looked for
 
 
@@ -135,6 +136,12 @@ def roll_up() -> int:
     return done
 
 
+def roll_up_end_users(now: datetime) -> int:
+    """Sum the hours of end users in days that are over and have no such sum; how many days."""
+    today = now.astimezone(UTC).date()
+    return sum(_roll_up_end_users(tenant_id, today) for tenant_id in books.tenants("SELECT id FROM tenant"))
+
+
 def keep_known_rates(now: datetime) -> int:
     """Let web know the rate of every model that has one, before anybody asks."""
     with as_owner() as connection, connection.cursor() as cursor:
@@ -190,6 +197,18 @@ def _roll_up_some(tenant_id: UUID) -> int:
         for day in {hour.astimezone(UTC).date() for hour in hours}:
             cursor.execute(_ROLL_UP_DAY, {"tenant": tenant_id, "day": day})
     return len(hours)
+
+
+def _roll_up_end_users(tenant_id: UUID, today: date) -> int:
+    with as_owner() as connection, connection.cursor() as cursor:
+        books.lock(cursor, tenant_id)
+        cursor.execute(
+            _END_USER_DAYS, {"tenant": tenant_id, "first": today - timedelta(days=LATE_DAYS), "today": today}
+        )
+        days = [day for (day,) in cursor.fetchall()]
+        for day in days:
+            cursor.execute(_ROLL_UP_END_USERS, [tenant_id, day])
+    return len(days)
 
 
 class _Fees:
@@ -425,8 +444,18 @@ DELETE FROM call WHERE tenant_id = %(tenant)s AND at >= %(hour)s AND at < %(hour
 
 _ROLL_UP_DAY = """
 DELETE FROM usage_day WHERE tenant_id = %(tenant)s AND day = %(day)s;
-INSERT INTO usage_day SELECT * FROM usage_of_day(%(tenant)s, %(day)s)
+INSERT INTO usage_day SELECT * FROM usage_of_day(%(tenant)s, %(day)s);
+DELETE FROM usage_end_user_day WHERE tenant_id = %(tenant)s AND day = %(day)s
 """
+
+_END_USER_DAYS = """
+SELECT begin::date FROM generate_series(%(first)s::date, %(today)s::date - 1, interval '1 day') AS days (begin)
+WHERE EXISTS (SELECT FROM usage_end_user WHERE tenant_id = %(tenant)s
+    AND hour >= begin::timestamp AT TIME ZONE 'UTC' AND hour < (begin::timestamp + interval '1 day') AT TIME ZONE 'UTC')
+  AND NOT EXISTS (SELECT FROM usage_end_user_day WHERE tenant_id = %(tenant)s AND day = begin::date)
+"""
+
+_ROLL_UP_END_USERS = "INSERT INTO usage_end_user_day SELECT * FROM end_users_of_day(%s, %s)"
 
 _ADD_RATES = """
 INSERT INTO price_rate SELECT * FROM jsonb_populate_recordset(null::price_rate, %s) ON CONFLICT DO NOTHING

@@ -415,12 +415,10 @@ class UsageDay(UsageFigures):
         db_table = "usage_day"
 
 
-class UsageEndUser(models.Model):
-    """What an hour of one end user's calls comes to. Recomputed whole with its hour."""
+class UsageOfEndUser(models.Model):
+    """What some of one end user's calls come to."""
 
-    pk = models.CompositePrimaryKey("tenant_id", "hour", "project_id", "end_user")
     tenant_id = models.UUIDField()
-    hour = models.DateTimeField()
     project_id = models.UUIDField()
     end_user = models.TextField()
     calls = models.BigIntegerField()
@@ -438,7 +436,27 @@ class UsageEndUser(models.Model):
     upkeep_cost_usd = models.DecimalField(max_digits=20, decimal_places=10)
 
     class Meta:
+        abstract = True
+
+
+class UsageEndUser(UsageOfEndUser):
+    """Of an hour. Recomputed whole with its hour."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "hour", "project_id", "end_user")
+    hour = models.DateTimeField()
+
+    class Meta:
         db_table = "usage_end_user"
+
+
+class UsageEndUserDay(UsageOfEndUser):
+    """Of a day that is over. A day has all of its rows or none; without them its hours tell."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "day", "project_id", "end_user")
+    day = models.DateField()
+
+    class Meta:
+        db_table = "usage_end_user_day"
 
 
 class FeePeriod(models.Model):

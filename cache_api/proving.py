@@ -230,23 +230,27 @@ def _hours_apart(table: str, figures: str) -> str:
     """  # noqa: S608 (names of tables)
 
 
-_DAYS_APART = """
-WITH kept AS (SELECT * FROM usage_day WHERE tenant_id = %(tenant)s AND day BETWEEN %(first)s AND %(last)s),
-counted AS (
-  SELECT figures.* FROM (
-    SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date AS day FROM usage_hour
-    WHERE tenant_id = %(tenant)s AND (hour AT TIME ZONE 'UTC')::date BETWEEN %(first)s AND %(last)s
-  ) AS days, usage_of_day(%(tenant)s, days.day) AS figures
-)
-SELECT DISTINCT day FROM
-  ((TABLE kept EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE kept)) AS apart
-ORDER BY day
+def _days_apart(table: str, figures: str, days: str) -> str:
+    return f"""
+    WITH kept AS (SELECT * FROM {table} WHERE tenant_id = %(tenant)s AND day BETWEEN %(first)s AND %(last)s),
+    counted AS (SELECT figures.* FROM ({days}) AS days, {figures}(%(tenant)s, days.day) AS figures)
+    SELECT DISTINCT day FROM
+      ((TABLE kept EXCEPT TABLE counted) UNION ALL (TABLE counted EXCEPT TABLE kept)) AS apart
+    ORDER BY day
+    """  # noqa: S608 (names of tables)
+
+
+_DAYS_WITH_HOURS = """
+SELECT DISTINCT (hour AT TIME ZONE 'UTC')::date AS day FROM usage_hour
+WHERE tenant_id = %(tenant)s AND (hour AT TIME ZONE 'UTC')::date BETWEEN %(first)s AND %(last)s
 """
 
 _APART = {
     "usage_hour": _hours_apart("usage_hour", "usage_figures"),
     "usage_end_user": _hours_apart("usage_end_user", "end_user_figures"),
-    "usage_day": _DAYS_APART,
+    "usage_day": _days_apart("usage_day", "usage_of_day", _DAYS_WITH_HOURS),
+    # A day without rows is told by its hours.
+    "usage_end_user_day": _days_apart("usage_end_user_day", "end_users_of_day", "SELECT DISTINCT day FROM kept"),
 }
 
 _UNPROVED = """
@@ -298,6 +302,7 @@ _ROLL_UPS_GO = "; ".join(
         ("usage_hour", "hour"),
         ("usage_end_user", "hour"),
         ("usage_day", "day"),
+        ("usage_end_user_day", "day"),
         ("error_hour", "hour"),
         ("ledger_proof", "day"),
     )

@@ -39,8 +39,9 @@ def months() -> list[str]:
 
 @shared_task(name="cache_api.accounting.prove")  # type: ignore[untyped-decorator]
 def prove() -> int:
-    """A day is proven before its calls go: both follow one another in one task."""
+    """A day is summed, then proven, then its calls go: they follow one another in one task."""
     now = timezone.now()
+    accounting.roll_up_end_users(now)
     return proving.prove(now) + proving.let_go(now)
 
 

@@ -259,7 +259,7 @@ UNTOUCHED: dict[str, str] = {
     **dict.fromkeys(("webhook_endpoint", "webhook_delivery"), "is made on a page"),
     **dict.fromkeys(("calibration", "check_wanted"), "is made of many answers"),
     **dict.fromkeys(("budget_alert", "storage_limit"), "is made at a limit"),
-    **dict.fromkeys(("ledger_kept", "ledger_proof"), "is made when a day is over"),
+    **dict.fromkeys(("ledger_kept", "ledger_proof", "usage_end_user_day"), "is made when a day is over"),
     **dict.fromkeys(("billing_account", "billing_alert", "billing_credit", "billing_grant"), "is made by billing"),
     **dict.fromkeys(("billing_invoice", "billing_period", "billing_subscription"), "is made by billing"),
     **dict.fromkeys(("meter_push", "usage_bucket"), "is made by billing"),

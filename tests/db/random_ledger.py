@@ -54,7 +54,7 @@ CALLS = st.fixed_dictionaries(
         "end_user": st.sampled_from(["", "a" * 32, "b" * 32]),
     }
 )
-ACTS = ("price", "roll_up", "replay", "die", "judge", "prove", "let_go")
+ACTS = ("price", "roll_up", "sum_days", "replay", "die", "judge", "prove", "let_go")
 STEPS = st.lists(st.one_of(st.lists(CALLS, min_size=1, max_size=4), st.sampled_from(ACTS)), max_size=12)
 
 
@@ -87,8 +87,8 @@ class Book:
 
 
 def play(cast: Cast, steps: list[Any]) -> Iterator[Book]:
-    tables = "call, usage_hour, usage_day, usage_end_user, usage_dirty, ledger_kept, ledger_proof, fee_period, entry"
-    execute(f"TRUNCATE {tables} CASCADE")
+    tables = "call, usage_hour, usage_day, usage_end_user, usage_end_user_day, usage_dirty, ledger_kept, ledger_proof"
+    execute(f"TRUNCATE {tables}, fee_period, entry CASCADE")
     book = Book((cast.owner, cast.outsider), uuid4())
     put_entry(cast, book.entry_id)
     for step in steps:
@@ -110,6 +110,8 @@ def _act(book: Book, act: str) -> None:
             accounting.price_calls(NOW)
         case "roll_up":
             accounting.roll_up()
+        case "sum_days":
+            accounting.roll_up_end_users(LATER)
         case "die":
             with suppress(Died), as_owner():
                 accounting.price_calls(NOW)

@@ -79,8 +79,10 @@ def test_calls_on_their_way_are_no_difference(cast: Cast) -> None:
     [
         ("UPDATE usage_hour SET billable = billable - 1", ["usage_hour", "usage_day"]),
         ("UPDATE usage_day SET cost_usd = cost_usd + 0.0000000001", ["usage_day"]),
-        ("UPDATE usage_end_user SET saved_usd = 1", ["usage_end_user"]),
+        ("UPDATE usage_end_user SET saved_usd = 1", ["usage_end_user", "usage_end_user_day"]),
         ("DELETE FROM usage_day", ["usage_day"]),
+        ("UPDATE usage_end_user_day SET calls = 2", ["usage_end_user_day"]),
+        ("DELETE FROM usage_end_user", ["usage_end_user", "usage_end_user_day"]),
         ("DELETE FROM call", ["usage_hour", "usage_end_user"]),
     ],
 )
@@ -91,6 +93,7 @@ def test_a_difference_is_kept_logged_and_mailed(
     monkeypatch.setattr(settings, "OPERATOR_MAIL", ["operator@example.test"])
     write([hit_of(*ids_of(cast), at=NOW - DAY, end_user="e" * 32)])
     close_the_books()
+    accounting.roll_up_end_users(NOW)
     execute(tampered)
 
     proving.prove(NOW)
@@ -114,6 +117,54 @@ def test_nobody_is_mailed_while_all_is_well_or_no_operator_is_named(cast: Cast) 
     proving.prove(NOW + DAY)
 
     assert outbox() == []
+
+
+# -- End users by the day
+
+
+def days_of_end_users() -> list[tuple[Any, ...]]:
+    return query("SELECT day, end_user, calls, hits, cost_usd, saved_usd FROM usage_end_user_day ORDER BY 1, 2")
+
+
+def by_end_user(cast: Cast) -> list[tuple[str, int, Decimal, Decimal]]:
+    rows = selectors.usage_by(*ids_of(cast), bucket=None, group_by="end_user", since=EVER[0], until=EVER[1])
+    return [(row.group, row.figures.calls, row.figures.cost_usd, row.figures.saved_usd) for row in rows]
+
+
+def test_a_day_of_end_users_is_summed_once_it_is_over(cast: Cast) -> None:
+    ids, yesterday = ids_of(cast), TODAY - DAY
+    for at in (NOW - DAY, NOW - DAY + timedelta(hours=3), NOW):
+        write([call_of(*ids, at=at, end_user="a" * 32), hit_of(*ids, at=at, end_user="b" * 32), call_of(*ids, at=at)])
+    close_the_books()
+    before = by_end_user(cast)
+    assert before == [("a" * 32, 3, 3 * COST, 0), ("b" * 32, 3, 0, 3 * SAVED)]
+
+    assert (accounting.roll_up_end_users(NOW), accounting.roll_up_end_users(NOW)) == (1, 0)
+
+    assert days_of_end_users() == [
+        (yesterday, "a" * 32, 2, 0, 2 * COST, 0),
+        (yesterday, "b" * 32, 2, 2, 0, 2 * SAVED),
+    ]
+    assert by_end_user(cast) == before
+    assert proving.recount() == proving.Recount((), 0)
+
+
+def test_a_call_that_comes_late_is_in_its_day_of_end_users_at_every_moment(cast: Cast) -> None:
+    ids = ids_of(cast)
+    write([hit_of(*ids, at=NOW - DAY, end_user="e" * 32)])
+    close_the_books()
+    accounting.roll_up_end_users(NOW)
+    write([hit_of(*ids, at=NOW - DAY, end_user="e" * 32)])
+
+    accounting.price_calls(NOW)
+    assert by_end_user(cast) == [("e" * 32, 2, 0, 2 * SAVED)]
+    accounting.roll_up()
+    assert by_end_user(cast) == [("e" * 32, 2, 0, 2 * SAVED)]
+    assert days_of_end_users() == []
+    accounting.roll_up_end_users(NOW)
+
+    assert by_end_user(cast) == [("e" * 32, 2, 0, 2 * SAVED)]
+    assert days_of_end_users() == [(TODAY - DAY, "e" * 32, 2, 2, 0, 2 * SAVED)]
 
 
 # -- What goes
@@ -255,10 +306,12 @@ def test_roll_ups_of_more_than_two_years_ago_go(cast: Cast) -> None:
     ids = ids_of(cast)
     write([call_of(*ids, at=at, end_user="e" * 32) for at in (NOW - 800 * DAY, NOW - 700 * DAY)])
     close_the_books()
+    accounting.roll_up_end_users(NOW - 799 * DAY)
+    accounting.roll_up_end_users(NOW - 699 * DAY)
     let_go()
     let_go(NOW)
 
-    for table in ("usage_hour", "usage_day", "usage_end_user"):
+    for table in ("usage_hour", "usage_day", "usage_end_user", "usage_end_user_day"):
         assert query(f"SELECT count(*) FROM {table}") == [(1,)], table
 
 
