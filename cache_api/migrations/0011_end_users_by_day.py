@@ -39,7 +39,7 @@ OF_DAY = isolation.function(
   SET search_path = pg_catalog, public AS $$
   SELECT $1, $2, project_id, end_user, {SUMS} FROM public.usage_end_user
   WHERE tenant_id = $1 AND hour >= $2::timestamp AT TIME ZONE 'UTC' AND hour < ($2 + 1)::timestamp AT TIME ZONE 'UTC'
-  GROUP BY project_id, end_user $$""",
+  GROUP BY project_id, end_user $$""",  # noqa: S608 (names of columns)
 )
 
 DAYS_THAT_ARE_OVER = f"""
