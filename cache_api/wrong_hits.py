@@ -10,7 +10,7 @@ from django.db import connection
 
 from cache_api import wiring
 from cache_api.domain.risk import Measured, Sample, pooled
-from cache_api.selectors import ALL, Only
+from cache_api.figures import ALL, Only
 from tenants.isolation import as_tenant
 
 LOOKED_BACK = timedelta(days=30)

@@ -11,7 +11,8 @@ from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-from cache_api.selectors import Figures, UsageRow
+from cache_api.figures import Figures
+from cache_api.selectors import UsageRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,9 @@ from billing.margin import Margin, margin
 from billing.models import BillingAccount, BillingAlert, Credit, Grant, Invoice, MeterPush, StripeEvent, UsageBucket
 from billing.selectors import Overview
 from cache_api import selectors as usage
-from cache_api.selectors import Figures, UnpricedModel
+from cache_api import statistics
+from cache_api.figures import Figures
+from cache_api.selectors import UnpricedModel
 from tenants.isolation import as_tenant
 from tenants.models import AuditEvent, Tenant
 from tenants.selectors import MemberFacts, audit_events_of, members_of, projects_of, tenant_of
@@ -48,7 +50,7 @@ def sight(*, tenant_id: UUID, now: datetime) -> Sight:
     since = now - MONTH
     figures = usage.figures(tenant_id, None, since, now)
     stored_bytes = sum(
-        usage.stats(tenant_id, project.id, now, now).entries.bytes for project in projects_of(tenant_id=tenant_id)
+        statistics.stats(tenant_id, project.id, now, now).entries.bytes for project in projects_of(tenant_id=tenant_id)
     )
     with as_tenant(tenant_id):
         invoices = Invoice.objects.filter(tenant_id=tenant_id)

@@ -10,13 +10,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from cache_api import selectors
+from cache_api import statistics
 from cache_api.adapters import catalogue
 from cache_api.domain.reasons import decision_of, layer_of
 from cache_api.http.visits import Visit
 from cache_api.models import LATENCY_BOUNDS_MS
 from cache_api.promises import Promise, promise_of
-from cache_api.selectors import Metered
+from cache_api.statistics import Metered
 
 MODEL = ("provider", "model")
 BOUNDS_SECONDS = (*(str(bound / 1000) for bound in LATENCY_BOUNDS_MS), "+Inf")
@@ -24,7 +24,7 @@ BOUNDS_SECONDS = (*(str(bound / 1000) for bound in LATENCY_BOUNDS_MS), "+Inf")
 
 def metrics(visit: Visit) -> HttpResponse:
     place, now = visit.place, datetime.now(UTC)
-    metered = catalogue.guarded(lambda: selectors.metered(place.tenant_id, place.project_id, now))
+    metered = catalogue.guarded(lambda: statistics.metered(place.tenant_id, place.project_id, now))
     promise = catalogue.guarded(lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=now))
     encode, content_type = choose_encoder(visit.http.META.get("HTTP_ACCEPT", ""))
     return HttpResponse(encode(_Project(metered, promise)), content_type=content_type)

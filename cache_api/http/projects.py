@@ -5,7 +5,7 @@ from time import perf_counter
 
 from django.http import HttpResponse
 
-from cache_api import selectors, wiring
+from cache_api import statistics, wiring
 from cache_api.adapters import catalogue
 from cache_api.adapters.catalogue import Filters
 from cache_api.dialects import vectorcache
@@ -43,7 +43,7 @@ def cleared(visit: Visit) -> HttpResponse:
 def project_stats(visit: Visit, project_id: str) -> HttpResponse:
     visit.same_project(project_id)
     place = visit.place
-    found = catalogue.guarded(lambda: selectors.stats(place.tenant_id, place.project_id, BEGINNING, datetime.now(UTC)))
+    found = catalogue.guarded(lambda: statistics.stats(place.tenant_id, place.project_id, BEGINNING, datetime.now(UTC)))
     figures, entries = found.figures, found.entries
     told = {
         "project_id": str(place.project_id),

@@ -5,13 +5,13 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from cache_api import selectors, wiring
+from cache_api import statistics, wiring
 from cache_api.adapters import catalogue
+from cache_api.figures import Figures
 from cache_api.http.serializers import TimesSerializer, validated
 from cache_api.http.tables import money
 from cache_api.http.visits import Visit, answer
 from cache_api.promises import Promise, promise_of, unserved
-from cache_api.selectors import Figures
 
 BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)  # before the first call of any project
 
@@ -22,7 +22,7 @@ def stats(visit: Visit) -> HttpResponse:
     since = values.get("since", BEGINNING)
     until = values.get("until", datetime.now(UTC))
     place = visit.place
-    found = catalogue.guarded(lambda: selectors.stats(place.tenant_id, place.project_id, since, until))
+    found = catalogue.guarded(lambda: statistics.stats(place.tenant_id, place.project_id, since, until))
     promise = catalogue.guarded(lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=until))
     figures, entries = found.figures, found.entries
     return answer(

@@ -16,7 +16,8 @@ from uuid import UUID
 import orjson
 
 from cache_api.calls import LedgerRow
-from cache_api.selectors import Figures, Group, UsageRow
+from cache_api.figures import Figures
+from cache_api.selectors import Group, UsageRow
 
 CSV = "text/csv; charset=utf-8"
 SENT_BYTES = 64 * 1024  # at a time

@@ -10,7 +10,7 @@ from django.utils.html import format_html, json_script
 from django.utils.safestring import SafeString
 
 from cache_api.domain.risk import Measured
-from cache_api.selectors import Figures
+from cache_api.figures import Figures
 from dashboard.durations import Duration
 from tenants import features
 from tenants.models import TenantExport

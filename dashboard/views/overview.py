@@ -13,8 +13,9 @@ from billing import selectors as billing
 from cache_api import selectors
 from cache_api.calls import CallFilters, LedgerRow, calls_page
 from cache_api.domain.risk import MEASURED_FROM
+from cache_api.figures import ALL, Figures, Only
 from cache_api.http import tables
-from cache_api.selectors import ALL, Figures, Latency, Only
+from cache_api.selectors import Latency
 from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits
 from dashboard import charts, ranges
 from dashboard.forms import FigureFilter

@@ -11,9 +11,10 @@ from django.template.defaultfilters import filesizeformat
 
 from cache_api import limits as services
 from cache_api import selectors
+from cache_api.figures import Figures
 from cache_api.http import tables
 from cache_api.limits import Limit
-from cache_api.selectors import Bucket, Figures, Group, UsageRow
+from cache_api.selectors import Bucket, Group, UsageRow
 from dashboard import ranges
 from dashboard.people import Visit, page, show
 from dashboard.templatetags.dashboard import count, usd

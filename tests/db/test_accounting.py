@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from hypothesis import HealthCheck, given, settings
 
-from cache_api import accounting, maintenance, proving, selectors
+from cache_api import accounting, maintenance, proving, selectors, statistics
 from cache_api.adapters import ledger
 from cache_api.domain.call import Timings
 from cache_api.domain.usage import Usage
@@ -428,7 +428,7 @@ def test_stats_hold_what_a_project_has_and_did(cast: Cast) -> None:
     write([call_of(*ids, at=NOW), hit_of(*ids, at=NOW, similarity=0.9, layer="semantic", reason="similar")])
     close_the_books()
 
-    stats = selectors.stats(*ids, *EVER)
+    stats = statistics.stats(*ids, *EVER)
 
     assert (stats.entries.total, stats.entries.active, stats.entries.expired, stats.entries.bytes) == (2, 1, 1, 14)
     assert stats.decisions == {"hit": 1, "miss": 1, "bypass": 0, "blocked": 0}
@@ -443,7 +443,7 @@ def test_an_outsider_reads_nothing(cast: Cast) -> None:
     stranger = cast.outsider
 
     assert selectors.figures(stranger.tenant_id, None, *EVER).calls == 0
-    assert selectors.stats(stranger.tenant_id, cast.owner.project_id, *EVER).figures.calls == 0
+    assert statistics.stats(stranger.tenant_id, cast.owner.project_id, *EVER).figures.calls == 0
 
 
 # -- Upkeep

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cache_api import accounting, selectors
-from cache_api.selectors import Only
+from cache_api.figures import Only
 from dashboard.ranges import Range
 from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, write

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from cache_api.domain.call import Call
+from cache_api.figures import Only
 from cache_api.models import AnswerCheck
-from cache_api.selectors import Only
 from cache_api.wrong_hits import wrong_hits
 from tenants import projects
 from tenants.isolation import as_tenant

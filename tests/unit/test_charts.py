@@ -6,8 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from cache_api.figures import Figures
 from cache_api.models import LATENCY_BUCKETS
-from cache_api.selectors import Figures, Latency, UsageRow
+from cache_api.selectors import Latency, UsageRow
 from dashboard import charts, ranges
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
