@@ -127,7 +127,7 @@ def summed(parts: Iterable[Figures]) -> Figures:
 
 # `live` are the hours whose roll-up would not be exact. Of an hour before `kept.since` only those calls are left that
 # came late: they are added to its roll-up.
-LIVE = """
+_LIVE = """
 WITH live AS (
   SELECT hour, bool_or(cut) AS cut FROM (
     SELECT hour, false AS cut FROM usage_dirty
@@ -141,23 +141,12 @@ WITH live AS (
   SELECT coalesce(max(since), '-infinity') AS since FROM ledger_kept WHERE tenant_id = %(tenant)s
 )"""
 
-# Days that lie wholly in the range and have no live hour are read as such, the others by their hours.
-_WHOLE_DAYS = """
-, days AS (
-  SELECT greatest(day, %(since)s) AS since, least(day + interval '1 day', %(until)s) AS until,
-    (day AT TIME ZONE 'UTC')::date AS day,
-    day >= %(since)s AND day + interval '1 day' <= %(until)s
-      AND NOT EXISTS (SELECT FROM live WHERE live.hour >= day AND live.hour < day + interval '1 day') AS whole
-  FROM generate_series(
-    date_trunc('day', %(since)s, 'UTC'), %(until)s - interval '1 microsecond', interval '1 day') AS day
-)"""
-
 _ONLY = """
   AND (%(provider)s::text IS NULL OR provider = %(provider)s) AND (%(model)s::text IS NULL OR model = %(model)s)
   AND (%(key)s::uuid IS NULL OR key_id = %(key)s)"""
 
 
-def hours_of(table: str, figures: str, *, columns: str, also: str = "", within: str = "") -> str:
+def _hours_of(table: str, figures: str, *, columns: str, also: str = "", within: str = "") -> str:
     """A roll-up over the range, live hours from the calls themselves. `within` joins what its hours have to lie in."""
     mine = f"(%(project)s::uuid IS NULL OR project_id = %(project)s) {also}"
     return f"""
@@ -171,19 +160,38 @@ def hours_of(table: str, figures: str, *, columns: str, also: str = "", within: 
 """  # noqa: S608 (names of tables)
 
 
-_SUMMED = [field.attname for field in UsageHour._meta.concrete_fields if field.attname not in ("tenant_id", "hour")]
-_COLUMNS = ", ".join(("hour", *_SUMMED))
-# The table `figures` of a range, by hours; what needs no hours reads it by days, which is quicker.
-HOURS = f"{LIVE}, figures AS ({hours_of('usage_hour', 'usage_figures', columns=_COLUMNS, also=_ONLY)})"
-_IN_OTHER_DAYS = "JOIN days ON NOT whole AND hour >= days.since AND hour < days.until"
-DAYS = f"""
-{LIVE}{_WHOLE_DAYS}, figures AS (
-  SELECT {", ".join(("days.since AS hour", *_SUMMED))} FROM days JOIN usage_day ON whole AND usage_day.day = days.day
-  WHERE tenant_id = %(tenant)s AND (%(project)s::uuid IS NULL OR project_id = %(project)s) {_ONLY}
+def by_hours(hours: str, figures: str, *, columns: Sequence[str], also: str = "") -> str:
+    """The table `figures` of a range, from a roll-up by the hour."""
+    return f"{_LIVE}, figures AS ({_hours_of(hours, figures, columns=', '.join(('hour', *columns)), also=also)})"
+
+
+def by_days(days: str, hours: str, figures: str, *, columns: Sequence[str], also: str = "") -> str:
+    """The same where no hours are asked for, which is quicker.
+
+    Days that are summed, lie wholly in the range and have no live hour are read as such, the others by their hours.
+    """
+    return f"""
+{_LIVE}, days AS (
+  SELECT greatest(begins, %(since)s) AS since, least(begins + interval '1 day', %(until)s) AS until, name AS day,
+    begins >= %(since)s AND begins + interval '1 day' <= %(until)s
+      AND NOT EXISTS (SELECT FROM live WHERE live.hour >= begins AND live.hour < begins + interval '1 day')
+      AND EXISTS (SELECT FROM {days} AS summed WHERE summed.tenant_id = %(tenant)s AND summed.day = name) AS whole
+  FROM generate_series(
+    date_trunc('day', %(since)s, 'UTC'), %(until)s - interval '1 microsecond', interval '1 day') AS begins,
+    LATERAL (SELECT (begins AT TIME ZONE 'UTC')::date) AS named (name)
+), figures AS (
+  SELECT {", ".join(("days.since AS hour", *columns))} FROM days JOIN {days} ON whole AND {days}.day = days.day
+  WHERE tenant_id = %(tenant)s AND (%(project)s::uuid IS NULL OR project_id = %(project)s) {also}
   UNION ALL
-{hours_of("usage_hour", "usage_figures", columns=_COLUMNS, also=_ONLY, within=_IN_OTHER_DAYS)}
+{_hours_of(hours, figures, columns=", ".join(("hour", *columns)), also=also, within=_IN_OTHER_DAYS)}
 )
-"""  # noqa: S608 (names of columns)
+"""  # noqa: S608 (names of tables and columns)
+
+
+_IN_OTHER_DAYS = "JOIN days ON NOT whole AND hour >= days.since AND hour < days.until"
+_SUMMED = [field.attname for field in UsageHour._meta.concrete_fields if field.attname not in ("tenant_id", "hour")]
+HOURS = by_hours("usage_hour", "usage_figures", columns=_SUMMED, also=_ONLY)
+DAYS = by_days("usage_day", "usage_hour", "usage_figures", columns=_SUMMED, also=_ONLY)
 
 _SUMS = """
 sum(calls)::bigint, sum(exact_hits + semantic_hits + synthesized_hits)::bigint, sum(exact_hits)::bigint,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
-from cache_api.figures import ALL, DAYS, HOURS, LIVE, Figures, Only, Range, grouped, hours_of, rows_of, summed
+from cache_api.figures import ALL, DAYS, HOURS, Figures, Only, Range, by_days, by_hours, grouped, rows_of, summed
 from cache_api.models import LATENCY_BOUNDS_MS, LATENCY_BUCKETS, LedgerProof
 from tenants.isolation import as_tenant
 
@@ -120,7 +120,8 @@ def usage_by(
     asked = Range(tenant_id, project_id, since, until, only, starts, end_user)
     moment, rolled_up = _buckets(bucket, starts)
     if group_by == "end_user":
-        return _named(rows_of(_END_USERS.format(moment=moment), asked), _OF_END_USER)
+        told_by = _END_USER_HOURS if rolled_up == HOURS else _END_USER_DAYS
+        return _named(rows_of(f"{told_by}{_BY_END_USER.format(moment=moment)} ORDER BY 1, 2", asked), _OF_END_USER)
     if group_by == "decision":
         return _named(rows_of(rolled_up + _BY_DECISION.format(moment=moment), asked), _OF_DECISION)
     columns = _COLUMNS_OF[group_by] if group_by else ("''",)
@@ -134,6 +135,17 @@ def figures_by(
     """Over the whole time, the most called first."""
     rows = usage_by(tenant_id, project_id, bucket=None, group_by=group_by, since=since, until=until, only=only)
     return {row.group: row.figures for row in sorted(rows, key=lambda row: -row.figures.calls)}
+
+
+def busiest_end_users(
+    tenant_id: UUID, project_id: UUID | None, since: datetime, until: datetime, *, limit: int
+) -> tuple[list[UsageRow], int]:
+    """Those with the most calls over the whole time, the most first, and how many there are in all."""
+    moment, _ = _buckets(None, ())
+    counted = f"SELECT *, count(*) OVER () FROM ({_BY_END_USER.format(moment=moment)}) AS counted"  # noqa: S608 (ours)
+    asked = Range(tenant_id, project_id, since, until)
+    rows = rows_of(f"{_END_USER_DAYS}{counted} ORDER BY 3 DESC, 2 LIMIT {limit:d}", asked)
+    return _named((row[:-1] for row in rows), _OF_END_USER), rows[0][-1] if rows else 0
 
 
 def hits_by(
@@ -262,19 +274,16 @@ _OF_END_USER = (
     *("calls", "hits", "billable", "unpriced", "tokens", "tokens_saved", "cost_usd", "list_usd", "discount_usd"),
     *("saved_usd", "fee_usd", "synthesis_cost_usd", "upkeep_cost_usd"),
 )
-_OF_HOURS = hours_of(
-    "usage_end_user",
-    "end_user_figures",
-    columns="hour, end_user, calls, hits, billable, unpriced, tokens, tokens_saved, cost_usd, list_usd, discount_usd, "
-    "saved_usd, fee_usd, synthesis_cost_usd, upkeep_cost_usd",
+_END_USER_HOURS = by_hours("usage_end_user", "end_user_figures", columns=("end_user", *_OF_END_USER))
+_END_USER_DAYS = by_days(
+    "usage_end_user_day", "usage_end_user", "end_user_figures", columns=("end_user", *_OF_END_USER)
 )
-_END_USERS = f"""
-{LIVE}, figures AS ({_OF_HOURS})
-SELECT {{moment}}, end_user, sum(calls)::bigint, sum(hits)::bigint, sum(billable)::bigint, sum(unpriced)::bigint,
+_BY_END_USER = """
+SELECT {moment}, end_user, sum(calls)::bigint, sum(hits)::bigint, sum(billable)::bigint, sum(unpriced)::bigint,
   sum(tokens)::bigint, sum(tokens_saved)::bigint, sum(cost_usd), sum(list_usd), sum(discount_usd), sum(saved_usd),
   sum(fee_usd), sum(synthesis_cost_usd), sum(upkeep_cost_usd)
-FROM figures WHERE %(end_user)s::text IS NULL OR end_user = %(end_user)s GROUP BY 1, 2 ORDER BY 1, 2
-"""  # noqa: S608 (names of columns)
+FROM figures WHERE %(end_user)s::text IS NULL OR end_user = %(end_user)s GROUP BY 1, 2
+"""
 
 _UNPRICED_MODELS = """
 SELECT provider, model, sum(unpriced)::bigint FROM figures WHERE unpriced > 0 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2

@@ -1,7 +1,7 @@
 """Which rows of the audit trail are asked for, out of an address?"""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -38,11 +38,18 @@ class AuditFilter(Form):
     target = forms.CharField(
         label="To", required=False, max_length=128, widget=forms.TextInput({"placeholder": "a name, or an id"})
     )
-    since = forms.DateField(label="From (UTC)", required=False, widget=forms.DateInput({"type": "date"}))
-    until = forms.DateField(label="To the end of (UTC)", required=False, widget=forms.DateInput({"type": "date"}))
+    since = forms.DateField(label="From", required=False, widget=forms.DateInput({"type": "date"}))
+    until = forms.DateField(label="To the end of", required=False, widget=forms.DateInput({"type": "date"}))
 
-    def __init__(self, *args: Any, actors: Mapping[str, str], actions: Iterable[str], **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, actors: Mapping[str, str], actions: Iterable[str], zone: tzinfo = UTC, **kwargs: Any
+    ) -> None:
+        """Days begin at midnight in `zone`."""
         super().__init__(*args, auto_id="filter-%s", **kwargs)
+        self._zone = zone
+        if zone is UTC:
+            for name in ("since", "until"):
+                self.fields[name].label = f"{self.fields[name].label} (UTC)"
         offered = list(actions)
         areas = sorted({f"{action.partition('.')[0]}." for action in offered})
         acts = {area: [(one, one) for one in offered if one.startswith(area)] for area in areas}
@@ -67,9 +74,12 @@ class AuditFilter(Form):
             actor_kind="" if actor_id else values["actor"],
             action=values["action"],
             targets=[typed, *named] if typed else None,
-            since=_midnight(values["since"]),
-            until=_midnight(until + timedelta(days=1)) if until and until < date.max else None,
+            since=self._midnight(values["since"]),
+            until=self._midnight(until + timedelta(days=1)) if until and until < date.max else None,
         )
+
+    def _midnight(self, day: date | None) -> datetime | None:
+        return None if day is None else datetime.combine(day, time(), self._zone)
 
     def _offer(self, name: str, choices: list[Any]) -> None:
         """What is asked for stays to be seen, whether it is offered or not."""
@@ -84,7 +94,3 @@ def _id_in(text: str) -> UUID | None:
         return UUID(text)
     except ValueError:
         return None
-
-
-def _midnight(day: date | None) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), UTC)

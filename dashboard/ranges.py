@@ -53,8 +53,13 @@ class Range:
 
 
 def of(http: HttpRequest) -> Range:
-    """As the address says it; the page's script says where the viewer is."""
+    """As the address says it."""
     return read(http.GET.get("days", ""), http.COOKIES.get("zone", ""))
+
+
+def zone_of(http: HttpRequest) -> tzinfo:
+    """Where the viewer is, as the page's script says; UTC where it does not."""
+    return _zone(http.COOKIES.get("zone", ""))
 
 
 def read(wanted: str, zone: str = "") -> Range:

@@ -39,13 +39,14 @@ OF_DAY = isolation.function(
   SET search_path = pg_catalog, public AS $$
   SELECT $1, $2, project_id, end_user, {SUMS} FROM public.usage_end_user
   WHERE tenant_id = $1 AND hour >= $2::timestamp AT TIME ZONE 'UTC' AND hour < ($2 + 1)::timestamp AT TIME ZONE 'UTC'
-  GROUP BY project_id, end_user $$""",  # noqa: S608 (names of columns)
+  GROUP BY project_id, end_user ORDER BY project_id, end_user $$""",  # noqa: S608 (names of columns)
 )
 
 DAYS_THAT_ARE_OVER = f"""
 INSERT INTO usage_end_user_day
 SELECT tenant_id, (hour AT TIME ZONE 'UTC')::date, project_id, end_user, {SUMS} FROM usage_end_user
 WHERE hour < date_trunc('day', now(), 'UTC') GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4
 """  # noqa: S608 (names of columns)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
+from dashboard import ranges
 from dashboard.audit_filter import AuditFilter
 from dashboard.people import Visit, page, show
 from tenants import audit_check, audit_export, features, selectors
@@ -66,7 +67,8 @@ def _form(http: HttpRequest, visit: Visit) -> AuditFilter:
     newest = selectors.audit_events_of(tenant_id=visit.tenant.id, limit=OFFERED_FROM)
     names = selectors.actor_names(tenant_id=visit.tenant.id, events=newest)
     actors = {str(actor_id): name for actor_id, name in sorted(names.items(), key=lambda one: one[1])}
-    return AuditFilter(http.GET, actors={**actors, **SYSTEMS}, actions=sorted({event.action for event in newest}))
+    actions = sorted({event.action for event in newest})
+    return AuditFilter(http.GET, actors={**actors, **SYSTEMS}, actions=actions, zone=ranges.zone_of(http))
 
 
 def _targets(visit: Visit) -> Mapping[str, str]:

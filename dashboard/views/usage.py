@@ -63,7 +63,7 @@ class Meter:
 @page(may="figures")
 def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
     group_by, words = GROUPS[_group(http)]
-    rows = _named(visit, _rows(http, visit, bucket=None))
+    rows, groups = _busiest(http, visit)
     limits = services.limits_of(tenant_id=visit.tenant.id, now=datetime.now(UTC))
     return show(
         http,
@@ -76,8 +76,8 @@ def usage(http: HttpRequest, visit: Visit) -> HttpResponse:
         groups={name: shown for name, (_, shown) in GROUPS.items()},
         group=group_by,
         group_words=words,
-        rows=rows[:SHOWN_ROWS],
-        unshown=len(rows[SHOWN_ROWS:]),
+        rows=_named(visit, rows),
+        unshown=groups - len(rows),
     )
 
 
@@ -103,13 +103,20 @@ def _rows(http: HttpRequest, visit: Visit, *, bucket: Bucket | None) -> Sequence
     )
 
 
+def _busiest(http: HttpRequest, visit: Visit) -> tuple[Sequence[UsageRow], int]:
+    """The most called first, and how many there are in all."""
+    if _group(http) == "end_user":
+        asked, project_id = ranges.of(http), visit.project.id if visit.project else None
+        return selectors.busiest_end_users(visit.tenant.id, project_id, asked.since, asked.until, limit=SHOWN_ROWS)
+    rows = sorted(_rows(http, visit, bucket=None), key=lambda row: -row.figures.calls)
+    return rows[:SHOWN_ROWS], len(rows)
+
+
 def _named(visit: Visit, rows: Sequence[UsageRow]) -> Sequence[tuple[str, str, Figures]]:
-    """The most called first."""
     names = {str(one.id): one.name for one in visit.projects}
     names |= {str(key.id): key.name or key.hint for key in tenants.keys_of(tenant_id=visit.tenant.id)}
     names |= {NO_KEY: "Without a key", "": "Not named"}
-    found = [(names.get(row.group, row.group), row.model, row.figures) for row in rows]
-    return sorted(found, key=lambda one: -one[2].calls)
+    return [(names.get(row.group, row.group), row.model, row.figures) for row in rows]
 
 
 def _meter(limit: Limit) -> Meter:

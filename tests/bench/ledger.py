@@ -51,11 +51,16 @@ FROM (SELECT *, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') A
     FROM generate_series(1, %(rows)s) AS n) AS moments) AS numbered
 """
 ROLL_UPS = (
-    *(f"DELETE FROM {table} WHERE tenant_id = %(tenant)s" for table in ("usage_hour", "usage_end_user", "usage_day")),
+    *(
+        f"DELETE FROM {table} WHERE tenant_id = %(tenant)s"
+        for table in ("usage_hour", "usage_day", "usage_end_user", "usage_end_user_day")
+    ),
     "INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_day SELECT figures.* FROM generate_series((now() - interval '91 days')::date, now()::date,"
     " interval '1 day') AS day, usage_of_day(%(tenant)s, day::date) AS figures",
+    "INSERT INTO usage_end_user_day SELECT figures.* FROM generate_series((now() - interval '91 days')::date,"
+    " now()::date - 1, interval '1 day') AS day, end_users_of_day(%(tenant)s, day::date) AS figures",
 )
 CHECKED = """
 INSERT INTO answer_check (tenant_id, id, project_id, checked_at, kind, source, entry_id, similarity, probability,
@@ -95,8 +100,8 @@ def fill(team: Team, rows: int, *, say: Callable[[str], None]) -> str:
         say("rolling them up")
         for sql in (*ROLL_UPS, CHECKED):
             cursor.execute(sql, values)
-        for table in ("call", "usage_hour", "usage_day", "usage_end_user", "answer_check", "audit_event"):
-            connection.execute(f"ANALYZE {table}")
+        connection.execute("ANALYZE call, answer_check, audit_event")
+        connection.execute("ANALYZE usage_hour, usage_day, usage_end_user, usage_end_user_day")
     actor = Actor("person", user.id, "192.0.2.7")
     with as_tenant(team.tenant_id):
         for number in range(EVENTS):
