@@ -24,6 +24,8 @@ from cache_api.domain.guard.polarity import Polarity, polarity, polarity_differs
 from cache_api.domain.guard.spelling import plain, words
 
 _REMEMBERED_TEXTS = 256  # one question meets five candidates, and popular ones come again
+# In other scripts neither these rules nor the shipped model know a word's meaning: only the same words are the same.
+_JUDGED_SCRIPTS = frozenset({"", "LATIN"})
 _REMEMBERED_LENGTH = 2000  # longer texts are rare here and would fill the memory
 
 
@@ -116,4 +118,6 @@ def _languages_differ(ours: Traits, theirs: Traits) -> bool:
         return True
     if ours.language and theirs.language:
         return ours.language != theirs.language
-    return bool(ours.script and theirs.script) and ours.script != theirs.script
+    if ours.script and theirs.script and ours.script != theirs.script:
+        return True
+    return not {ours.script, theirs.script} <= _JUDGED_SCRIPTS and ours.polarity.stems != theirs.polarity.stems

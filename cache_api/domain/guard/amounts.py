@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from cache_api.domain.guard.number_words import NUMBER_WORDS, ordinal, read_number, scale
-from cache_api.domain.guard.units import CURRENCIES, UNITS, UNITS_ALONE
+from cache_api.domain.guard.units import CURRENCIES, MEASURED_IN, OFTEN, RATED, RATES, UNITS, UNITS_ALONE
 
 
 class Quantity(NamedTuple):
@@ -45,7 +45,9 @@ _VERSIONED = frozenset(
     "numpy pandas pytorch torch tensorflow keras cuda opencv unity unreal excel office photoshop gpt llama claude "
     "gemini openssl tls ssl http ipv bluetooth usb hdmi wordpress drupal magento webpack vite eslint".split()
 )
-_SAYING = NUMBER_WORDS | frozenset(UNITS_ALONE)  # most texts have none of these
+_SAYING = (
+    NUMBER_WORDS | UNITS_ALONE.keys() | RATES.keys() | OFTEN.keys() | MEASURED_IN.keys()
+)  # most texts have none of these
 _LONGEST_NUMBER = 20  # digits and separators; longer ones are ids
 
 
@@ -94,9 +96,17 @@ class _Reader:
                 self.numbers.add(Fraction(number))
                 position += 1
             else:
-                if token in UNITS_ALONE:
-                    self.units.add(UNITS_ALONE[token][0] + str(UNITS_ALONE[token][1]))
+                if unit := self._unit_alone(token, before=self._token(position - 1)):
+                    self.units.add(unit[0] + str(unit[1]))
                 position += 1
+
+    @staticmethod
+    def _unit_alone(token: str, *, before: str) -> tuple[str, Fraction] | None:
+        if before in RATED and token in RATES:
+            return RATES[token]
+        if before == "in" and token in MEASURED_IN:
+            return MEASURED_IN[token]
+        return UNITS_ALONE.get(token) or OFTEN.get(token)
 
     def _token(self, position: int) -> str:
         return self.tokens[position] if 0 <= position < len(self.tokens) else ""

@@ -77,6 +77,8 @@ _RELATIVE = frozenset({"that", "who", "which", "whose", "die", "que", "qui", "ch
 _RHETORICAL = frozenset("is are was were should would could have has does did".split())
 _PRONOUNS = frozenset("i we you he she it they".split())
 
+# The way there, and the way from there.
+_WAYS = {"to": 1, "into": 1, "nach": 1, "from": -1, "von": -1}
 _MOST_EXTRA = 24  # words; texts that differ in more are not "otherwise alike"
 
 
@@ -91,6 +93,7 @@ class Polarity(NamedTuple):
     can: bool
     stems: frozenset[str]
     affirmed: frozenset[str]
+    ways: frozenset[tuple[int, str]]  # whither and whence: 1 or -1, and the place
 
 
 def polarity(words: Sequence[str]) -> Polarity:
@@ -99,6 +102,7 @@ def polarity(words: Sequence[str]) -> Polarity:
     complaint = can = False
     stems: set[str] = set()
     affirmed: set[str] = set()
+    ways: set[tuple[int, str]] = set()
     for position, word in enumerate(words):
         following = words[position + 1] if position + 1 < len(words) else ""
         before = words[position - 1] if position else ""
@@ -123,7 +127,14 @@ def polarity(words: Sequence[str]) -> Polarity:
             if not (meant in _WORKING and before == "to"):
                 affirmed.add(meant)
         can = can or _affirms(words, position)
-    return Polarity(tuple(denials or echoes), complaint, can, frozenset(stems), frozenset(affirmed))
+        if word in _WAYS and (place := _place(words, position)):
+            ways.add((_WAYS[word], place))
+    return Polarity(tuple(denials or echoes), complaint, can, frozenset(stems), frozenset(affirmed), frozenset(ways))
+
+
+def _place(words: Sequence[str], position: int) -> str:
+    """To or from what: the next word with a meaning of its own."""
+    return next((stem(word) for word in words[position + 1 : position + 4] if word not in _AUXILIARY), "")
 
 
 def _denied(words: Sequence[str], position: int) -> str:
@@ -207,6 +218,8 @@ def _opposed(ours: set[str], theirs: set[str]) -> int:
 
 
 def polarity_differs(ours: Polarity, theirs: Polarity) -> bool:
+    if _other_way(ours, theirs):
+        return True
     if ours.stems == theirs.stems and ours.denials == theirs.denials and ours.complaint == theirs.complaint:
         return False
     our_extra, their_extra = set(ours.stems - theirs.stems), set(theirs.stems - ours.stems)
@@ -222,6 +235,14 @@ def polarity_differs(ours: Polarity, theirs: Polarity) -> bool:
     # Two opposites alone ("raise the highest", "lower the lowest") do not undo each other; a denial undoes one.
     differs = opposed > 0 if denials == 0 else (denials + opposed) % 2 == 1
     return differs and _alike(ours, our_extra, their_extra, opposed)
+
+
+def _other_way(ours: Polarity, theirs: Polarity) -> bool:
+    """To a place in one, from the very same in the other, and nowhere the same way."""
+    return any(
+        (-way, place) in theirs.ways and (way, place) not in theirs.ways and (-way, place) not in ours.ways
+        for way, place in ours.ways
+    )
 
 
 def _counted(ours: Polarity, theirs: Polarity, extra: set[str]) -> int:

@@ -52,6 +52,7 @@ def _plain_character(char: str) -> str:
     return "".join(plain)
 
 
+@lru_cache(maxsize=16)  # one question is looked at from several sides
 def plain(text: str) -> str:
     """One spelling, still with its capitals; single blanks, no blank or full stop at the ends."""
     if not (text.isascii() and text.isprintable()):

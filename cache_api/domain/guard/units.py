@@ -114,3 +114,20 @@ _ONLY_BESIDE_A_NUMBER = frozenset(
     "weken maand jaar decade decades century centuries".split()
 )
 UNITS_ALONE = {name: unit for name, unit in UNITS.items() if name not in _ONLY_BESIDE_A_NUMBER}
+
+# "How much per month" and "how much per year" ask for two numbers.
+RATED = frozenset("per pro par each every a an".split())
+_TIMES = frozenset({"second", "month"})
+_OFTEN = {
+    "hourly": "hour",
+    "daily": "day",
+    "weekly": "week",
+    "monthly": "month",
+    "yearly": "year",
+    "annual": "year",
+    "annually": "year",
+}
+RATES = {name: unit for name, unit in UNITS.items() if unit[0] in _TIMES and len(name) > 1}
+OFTEN = {word: UNITS[name] for word, name in _OFTEN.items()}
+# "How tall in metres" and "how tall in feet" do, too.
+MEASURED_IN = {name: unit for name, unit in UNITS.items() if len(name) > 2 and name not in ("mes", "ano", "ans", "ore")}
