@@ -1,6 +1,6 @@
 """Which calls were made? The ledger's own rows, the newest first; no text is in them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,7 @@ from tenants import vault
 from tenants.isolation import as_tenant
 
 ROWS_AT_A_TIME = 1_000  # of an export; some 600 KB
+NEWEST_CALLS = 10_000  # are looked through first, in some milliseconds
 CORRECTION, CLIENTS = "adjust", ("client", "playground")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -150,12 +151,12 @@ def calls_page(
         "since": since,
         "until": until,
         "limit": limit + 1,
+        "newest": NEWEST_CALLS,
         **{field.name: getattr(filters, field.name) for field in fields(filters)},
         "after_at": after.at if after else None,
         "after_id": after.id if after else None,
     }
-    conditions = [condition for name, condition in _CONDITIONS.items() if values[name] not in (None, False)]
-    rows = _rows(tenant_id, f"{_SELECT} AND {' AND '.join(conditions)} {_ORDER}", values)
+    rows = _page(tenant_id, [name for name in _CONDITIONS if values[name] not in (None, False)], values)
     return CallsPage(rows[:limit], rows[limit - 1].place if len(rows) > limit else None)
 
 
@@ -209,6 +210,19 @@ def end_user_named(tenant_id: UUID, name: str) -> str:
     return end_user_digest(vault.digest_key(tenant_id), name)
 
 
+def _page(tenant_id: UUID, given: Sequence[str], values: Mapping[str, Any]) -> list[LedgerRow]:
+    """What is common is among the newest calls; of what is rare the roll-ups know the hours."""
+    where = " AND ".join(_CONDITIONS[name] for name in given)
+    told = [_TOLD_BY_HOURS[name] for name in given if name in _TOLD_BY_HOURS]
+    if not told:
+        return _rows(tenant_id, f"{_SELECT} AND {where} {_ORDER}", values)
+    place = " AND ".join(_CONDITIONS[name] for name in given if name in _OF_PLACE)
+    rows = _rows(tenant_id, _AMONG_NEWEST.format(place=place, where=where), values)
+    if len(rows) == values["limit"]:
+        return rows
+    return _rows(tenant_id, _IN_HOURS.format(told=" AND ".join(told), where=where), values)
+
+
 def _rows(tenant_id: UUID, sql: str, values: Mapping[str, Any]) -> list[LedgerRow]:
     with as_tenant(tenant_id), connection.cursor() as cursor:
         cursor.execute(sql, values)
@@ -239,3 +253,45 @@ _CONDITIONS = {
     "origin": "origin = %(origin)s",
     "unpriced": "price_source = 'unpriced'",
 }
+_OF_PLACE = ("since", "until", "after_id")
+_AMONG_NEWEST = f"""
+SELECT {", ".join(_NAMES)} FROM (
+  SELECT * FROM call WHERE tenant_id = %(tenant)s AND {{place}} ORDER BY at DESC, id DESC LIMIT %(newest)s
+) AS call WHERE {{where}} {_ORDER}
+"""  # noqa: S608 (names of columns)
+
+# Whether an hour may have such calls; what belongs to a call and is none (a check, a correction) may be of any kind.
+_TOLD_BY_HOURS = {
+    "project": "project_id = %(project)s",
+    "provider": "provider = %(provider)s",
+    "key_id": "key_id = %(key_id)s",
+    "task": "task = %(task)s",
+    "decision": "upkeep + wrong + CASE %(decision)s WHEN 'hit' THEN exact_hits + semantic_hits + synthesized_hits"
+    " WHEN 'miss' THEN misses WHEN 'bypass' THEN bypasses ELSE blocked END > 0",
+    "layer": "upkeep + wrong + CASE %(layer)s WHEN 'exact' THEN exact_hits WHEN 'semantic' THEN semantic_hits"
+    " ELSE synthesized_hits END > 0",
+    "origin": "CASE %(origin)s WHEN 'adjust' THEN wrong WHEN 'client' THEN calls WHEN 'playground' THEN calls"
+    " ELSE upkeep END > 0",
+    "unpriced": "unpriced + wrong > 0",
+    "end_user": "EXISTS (SELECT FROM usage_end_user AS one WHERE one.tenant_id = usage_hour.tenant_id"
+    " AND one.hour = usage_hour.hour AND one.project_id = usage_hour.project_id AND one.end_user = %(end_user)s)",
+}
+# The hours come in the order of the list, so that no more are looked into than a page needs.
+_IN_HOURS = f"""
+WITH hours AS (
+  SELECT hour FROM (
+    SELECT hour FROM usage_hour WHERE tenant_id = %(tenant)s AND {{told}}
+      AND hour >= coalesce((SELECT since FROM ledger_kept WHERE tenant_id = %(tenant)s), '-infinity')
+    UNION SELECT hour FROM usage_dirty WHERE tenant_id = %(tenant)s
+    UNION SELECT date_trunc('hour', at, 'UTC') FROM call WHERE tenant_id = %(tenant)s AND priced_at IS NULL
+  ) AS any_hours
+  WHERE hour >= date_trunc('hour', %(since)s, 'UTC') AND hour < %(until)s
+    AND (%(after_at)s::timestamptz IS NULL OR hour <= %(after_at)s)
+  ORDER BY hour DESC
+)
+SELECT {", ".join(_NAMES)} FROM hours, LATERAL (
+  SELECT * FROM call WHERE tenant_id = %(tenant)s AND at >= hour AND at < hour + interval '1 hour' AND {{where}}
+  ORDER BY at DESC, id DESC LIMIT %(limit)s
+) AS call
+ORDER BY hour DESC, at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608 (names of columns)

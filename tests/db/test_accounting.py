@@ -491,6 +491,10 @@ def test_roll_ups_are_always_what_the_calls_come_to(cast: Cast, steps: list[Any]
         for person in book.people:
             ours, figures = book.calls_of(person), selectors.figures(person.tenant_id, None, *EVER)
             assert (figures.calls, figures.billable) == (len(ours), sum(call.billable for call in ours))
+            users = selectors.usage_by(
+                person.tenant_id, None, bucket=None, group_by="end_user", since=EVER[0], until=EVER[1]
+            )
+            assert sum(row.figures.calls for row in users) == sum(bool(call.end_user) for call in ours)
 
     assert proving.recount() == proving.Recount((), 0)
     for person in book.people:
