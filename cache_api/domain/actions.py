@@ -18,6 +18,7 @@ sell selling verkaufen
 recover restore retrieve reset recovery wiederherstellen zurucksetzen
 contact speak talk kontaktieren sprechen
 complain complaint complaints beschweren beschwerde
+deliver ship delivery shipping shipment liefern lieferung versand
 send transfer forward mail senden schicken uberweisen
 install installation setup installieren
 uninstall deinstallieren

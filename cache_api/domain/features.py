@@ -18,7 +18,7 @@ from cache_api.domain.guard.amounts import amounts_missing
 from cache_api.domain.guard.spelling import plain, stem, words
 from cache_api.domain.guard.units import UNITS
 
-FEATURES_VERSION = 2  # raised with any change of what a feature says: older weights do not fit then
+FEATURES_VERSION = 3  # raised with any change of what a feature says: older weights do not fit then
 
 LIKENESS = (
     "cosine",
@@ -38,6 +38,8 @@ DIFFERENCE = (
     "numbers",
     "replaced",
     "added",
+    "awaited",
+    "told",
 )
 FEATURES = LIKENESS + DIFFERENCE
 
@@ -46,6 +48,7 @@ _COMPARED_CHARACTERS = 1500  # bounds what a long question costs
 _SHORTEST_JOINED = 5
 _SHORT_WORDS = 8  # that carry weight; in a longer text the vector hardly sees who does what to whom
 _FEWEST_WORDS = 3  # fewer make no form to be filled in: `who made it`, `who built it`
+_FEWEST_TOLD = 6  # that carry weight; what is shorter is as often a wish in few words: `card not working`
 _MOST_REPLACED = 2
 _FEW_UNLIKE = 2  # words of the longer text; with many more, or where nobody is named, it is told anew
 _ROOT_LETTERS = 5  # of a word, by which it is found again in another case or number
@@ -100,16 +103,18 @@ _LITTLE = frozenset(
         stem,
         "help need want wanted wish like love know understand tell say show explain describe advise suggest recommend "
         "give get got find make let go come try use look see take do information info detail details assistance "
-        "support advice question problem issue trouble way ways thing things stuff step steps guide best good better "
-        "great nice very quite ever just even still only else other same exact actual possible able right correct "
+        "support advice question problem issue trouble way ways thing things stuff step steps guide "
+        "very quite ever just even still only else other same exact possible able right correct "
         "proper current now quick again much many more lot lots most kind type sort thanks thank hello hi hey guys "
         "people person one someone something anyone anything would kindly work happen mean start "
-        "hilfe helfen brauche brauchen mochte wollen will wissen sagen zeigen erklaren kann konnen gibt geht gut "
-        "beste besten sehr noch schon mal gern gerne bitte danke frage problem wirklich eigentlich "
-        "ayuda necesito quiero saber puedo gracias favor mejor aide besoin veux savoir peux merci vraiment meilleur "
-        "aiuto bisogno voglio sapere posso grazie davvero migliore hulp nodig weten graag".split(),
+        "hilfe helfen brauche brauchen mochte wollen will wissen sagen zeigen erklaren kann konnen gibt geht "
+        "sehr noch schon mal gern gerne bitte danke frage problem wirklich eigentlich "
+        "ayuda necesito quiero saber puedo gracias favor aide besoin veux savoir peux merci vraiment "
+        "aiuto bisogno voglio sapere posso grazie davvero hulp nodig weten graag".split(),
     )
 )
+# `What is a good way` is `what is a way`; `is he a good teacher` is not `is he a teacher`.
+_PRAISE = frozenset(map(stem, "best good better great nice actual gut beste besten mejor meilleur migliore".split()))
 _EMPHASIS = ("ly", "mente")  # endings
 _NO_EMPHASIS = frozenset(
     "hourly daily nightly weekly biweekly monthly quarterly yearly early friendly elderly family supply apply reply "
@@ -128,11 +133,20 @@ _UNHEARD = _ARTICLES | frozenset(
     )
 )
 _OF_ONESELF = frozenset(
-    "i me my mine we us our you your ich mich mir mein meine meinen meinem meiner wir uns unser du dein sie ihr "
+    "i me my mine we us our you your ich mich mir mein meine meinen meinem meiner wir uns unser du dein ihr "
     "yo mi mis tu je mon ma mes vous io mio mia eu meu minha ik mijn".split()
+)
+_AWAITING = frozenset(
+    map(
+        stem,
+        "wait waiting await awaiting expect expecting expected pending arrive arrived status track tracking "
+        "warte warten wartet erwarte erwarten verfolgen espero esperar esperando estado rastrear attends attendre "
+        "suivi statut aspetto attesa stato wacht wachten volgen".split(),
+    )
 )
 _OPENING = (  # of a question, or of a wish
     _LITTLE
+    | _PRAISE
     | frozenset(ACTION_OF)
     | frozenset(map(stem, _QUESTION_WORDS))
     | frozenset(map(stem, "is are do does did can could will would should has have".split()))
@@ -154,6 +168,7 @@ class View(NamedTuple):
     by: bool
     both_ways: bool
     relating: tuple[str, ...]  # to, from, before ..., in order
+    awaits: bool  # asks what has become of something, rather than for it
     tells: bool  # neither asks nor wishes: its answer depends on all it says
 
 
@@ -161,9 +176,13 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     """In the order of FEATURES; each from 0 to 1, but for a cosine under 0."""
     ours, theirs = view(asked), view(stored)
     our_extra, their_extra = _unmatched(ours, theirs)
-    turned = _turned(ours, theirs)
-    voice = ours.weighty == theirs.weighty and ours.by != theirs.by
-    matched = our_extra <= _UNHEARD and their_extra <= _UNHEARD
+    places = _places(ours.weighty, theirs.weighty)
+    complete = len(places) == len(ours.weighty) == len(theirs.weighty)
+    in_order = all(one < other for one, other in pairwise(places))
+    turned = _turned(ours, theirs, len(places), complete=complete, in_order=in_order)
+    tell = ours.tells and theirs.tells
+    voice = ours.by != theirs.by and _same_deed(ours.weighty, theirs.weighty)
+    matched = our_extra <= _UNHEARD and their_extra <= _UNHEARD and (in_order or (complete and not tell))
     our_special, their_special = _special(our_extra, ours), _special(their_extra, theirs)
     longest = max(len(ours.weighty), len(theirs.weighty))
     denied = ours.denied != theirs.denied
@@ -190,6 +209,8 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
             _FEWEST_WORDS <= longest <= _SHORT_WORDS
             and (bool(our_special and their_extra <= _ARTICLES) or bool(their_special and our_extra <= _ARTICLES))
         ),
+        float(ours.awaits != theirs.awaits),
+        float(tell and longest >= _FEWEST_TOLD and not (matched and complete and in_order)),
     )
 
 
@@ -216,6 +237,7 @@ def _view(text: str) -> View:
         by=not _BY.isdisjoint(heard),
         both_ways=not _BOTH_WAYS.isdisjoint(heard),
         relating=tuple([word for word in heard if word in _RELATING]),
+        awaits=not _AWAITING.isdisjoint(said),
         tells="?" not in text and _OF_ONESELF.isdisjoint(heard) and not (said and said[0] in _OPENING),
     )
 
@@ -223,27 +245,35 @@ def _view(text: str) -> View:
 _remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(_view)
 
 
-def _turned(ours: View, theirs: View) -> bool:
+def _turned(ours: View, theirs: View, common: int, *, complete: bool, in_order: bool) -> bool:
     """Does who does what to whom, or what comes from where, differ in nothing but the order of words?"""
     if ours.weighty == theirs.weighty:
         return ours.relating != theirs.relating and sorted(ours.relating) == sorted(theirs.relating)
-    places = _places(ours.weighty, theirs.weighty)
-    if all(one < other for one, other in pairwise(places)):
+    if in_order:
         return False
     longest = max(len(ours.weighty), len(theirs.weighty))
     if longest > _SHORT_WORDS or (ours.tells and theirs.tells):
         few = max(_FEW_UNLIKE, longest // 5) if ours.names or theirs.names else 1
-        return longest - len(places) <= few
-    complete = len(places) == len(ours.weighty) == len(theirs.weighty)
+        return longest - common <= few
     return complete and not (ours.both_ways or theirs.both_ways)
 
 
 def _places(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:
     """Where in their words each of ours stands that they have too, in our order."""
+    both = set(ours).intersection(theirs)  # these by more than their root: `Worcester` is not `Worcestershire`
     left: dict[str, list[int]] = {}
     for place in range(len(theirs) - 1, -1, -1):
-        left.setdefault(theirs[place][:_ROOT_LETTERS], []).append(place)
-    return [left[root].pop() for word in ours if left.get(root := word[:_ROOT_LETTERS])]
+        word = theirs[place]
+        left.setdefault(word if word in both else word[:_ROOT_LETTERS], []).append(place)
+    return [left[root].pop() for word in ours if left.get(root := word if word in both else word[:_ROOT_LETTERS])]
+
+
+def _same_deed(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Are they the same words in the same order, but for the form of one: `A knows B`, `A is known by B`?"""
+    if len(ours) != len(theirs):
+        return False
+    pairs = [(one, other) for one, other in zip(ours, theirs, strict=True) if one != other]
+    return not pairs or (len(pairs) == 1 and pairs[0][0][0] == pairs[0][1][0])
 
 
 def _special(extra: set[str], view: View) -> set[str]:
@@ -251,15 +281,17 @@ def _special(extra: set[str], view: View) -> set[str]:
     return {
         word
         for word in extra.intersection(view.weighty)
-        if word not in _LITTLE and not (view.spelt[word].endswith(_EMPHASIS) and view.spelt[word] not in _NO_EMPHASIS)
+        if word not in _LITTLE
+        and not (view.asks and word in _PRAISE)
+        and not (view.spelt[word].endswith(_EMPHASIS) and view.spelt[word] not in _NO_EMPHASIS)
     }
 
 
 def _replaced(ours: View, theirs: View, our_extra: set[str], their_extra: set[str]) -> bool:
-    """Is one the other word for word, but for one or two, as a form that is filled in? Units are left to the guards."""
-    if len(ours.said) != len(theirs.said):
+    """Do they say the same but for one or two words, as a form that is filled in? Units are left to the guards."""
+    if len(ours.weighty) != len(theirs.weighty):
         return False
-    pairs = [(one, other) for one, other in zip(ours.said, theirs.said, strict=True) if one != other]
+    pairs = [(one, other) for one, other in zip(ours.weighty, theirs.weighty, strict=True) if one != other]
     return len(pairs) <= _MOST_REPLACED and all(
         one in our_extra and other in their_extra and not (one in UNITS and other in UNITS) for one, other in pairs
     )

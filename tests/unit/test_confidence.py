@@ -34,11 +34,28 @@ DIFFERENT = [
         "order",
     ),
     ("Was Anna accused?", "Was by Anna accused?", "voice"),
+    ("Does Anna know Bob?", "Is Anna known by Bob?", "voice"),
+    ("Hat Anna Bob gesehen?", "Wird Anna von Bob gesehen?", "voice"),
+    ("I expect a refund for my kettle", "Refund my kettle", "awaited"),
+    ("Ich warte auf meine Erstattung", "Ich möchte eine Erstattung", "awaited"),
+    (
+        "The castle of Leuven was built over an abbey in the north.",
+        "The abbey of Leuven was built in the north, over a castle.",
+        "told",
+    ),
+    (
+        "Das Schloss wurde im Norden über einem alten Kloster errichtet, sie blieb stehen.",
+        "Das Kloster wurde im Norden über einem alten Schloss errichtet, sie blieb stehen.",
+        "told",
+    ),
+    ("Move it from Worcester to Worcestershire", "Move it from Worcestershire to Worcester", "order"),
     ("How long is a lease?", "How long is a lease of 3 rooms?", "numbers"),
     ("How much for twelve eggs?", "How much for eggs?", "numbers"),
     ("How do I clean rice?", "How do I clean lentils?", "replaced"),
     ("My thumb hurts when I play golf", "My wrist hurts when I play golf", "replaced"),
     ("Wie reinige ich Silber?", "Wie reinige ich Leder?", "replaced"),
+    ("Is Ada Smith an Indian?", "Is Ada Smith a gardener?", "replaced"),
+    ("Is Paul a teacher?", "Is Paul a good teacher?", "added"),
     ("Is Paul an artist?", "Is Paul a gifted artist?", "added"),
     ("How do I become a pilot?", "How do I become a pilot in Kenya?", "added"),
     ("What does the plan cost?", "What does the monthly plan cost?", "added"),
@@ -63,6 +80,10 @@ THE_SAME_WORDS = [
 NO_DIFFERENCE = [
     # asked, stored, what it is not
     ("Where do I see the status of my order?", "Where do I see my order status? Thanks!", "added"),
+    ("What is a good way to dry figs?", "What is the way to dry figs?", "added"),
+    ("I wait for my refund", "I still expect my refund", "awaited"),
+    ("My card does not work at the shop near the harbour since Monday", "Card broken", "told"),
+    ("card not working", "the card is broken", "told"),
     ("Is it really safe?", "Is it safe?", "added"),
     ("How do I close my account? I need help please", "How do I close my account?", "added"),
     ("How do I freeze my debit card?", "How do I get my card out of the machine?", "added"),
@@ -90,6 +111,7 @@ OTHER_WORDS = [
     ("Where is room 12?", "Where is room 13?"),
     ("How do I bake bread?", "How do I bake rolls?"),
     ("Was Anna accused?", "Was by Anna accused?"),
+    ("It has 7 blue doors, 3 red doors and 1 green door", "It has 7 red, 3 blue and 1 green doors"),
     ("Is Anna married to Bob in Rome?", "Is Anna married to Bob?"),
 ]
 
@@ -110,7 +132,7 @@ def test_what_changes_nothing_is_no_difference(asked: str, stored: str, differen
     assert seen(asked, stored)[difference] == seen(stored, asked)[difference] == 0
 
 
-@pytest.mark.parametrize("difference", ["order", "voice", "replaced", "added"])
+@pytest.mark.parametrize("difference", ["order", "voice", "replaced", "added", "told"])
 def test_a_certain_difference_is_never_served_under_the_default_promise(difference: str) -> None:
     nearest = [float((name in LIKENESS and name != "same_words") or name == difference) for name in FEATURES]
     assert shipped().of(nearest) < shipped().cut(Policy().max_wrong_hit_rate)

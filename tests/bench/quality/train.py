@@ -10,7 +10,8 @@ for the report alone.
 2. A logistic regression whose weights keep their signs. Each source and label weighs the same, and each source has a
    bias of its own: how many of its candidates are right says nothing of the next customer's.
 3. By folds of clusters and kinds each candidate is scored by weights that never saw its like; on those scores the
-   probability is calibrated (Platt) and the cuts are made, over the mix with the fewest right answers.
+   probability is calibrated (Platt) and the cuts are made, over the mix with the fewest right answers. A cut keeps to
+   what is aimed at on all sources together and on each alone.
 4. What changes the answer however near the vectors are (`CERTAIN`) weighs at least as much as keeps it from being
    served under the default promise. The trained questions have too few such pairs to say so; nobody misses the hits.
 """
@@ -63,7 +64,7 @@ STREAM_ROUNDS = 3
 LEAST_OF_A_LABEL = 20  # a source with fewer of one label says nothing of that label
 L2 = 1e-3
 PROMISES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.10)
-CERTAIN = frozenset({"order", "voice", "replaced", "added"})
+CERTAIN = frozenset({"order", "voice", "replaced", "added", "told"})
 MARGIN = 0.1  # of log odds
 DEFAULT_PROMISE = f"{POLICY.max_wrong_hit_rate:g}"
 SCARCEST = "chat"  # the mix in which the fewest questions have a right answer
@@ -286,27 +287,47 @@ def _platt(every: Sequence[Candidates], scores: dict[int, Array]) -> tuple[float
 
 
 def _cuts(every: Sequence[Candidates], scores: dict[int, Array]) -> dict[str, float]:
-    """The least p for each promise: from where enough is served, down to the first breach of what is aimed at."""
+    """The least p for each promise: from where enough is served, down to the first breach of what is aimed at.
+
+    Then up again, until each source alone keeps to it: the next customer's questions are not the mean of these.
+    """
+    every = list(every)
     score, right, weight = _outcomes(every, scores, SCARCEST)
     order = np.argsort(-score, kind="stable")
     served = np.arange(1, len(order) + 1)
-    hits, wrong = np.cumsum(weight[order]), np.cumsum(weight[order] * ~right[order])
+    wrong = _shares(right[order], weight[order])
     p = 1 / (1 + np.exp(-score[order]))
+    alone = [[one for one in every if one.source == source] for source in dict.fromkeys(one.source for one in every)]
+    worst = np.max([_wrong_alone(of, scores, score[order]) for of in alone], axis=0)
     cuts: dict[float, float] = {}
     for promise in PROMISES:
-        risk = served / (served + 1) * wrong / hits + 1 / (served + 1)
+        risk = served / (served + 1) * wrong + 1 / (served + 1)
         aim = AIMED_AT * promise
         start = int(np.ceil(1 / aim))
         below = np.flatnonzero(risk[start:] > aim)
         end = start + int(below[0]) if len(below) else len(risk)
-        if end > start:
-            cuts[promise] = float(p[end - 1])
+        kept = np.flatnonzero(worst[:end] <= aim)
+        if end > start and len(kept):
+            cuts[promise] = float(p[kept[-1]])
     # Too few cases to see so small a share: wrong answers are taken to thin out as 1 - p does.
     seen = min(cuts)
     for promise in PROMISES:
         cuts.setdefault(promise, 1 - (1 - cuts[seen]) * promise / seen)
     least = 1.0
     return {f"{promise:g}": (least := min(least, round(cuts[promise], 6))) for promise in PROMISES}
+
+
+def _shares(right: Array, weight: Array) -> Array:
+    """How much of the first, of the first two ... is wrong."""
+    return np.asarray(np.cumsum(weight * ~right) / np.cumsum(weight))
+
+
+def _wrong_alone(every: Sequence[Candidates], scores: dict[int, Array], at: Array) -> Array:
+    """How much of these is wrong, if they are served from each of these scores on."""
+    score, right, weight = _outcomes(every, scores, SCARCEST)
+    order = np.argsort(-score, kind="stable")
+    served = np.searchsorted(-score[order], -at, side="right")
+    return np.concatenate([[0.0], _shares(right[order], weight[order])])[served]
 
 
 # -- The report.
