@@ -20,6 +20,7 @@ from cache_api.domain.guard.literals import (
     take_ids,
     take_literals,
 )
+from cache_api.domain.guard.order import Pairs, exchanged, word_pairs
 from cache_api.domain.guard.polarity import Polarity, polarity, polarity_differs
 from cache_api.domain.guard.spelling import plain, words
 
@@ -44,6 +45,7 @@ class Traits:
     script: str
     named: LanguagesNamed
     polarity: Polarity
+    pairs: Pairs
 
 
 def mismatch(asked: str, stored: str) -> str | None:
@@ -78,6 +80,7 @@ def _traits(text: str) -> Traits:
         script=main_script(spelt),
         named=languages_named(said),
         polarity=polarity(said),
+        pairs=word_pairs(folded),
     )
 
 
@@ -110,6 +113,8 @@ def _first_difference(ours: Traits, theirs: Traits) -> str | None:
         return "language"
     if polarity_differs(ours.polarity, theirs.polarity):
         return "negation"
+    if exchanged(ours.pairs, theirs.pairs):
+        return "order"
     return None
 
 

@@ -39,7 +39,7 @@ _AUXILIARY = frozenset(
     "de het een ik mijn".split()
 )
 # Carries no weight in "otherwise alike" either.
-_LIGHT = _AUXILIARY | frozenset(
+LIGHT = _AUXILIARY | frozenset(
     "on off with about into and or but if then than so too very just please also all more most what which "
     "who how when where why ever "
     "ist sind wird du man und oder zu mit von es er sie wie was es un son yo a y que como en por para con est elle "
@@ -120,7 +120,7 @@ def polarity(words: Sequence[str]) -> Polarity:
                 denials.append(Denial(_denied(words, position), related))
         elif word in _LESSENING and following not in _COMPARING and before not in ("or", "at", "o", "oder", "ou"):
             denials.append(Denial(_denied(words, position), False))
-        elif word not in _LIGHT or word in _LIGHT_BUT_OPPOSED:
+        elif word not in LIGHT or word in _LIGHT_BUT_OPPOSED:
             wished = "get" in words[max(0, position - 5) : position]  # "get it unlocked"
             meant = word if word in STATES and not wished else stem(word)
             stems.add(meant)
