@@ -13,16 +13,18 @@ from cache_api.domain.guard.spelling import stem
 
 Pairs = frozenset[tuple[str, str]]
 
-_TOKEN = re.compile(r"\d+|[^\W\d_]+|[,;:.!?]")  # a mark parts what stands beside it
+_TOKEN = re.compile(r"\d+(?:st|nd|rd|th)?\b|\d+|[^\W\d_]+|[,;:.!?]")  # a mark parts what stands beside it
 # They stand elsewhere in a German clause that begins otherwise.
 _VERBS = frozenset(
     "wurde wurden wird werden war waren hat hatte hatten haben kann konnte konnten um als fur zum".split()
 )
+# What stands beside these stands beside each other: `sell the house`, `written by Ann`. (German moves its verbs.)
+_BETWEEN = frozenset("a an the my your his her its our their by el los las un una por le les par il lo gli da".split())
 
 
 def word_pairs(folded: str) -> Pairs:
     """Neighbours of which neither is light, as stems; figures are words here."""
-    tokens = _TOKEN.findall(folded)
+    tokens = [token for token in _TOKEN.findall(folded) if token not in _BETWEEN]
     return frozenset(
         (stem(one), stem(other)) for one, other in pairwise(tokens) if _carries_weight(one) and _carries_weight(other)
     )
