@@ -88,8 +88,8 @@ _WEIGHTLESS = _LIGHT | _DENIALS  # `why are leaves not green`, `why aren't leave
 _BY = frozenset({"by", "von", "vom", "par", "por", "door"})
 # `is A like B` asks what `is B like A` asks.
 _BOTH_WAYS = frozenset(
-    "and or with between versus vs than like same similar different married compare compared comparison difference "
-    "und oder mit zwischen als wie gleich ahnlich verheiratet vergleich unterschied".split()
+    "and or with between versus vs like same similar different married compare compared comparison difference "
+    "und oder mit zwischen wie gleich ahnlich verheiratet vergleich unterschied".split()
 )
 # `from Rome to Oslo` is not `to Rome from Oslo`.
 _RELATING = frozenset(

@@ -26,6 +26,7 @@ DIFFERENT = [
     ("Can the landlord sue the tenant?", "Can the tenant sue the landlord?", "order"),
     ("Darf der Mieter den Vermieter verklagen?", "Darf der Vermieter den Mieter verklagen?", "order"),
     ("Move it from Rome to Oslo", "Move it to Rome from Oslo", "order"),
+    ("Is Rome larger than Oslo?", "Is Oslo larger than Rome?", "order"),
     ("Anna lives in Rome and works in Oslo.", "Anna works in Rome and lives in Oslo.", "order"),
     ("Anna lebt in Rom und arbeitet in Oslo.", "Anna arbeitet in Rom und lebt in Oslo.", "order"),
     (
