@@ -51,7 +51,10 @@ class Shown:
     entries: Sequence[Mapping[str, Any]] = ()
     following: str = ""
     trouble: str = ""
-    looked_through: int = 0  # where texts had to be opened one by one
+    # Where texts have to be opened one by one: a part of them with each answer, and how the page asks for the next.
+    looked_through: int = 0
+    found: int = 0
+    further: str = ""
 
 
 @page(may="texts")
@@ -60,6 +63,8 @@ def cache(http: HttpRequest, visit: Visit, place: Place) -> HttpResponse:
     now = datetime.now(UTC)
     form = EntrySearch(http.GET, auto_id="filter-%s")
     shown = _found(http, place, form, now) if form.is_valid() else Shown()
+    if "further" in http.GET:
+        return show(http, visit, "parts/found.html", form=form, shown=shown, narrow=visit.project)
     narrowed = {name: value for name, value in http.GET.items() if value and name in PurgeChoice.base_fields}
     return show(
         http,
@@ -184,15 +189,28 @@ def _with_words(
     """All of the words, in the question or the answer, in any order."""
     words = asked.casefold().split()
 
-    def holds_them(entry: Entry, text: Mapping[str, Any]) -> bool:
-        answer = answer_in(text.get("answer") or {}, entry.endpoint)
+    def holds_them(endpoint: str, text: Mapping[str, Any]) -> bool:
+        answer = answer_in(text.get("answer") or {}, endpoint)
         said = f"{text.get('question') or ''}\n{answer if isinstance(answer, str) else orjson.dumps(answer).decode()}"
         folded = said.casefold()
         return all(word in folded for word in words)
 
-    found = catalogue.sifted(place, filters, holds_them, order=order, limit=PAGE_ENTRIES, now=now, after=after)
-    following = _behind(http, order, found.last) if found.has_more and found.last is not None else ""
-    return Shown([_row(one, now) for one in found.entries], following, looked_through=found.looked_through)
+    found_before, looked_before = _counted(http, "found"), _counted(http, "looked")
+    limit = max(1, PAGE_ENTRIES - found_before)
+    sifted = catalogue.sifted(place, filters, holds_them, order=order, limit=limit, now=now, after=after)
+    found, looked = found_before + len(sifted.entries), looked_before + sifted.looked_through
+    following = further = ""
+    if sifted.has_more and sifted.last is not None:
+        following = _behind(http, order, sifted.last)
+        if found < PAGE_ENTRIES:
+            further = f"{following}&further=1&found={found}&looked={looked}"
+    return Shown([_row(one, now) for one in sifted.entries], following, "", looked, found, further)
+
+
+def _counted(http: HttpRequest, name: str) -> int:
+    """How many an earlier part of the same search came to."""
+    said = http.GET.get(name, "")
+    return int(said) if "further" in http.GET and said.isdecimal() and len(said) < 9 else 0
 
 
 def _behind(http: HttpRequest, order: Order, last: Entry) -> str:
@@ -211,6 +229,8 @@ def _nearest(http: HttpRequest, place: Place, filters: Filters, question: str, n
 
 def _link(http: HttpRequest, **page_: str) -> str:
     query = http.GET.copy()
+    for name in ("further", "found", "looked"):
+        query.pop(name, None)
     for name, value in page_.items():
         query[name] = value
     return f"?{query.urlencode()}"

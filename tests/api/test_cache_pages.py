@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import pytest
@@ -141,6 +143,43 @@ def test_words_are_found_in_answers_and_the_search_goes_on_where_it_was(
         query["cursor"] = following[1]
 
     assert seen == ["Question 3?", "Question 0?"]
+
+
+def test_a_search_goes_on_by_itself_until_a_page_is_full(go: Go, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cache_api.adapters import catalogue
+    from dashboard.views import cache
+
+    monkeypatch.setattr(catalogue, "LOOKED_THROUGH_MAX", 2)
+    monkeypatch.setattr(cache, "PAGE_ENTRIES", 2)
+    for number in range(7):
+        put(api, f"Question {number}?", answer="Needle." if number in {0, 2, 3} else "Hay.")
+    page, parts = go("cache", q="needle", by="words"), []
+    while following := re.search(r'hx-get="\?([^"]+)"', page.content.decode()):
+        page = go("cache", **dict(parse_qsl(unescape(following[1]))))
+        parts.append(page.content.decode())
+
+    assert [re.findall(r"Question \d\?", part) for part in parts] == [["Question 3?"], ["Question 2?"]]
+    assert b"2 with this word among 5 that were looked through; there are more" in page.content
+    assert b"<h1>" not in page.content
+    rest = re.search(r'href="\?([^"]+cursor[^"]+)"', page.content.decode())
+    assert rest is not None
+    assert "further" not in rest[1]
+    assert b"Question 0?" in go("cache", **dict(parse_qsl(unescape(rest[1])))).content
+
+
+def test_a_search_that_finds_nothing_says_so_at_its_end(go: Go, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cache_api.adapters import catalogue
+
+    monkeypatch.setattr(catalogue, "LOOKED_THROUGH_MAX", 2)
+    for number in range(3):
+        put(api, f"Question {number}?", answer="Hay.")
+    page = go("cache", q="needle", by="words").content.decode()
+    (further,) = re.findall(r'hx-get="\?([^"]+)"', page)
+
+    page = go("cache", **dict(parse_qsl(unescape(further)))).content.decode()
+
+    assert "No entry has them." in page
+    assert "0 with this word among 3 that were looked through." in page
 
 
 def test_a_search_without_an_embedder_says_so(go: Go, embedder: FixedEmbedder) -> None:
