@@ -41,7 +41,7 @@ def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
     served = list(checks.checks_of(tenant_id, project_id, checks.SERVED, now))
     judged = list(checks.checks_of(tenant_id, project_id, JUDGED, now))
     stricter = max(shipped().cut(promise * STRICTER), policy.learnt_cut or 0.0)
-    cut, state = learn(judged, served, promise, stricter=stricter)
+    cut, state = learn(judged, served, promise, shipped=shipped().cut(promise), stricter=stricter)
     alarm = state == "alarm"
     before = checks.calibration_of(tenant_id, project_id)
     if state == "kept" and before is not None and _stands(before, policy, now):

@@ -3,7 +3,8 @@
 A check is weighted by 1 / the chance it had to be made, so that a sample speaks for all.
 
     cut     the lowest t with n/(n+1) * W/n + 1/(n+1) <= a, on the way down from where n first reaches 1/a
-            (conformal risk control, arXiv 2208.02814; a is less than what is promised, for what drifts)
+            (conformal risk control, arXiv 2208.02814; a is less than what is promised, for what drifts); under the
+            shipped cut only while W/n is little more than what it is over it
     alarm   Page-Hinkley on wrong - (1 - p): answers are wrong more often than their probability says
     range   Clopper-Pearson, 95 %; of several samples together, for as many equal checks as they are worth (Kish)
 """
@@ -15,6 +16,7 @@ from typing import Literal, NamedTuple
 
 AIMED_AT = 0.7  # of what is promised
 STRICTER = 0.25  # of what is promised, while there is an alarm
+LOOSENED = 0.25  # of what is promised: so much more may be wrong than with the shipped cut
 ALARM_AT = 3.0  # wrong answers more than foretold
 ALARM_SLACK = 0.5  # of what is promised, a check: chance alone must not ring
 CLEAN_CHECKS = 300  # after an alarm, within what is promised
@@ -87,12 +89,13 @@ def interval(wrong: int, checked: int) -> tuple[float, float]:
     return low, high
 
 
-def controlled_cut(checks: Sequence[Checked], promise: float) -> float | None:
+def controlled_cut(checks: Sequence[Checked], promise: float, *, shipped: float) -> float | None:
     """The lowest probability at which the promise is kept; None: too few checks, or it is kept nowhere."""
     aim = AIMED_AT * promise
     if aim <= 0 or len(checks) < 1 / aim:
         return None
     found: float | None = None
+    over_shipped = _share([check for check in checks if check.probability >= shipped])
     n = wrong = 0.0
     seen = 0
     ordered = sorted(checks, key=lambda check: -check.probability)
@@ -107,14 +110,22 @@ def controlled_cut(checks: Sequence[Checked], promise: float) -> float | None:
         rate = wrong / n
         if seen / (seen + 1) * rate + 1 / (seen + 1) > aim:
             break
+        if check.probability < shipped and rate > over_shipped + LOOSENED * promise:
+            break
         found = check.probability
     return found
 
 
+def _share(checks: Sequence[Checked]) -> float:
+    """How many of those that these stand for are wrong."""
+    whole = sum(check.weight for check in checks)
+    return sum(check.weight for check in checks if check.wrong) / whole if checks else 0.0
+
+
 def learn(
-    judged: Sequence[Checked], served: Sequence[Checked], promise: float, *, stricter: float
+    judged: Sequence[Checked], served: Sequence[Checked], promise: float, *, shipped: float, stricter: float
 ) -> tuple[float | None, State]:
-    """The cut that what was judged speaks for; None: the shipped one stays. Under an alarm it is the stricter.
+    """The cut that what was judged speaks for; None: the `shipped` one stays. Under an alarm it is the `stricter`.
 
     `served` are those of the judged that are a random sample of what was served. The others were not served: that they
     are wrong breaks no promise, and rings nothing. That no cut can be found rings nothing either: one wrong answer
@@ -122,7 +133,7 @@ def learn(
     """
     if promise > 0 and alarmed(served, promise) is not None:
         return stricter, "alarm"
-    cut = controlled_cut(judged, promise)
+    cut = controlled_cut(judged, promise, shipped=shipped)
     return cut, "learning" if cut is None else "kept"
 
 

@@ -7,6 +7,7 @@ import pytest
 from cache_api.domain.risk import Checked, Sample, alarmed, controlled_cut, interval, learn, measured, pooled
 
 PROMISE = 0.02
+SHIPPED = 0.9
 
 
 def world(seed: int, n: int, times: float = 1.0) -> list[Checked]:
@@ -44,33 +45,44 @@ def test_a_thin_sample_of_much_widens_the_interval() -> None:
 
 
 def test_before_there_are_enough_checks_there_is_no_cut_of_ones_own() -> None:
-    assert controlled_cut([Checked(0.99, wrong=False)] * 71, PROMISE) is None
-    assert controlled_cut([Checked(0.99, wrong=False)] * 72, PROMISE) == 0.99
+    assert controlled_cut([Checked(0.99, wrong=False)] * 71, PROMISE, shipped=SHIPPED) is None
+    assert controlled_cut([Checked(0.99, wrong=False)] * 72, PROMISE, shipped=SHIPPED) == 0.99
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("times", [1.0, 2.0, 4.0])
 def test_above_the_learnt_cut_the_promise_is_kept(seed: int, times: float) -> None:
-    cut = controlled_cut(world(seed, 3_000, times), PROMISE)
+    cut = controlled_cut(world(seed, 3_000, times), PROMISE, shipped=SHIPPED)
     assert cut is not None
     later = [check for check in world(seed + 100, 20_000, times) if check.probability >= cut]
     assert sum(check.wrong for check in later) / len(later) <= PROMISE
 
 
 def test_a_worse_world_has_a_higher_cut() -> None:
-    cuts = [controlled_cut(world(1, 5_000, times), PROMISE) for times in (0.5, 1.0, 4.0)]
+    cuts = [controlled_cut(world(1, 5_000, times), PROMISE, shipped=SHIPPED) for times in (0.5, 1.0, 4.0)]
     assert cuts == sorted(cuts, key=lambda cut: cut or 2.0)
     assert len(set(cuts)) == 3
 
 
 def test_where_all_is_wrong_there_is_no_cut() -> None:
-    assert controlled_cut([Checked(0.99, wrong=True)] * 500, PROMISE) is None
+    assert controlled_cut([Checked(0.99, wrong=True)] * 500, PROMISE, shipped=SHIPPED) is None
+
+
+def test_the_shipped_cut_is_loosened_only_while_hardly_more_is_wrong_than_over_it() -> None:
+    over = [Checked(0.98, wrong=False)] * 400
+    one, two = ([Checked(0.95, wrong=at < wrong) for at in range(200)] for wrong in (3, 4))
+
+    assert controlled_cut(over + one, PROMISE, shipped=0.97) == 0.95  # 0.5 points
+    assert controlled_cut(over + two, PROMISE, shipped=0.97) == 0.98
+    assert controlled_cut(over + two, PROMISE, shipped=0.95) == 0.95  # nothing is loosened
+    known = [Checked(0.98, wrong=at < 3) for at in range(400)]
+    assert controlled_cut(known + two, PROMISE, shipped=0.97) == 0.95  # 0.75 points were wrong before
 
 
 def test_a_rare_sample_speaks_for_all_it_stands_for() -> None:
     seen = [Checked(0.99, wrong=False, weight=1.0)] * 400 + [Checked(0.95, wrong=True, weight=33.0)]
-    assert controlled_cut(seen, PROMISE) == 0.99
-    assert controlled_cut([check._replace(weight=1.0) for check in seen], PROMISE) == 0.95
+    assert controlled_cut(seen, PROMISE, shipped=SHIPPED) == 0.99
+    assert controlled_cut([check._replace(weight=1.0) for check in seen], PROMISE, shipped=SHIPPED) == 0.95
 
 
 def served(seed: int, n: int, times: float) -> list[Checked]:
@@ -111,11 +123,16 @@ def test_a_cut_is_learnt_shipped_or_under_an_alarm_the_stricter(
     judged: list[Checked], served: list[Checked] | None, state: str
 ) -> None:
     cut = {"learning": None, "kept": 0.99, "alarm": 0.9937}[state]
-    assert learn(judged, judged if served is None else served, PROMISE, stricter=0.9937) == (cut, state)
+    assert learn(judged, judged if served is None else served, PROMISE, shipped=SHIPPED, stricter=0.9937) == (
+        cut,
+        state,
+    )
 
 
 def test_without_a_promise_there_is_neither_cut_nor_alarm() -> None:
-    assert learn([Checked(0.99, wrong=True)] * 500, [Checked(0.99, wrong=True)] * 500, 0.0, stricter=1.0) == (
+    assert learn(
+        [Checked(0.99, wrong=True)] * 500, [Checked(0.99, wrong=True)] * 500, 0.0, shipped=SHIPPED, stricter=1.0
+    ) == (
         None,
         "learning",
     )

@@ -158,7 +158,7 @@ class Project:
     def recalibrate(self) -> None:
         promise = self.policy.max_wrong_hit_rate
         stricter = max(shipped().cut(promise * STRICTER), self.policy.learnt_cut or 0.0)
-        cut, state = learn(self.judged, self.served, promise, stricter=stricter)
+        cut, state = learn(self.judged, self.served, promise, shipped=shipped().cut(promise), stricter=stricter)
         if state == self.state == "kept" and len(self.judged) - self.fitted_at < LABELS_A_REFIT:
             cut = self.policy.learnt_cut
         if cut != self.policy.learnt_cut or state != self.state:
