@@ -35,6 +35,10 @@ _CODE = re.compile(
 _MAYBE_CODE = re.compile(r"_|--|\(\)|[a-z][A-Z]|\w\.[A-Za-z]|\$[A-Za-z_]|<")  # none without; cheaper to look for
 _FLAG = re.compile(r"(?<!\S)-[A-Za-z]{1,2}(?![\w-])")
 _OPERATOR = re.compile(r"(?<![=!<>&|*:+-])(?:===|!==|==|!=|=>|->|&&|\|\||<=|>=|::|\*\*)(?![=!<>&|*:+-])")
+_ARITHMETIC = re.compile(  # between figures or single letters: x - 2, 3 * 5
+    r"(?:\d|(?<![^\W_])[A-Za-z]|\)) ?([+*^×÷=<>]|-(?= )) ?(?=\(?(?:\d|[A-Za-z](?![^\W_])))"
+)
+_MAYBE_ARITHMETIC = re.compile(r"[+*^×÷=<>]| - ")
 _MAYBE_OPERATOR = re.compile(r"[=&|<>:*]")
 _WRAPPING = re.compile(r"[\s()\"';]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
@@ -110,6 +114,8 @@ def take_literals(plain: str) -> tuple[Literals, str]:
         rest = _FLAG.sub(partial(_keep, exact), rest)
     if _MAYBE_OPERATOR.search(rest):
         exact.update(_OPERATOR.findall(rest))
+    if _MAYBE_ARITHMETIC.search(rest):
+        exact.update(_ARITHMETIC.findall(rest))
     return (
         Literals(
             links=frozenset(map(str.casefold, links)),

@@ -45,7 +45,7 @@ manually/automatically wired/wireless weekday/weekend indoor/outdoor thick/thin 
 deep/shallow tall/short vacant/occupied single/married married/divorced odd/even prefix/suffix synonym/antonym
 singular/plural buyer/seller lender/borrower landlord/tenant employer/employee winner/loser husband/wife
 mother/father mom/dad son/daughter brother/sister king/queen uncle/aunt bullish/bearish summer/winter
-raw/cooked sharp/blunt
+raw/cooked sharp/blunt gross/net plus/minus nearest/farthest closest/farthest closest/furthest
 aktivieren/deaktivieren an/aus ein/aus einschalten/ausschalten offnen/schliessen kaufen/verkaufen vor/nach
 vorher/nachher mehr/weniger erhohen/senken erhohen/verringern sperren/entsperren hinzufugen/entfernen mit/ohne
 erlaubt/verboten richtig/falsch gut/schlecht beginnen/enden anfang/ende beginn/ende ankunft/abfahrt
@@ -58,7 +58,21 @@ piu/meno aumentare/ridurre aumentare/diminuire bloccare/sbloccare aggiungere/rim
 ativar/desativar abrir/fechar antes/depois mais/menos adicionar/remover permitido/proibido com/sem
 inschakelen/uitschakelen aan/uit openen/sluiten kopen/verkopen voor/na meer/minder verhogen/verlagen
 toevoegen/verwijderen toegestaan/verboden met/zonder enabled/disabled activated/deactivated locked/unlocked
-blocked/unblocked banned/unbanned frozen/unfrozen
+blocked/unblocked banned/unbanned frozen/unfrozen anmelden/abmelden einloggen/ausloggen anschalten/abschalten
+einsteigen/aussteigen einzahlen/auszahlen eintragen/austragen einatmen/ausatmen zunehmen/abnehmen
+steigen/sinken verschlusseln/entschlusseln verbinden/trennen hochladen/herunterladen mieten/vermieten
+gewinnen/verlieren ankommen/abfahren aufsteigen/absteigen beladen/entladen abonnieren/abbestellen
+anziehen/ausziehen importieren/exportieren installieren/deinstallieren links/rechts oben/unten innen/aussen
+positiv/negativ hochste/niedrigste grosste/kleinste teuerste/billigste teuerste/gunstigste alteste/jungste
+langste/kurzeste schnellste/langsamste beste/schlechteste erste/letzte vollzeit/teilzeit brutto/netto
+warm/kalt iniciar/detener encender/apagar subir/bajar entrar/salir cargar/descargar cifrar/descifrar
+conectar/desconectar instalar/desinstalar mayor/menor mejor/peor primero/ultimo izquierda/derecha
+importar/exportar ganar/perder abre/cierra ingreso/gasto allumer/eteindre monter/descendre entrer/sortir
+connecter/deconnecter installer/desinstaller importer/exporter gagner/perdre meilleur/pire premier/dernier
+gauche/droite chiffrer/dechiffrer abonner/desabonner ouvre/ferme accendere/spegnere entrare/uscire
+migliore/peggiore sinistra/destra installare/disinstallare importare/esportare apre/chiude ligar/desligar
+entrar/sair melhor/pior esquerda/direita abre/fecha inloggen/uitloggen aanzetten/uitzetten aanmelden/afmelden
+installeren/deinstalleren winnen/verliezen
 """
 
 OPPOSITES_OF: dict[str, frozenset[str]] = {}
