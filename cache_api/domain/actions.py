@@ -40,7 +40,7 @@ reverse invert umkehren
 count zahl
 write schreiben
 read lesen
-return refund reimbursement reimburse rebate erstattung erstatten
+refund reimbursement reimburse rebate erstattung erstatten
 cook bake kochen backen
 clean wash reinigen putzen
 """

@@ -82,7 +82,8 @@ _LIGHT = frozenset(
     "im am an auf mit fur el la los las un una mi de en y se lo le les est je mon ma et il gli di da o os "
     "um uma e eu het een ik mijn "
     "wurde wurden wird werden hat haben hatte hatten habe als bei fue fueron esta estan etait ete ont sont fut "
-    "stato stata sono hanno foi foram werd zijn heeft hebben".split()
+    "stato stata sono hanno foi foram werd zijn heeft hebben "
+    "dieser diese dieses diesem diesen este estos estas ese esa ce cet cette ces questo questa esse essa deze dit".split()
 )
 _WEIGHTLESS = _LIGHT | _DENIALS  # `why are leaves not green`, `why aren't leaves green`: `denied` counts them
 _BY = frozenset({"by", "von", "vom", "par", "por", "door"})
@@ -110,7 +111,8 @@ _LITTLE = frozenset(
         "hilfe helfen brauche brauchen mochte wollen will wissen sagen zeigen erklaren kann konnen gibt geht "
         "sehr noch schon mal gern gerne bitte danke frage problem wirklich eigentlich "
         "ayuda necesito quiero saber puedo gracias favor aide besoin veux savoir peux merci vraiment "
-        "aiuto bisogno voglio sapere posso grazie davvero hulp nodig weten graag".split(),
+        "aiuto bisogno voglio sapere posso grazie davvero hulp nodig weten graag "
+        "befindet befinden encuentra encuentran trouve trouvent trova trovano bevindt".split(),
     )
 )
 # `What is a good way` is `what is a way`; `is he a good teacher` is not `is he a teacher`.
