@@ -16,6 +16,7 @@ from cache_api.adapters.store import entry_under
 from cache_api.calls import call_in
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import cut_of
+from cache_api.domain.entry import Vector
 from cache_api.domain.scope import question_fingerprint
 from cache_api.models import Entry
 from cache_api.ports import CacheUnavailable
@@ -35,7 +36,7 @@ class _Pair(NamedTuple):
 
     asked: bytes | None = None
     similarity: float | None = None
-    vector: bytes | None = None
+    vector: Vector | None = None
 
 
 def judge(

@@ -24,6 +24,7 @@ from cache_api.dialects.spoken import dialect_at
 from cache_api.dialects.tape import ANSWER_MAX_BYTES
 from cache_api.domain.call import Call, Timings, new_id
 from cache_api.domain.checking import Wanted, prompt_of, verdict_in
+from cache_api.domain.entry import Vector
 from cache_api.domain.policy import Policy
 from cache_api.domain.scope import question_fingerprint
 from cache_api.domain.usage import Usage, estimated_usage
@@ -169,7 +170,7 @@ def _record(
     wiring.parts().ledger.record(call)
 
 
-def _vector(text: str) -> bytes | None:
+def _vector(text: str) -> Vector | None:
     try:
         return wiring.parts().embedder.embed(text, EMBED_SECONDS)
     except CacheUnavailable:  # then the very question is remembered, not its rewordings

@@ -20,6 +20,7 @@ from django.db import connection
 from cache_api.adapters.store import vector_literal
 from cache_api.domain.call import new_id
 from cache_api.domain.checking import Kind, Wanted
+from cache_api.domain.entry import Vector
 from cache_api.domain.evidence import CHECKS_OF_ONE_KEY, TRUST
 from cache_api.domain.risk import Checked
 from cache_api.models import AnswerCheck, Calibration, CheckWanted, Entry
@@ -49,8 +50,8 @@ WHERE (tenant_id, id) IN (
 RETURNING tenant_id, id
 """
 _FEEDBACK = """
-INSERT INTO feedback (tenant_id, id, project_id, key_id, verdict, asked, vector, cached, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s::halfvec, %s, %s)
+INSERT INTO feedback (tenant_id, id, project_id, key_id, verdict, asked, vector, embedder, cached, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s::halfvec, %s, %s, %s)
 """
 _SPENT = """
 SELECT coalesce(sum(coalesce(cost_usd, CASE WHEN priced_at IS NULL THEN 0 ELSE %s END)), 0) FROM call
@@ -168,7 +169,7 @@ def spent_usd(tenant_id: UUID, project_id: UUID, since: datetime) -> Decimal:
     return spent
 
 
-def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | None, now: datetime) -> None:
+def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: Vector | None, now: datetime) -> None:
     """Into the books, once.
 
     A right doubt makes the bought entry an alias, whose own answer goes on matching, too; a wrong pair never matches
@@ -187,7 +188,7 @@ def verdict_put(found: Wanted, *, right: bool, asked: bytes, vector: bytes | Non
         CheckWanted.objects.filter(tenant_id=tenant_id, id=found.call_id).delete()
 
 
-def _block(found: Wanted, asked: bytes, vector: bytes | None, now: datetime) -> None:
+def _block(found: Wanted, asked: bytes, vector: Vector | None, now: datetime) -> None:
     entry = Entry.objects.filter(tenant_id=found.tenant_id, id=found.entry_id).only("fingerprint").first()
     if entry is None:
         return
@@ -210,15 +211,15 @@ def feedback_put(
     *,
     right: bool,
     asked: bytes | None,
-    vector: bytes | None,
+    vector: Vector | None,
     cached: bytes,
     now: datetime,
 ) -> None:
     """Inside `as_tenant`. By the vector, rewordings of what was asked are known, too."""
-    near = None if vector is None or right else vector_literal(vector)
-    verdict = "right" if right else "wrong"
+    near, embedder = (None, None) if vector is None or right else (vector_literal(vector), vector.embedder)
+    said = ["right" if right else "wrong", asked, near, embedder, cached, now]
     with connection.cursor() as cursor:
-        cursor.execute(_FEEDBACK, [tenant_id, new_id(now), project_id, key_id, verdict, asked, near, cached, now])
+        cursor.execute(_FEEDBACK, [tenant_id, new_id(now), project_id, key_id, *said])
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,3 +156,28 @@ def test_the_worker_that_embeds_anew_hears_of_a_change_though_nobody_asks(
 
     assert fill(embedder) == 5
     assert set(versions(cast).values()) == {"a-later-model/mean/1"}
+
+
+@pytest.mark.parametrize("judged_with", [EARLIER, None])
+def test_a_verdict_is_told_of_rewordings_to_the_embedder_it_was_given_under_alone(
+    api: Api, embedder: FixedEmbedder, present: str, cast: Cast, judged_with: str | None
+) -> None:
+    """Vectors of two embedders are near each other by chance alone."""
+    from cache_api import wiring
+    from cache_api.models import AnswerCheck
+    from tenants.isolation import as_tenant
+
+    embedder.near["How do I rename myself?"] = (STORED[0], 0.99)
+    embedder.version = judged_with or present
+    key = put(api, STORED[0])
+    told = {"cache_key": key, "verdict": "wrong", "question": "How do I rename myself?", "evict": False}
+    assert api.post("/v1/cache/feedback", told).json["pair_blocked"]
+    embedder.version = present
+    fill(embedder)
+    with as_tenant(cast.owner.tenant_id):
+        AnswerCheck.objects.all().delete()  # they shut the entry for whatever is as near
+    wiring.parts().policies.forget(cast.owner.tenant_id, cast.owner.project_id)
+
+    judged, reworded = looked_up(api, ["How do I rename myself?", REWORDED[0]])
+    assert judged[:2] == ("miss", "known_wrong")  # the very pair, whoever embeds it
+    assert reworded[:2] == (("hit", "similar") if judged_with else ("miss", "known_wrong"))
