@@ -19,6 +19,7 @@ register = template.Library()
 
 # Below this the cents alone would say nothing: prices of single calls are fractions of one.
 SMALL_USD, TINY_USD = Decimal("0.1"), Decimal("0.001")
+AS_BEFORE = "as before"
 SHOWN_CHARACTERS = 8_000  # of a stored text: enough to judge it by, and a page stays light
 FEATURE_WORDS: Mapping[str, str] = {
     features.SYNTHESIS: "Answers from near ones",
@@ -49,8 +50,8 @@ def change(now: int | Decimal, before: int | Decimal) -> str:
     """A figure against the period before."""
     if not before:
         return "none before"
-    share = float(now - before) / abs(float(before))
-    return f"{'+' if share >= 0 else '−'}{100 * abs(share):,.0f} %"
+    percents = round(100 * float(now - before) / abs(float(before)))
+    return f"{'+' if percents > 0 else '−'}{abs(percents):,} %" if percents else AS_BEFORE
 
 
 @register.simple_tag
@@ -58,7 +59,8 @@ def points(now: float, before: float, lookups: int) -> str:
     """A share against the one before, in points of a percentage."""
     if not lookups:
         return "none before"
-    return f"{'+' if now >= before else '−'}{100 * abs(now - before):.1f} points"
+    tenths = round(1000 * (now - before))
+    return f"{'+' if tenths > 0 else '−'}{abs(tenths) / 10:.1f} points" if tenths else AS_BEFORE
 
 
 @register.simple_tag

@@ -80,6 +80,8 @@ def _targets(visit: Visit) -> Mapping[str, str]:
 def _named(visit: Visit, events: Sequence[AuditEvent], targets: Mapping[str, str]) -> list[tuple[AuditEvent, str, str]]:
     """Each with who did it, and to what: ids that still lead to a name as that name."""
     names = selectors.actor_names(tenant_id=visit.tenant.id, events=events)
+    for event in events:
+        event.diff = {name: targets.get(str(value), value) for name, value in event.diff.items()}
     return [
         (
             event,

@@ -7,15 +7,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.http import HttpResponse
+from django.urls import reverse
 from django.utils import timezone
 
 from tenants import api_keys
 from tenants.audit import SYSTEM, Actor, record
 from tenants.isolation import as_owner, as_tenant
 from tenants.models import AuditEvent
-from tests.api.test_cache_pages import Go, go
+from tests.api.test_cache_pages import Go, go, signed_in
 from tests.conftest import Cast
+from tests.db.calls import execute
 
 __all__ = ["go"]
 
@@ -34,7 +35,7 @@ def trail(cast: Cast) -> Cast:
     return cast
 
 
-def actions(page: HttpResponse) -> list[str]:
+def actions(page: Any) -> list[str]:
     return [event.action for event, _, _ in page.context["events"]]
 
 
@@ -61,6 +62,38 @@ def test_rows_are_found_by_who_what_to_what_and_when(
     go: Go, trail: Cast, query: Callable[[Cast], dict[str, str]], found: list[str]
 ) -> None:
     assert actions(go("audit", **query(trail))) == found
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "found"),
+    [
+        ("Pacific/Kiritimati", "2031-05-02", ["budget.put"]),  # fourteen hours before UTC it is the next day
+        ("Pacific/Kiritimati", "2031-05-01", []),
+        ("America/Los_Angeles", "2031-05-01", ["budget.put"]),
+        ("nowhere", "2031-05-01", ["budget.put"]),
+        ("Asia/Tokyo", "0001-01-01", []),
+        ("America/Los_Angeles", "9999-12-30", []),
+    ],
+)
+def test_days_begin_where_the_viewer_is(go: Go, trail: Cast, zone: str, day: str, found: list[str]) -> None:
+    execute("UPDATE audit_event SET at = '2031-05-01T12:30Z' WHERE action = 'budget.put'")
+    client = signed_in(trail.owner)
+    client.cookies["zone"] = zone
+
+    page = client.get(reverse("audit", args=[trail.owner.tenant_id]), {"since": day, "until": day})
+
+    assert actions(page) == found
+    assert ("From (UTC)" in page.content.decode()) is (zone == "nowhere")
+
+
+def test_details_call_projects_by_their_names(go: Go, trail: Cast) -> None:
+    owner = trail.owner
+    with as_tenant(owner.tenant_id):
+        record(
+            tenant_id=owner.tenant_id, actor=SYSTEM, action="x.y", target="", diff={"project_id": str(owner.project_id)}
+        )
+
+    assert b'<span class="faint">project_id</span> <bdi>Cache</bdi>' in go("audit", action="x.y").content
 
 
 def test_the_filters_stand_in_the_address_and_go_on_to_the_next_page(
