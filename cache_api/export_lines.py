@@ -37,7 +37,7 @@ class Lines:
             line["signature"] = signature_of(self._key, self._project_id, line)
         if one.vector is not None:
             line |= {"embedder": entry.embedder, "vector": b64encode(half_vector(one.vector)).decode()}
-            line["vector_signature"] = vector_signature_of(self._key, line)
+            line["vector_signature"] = vector_signature_of(self._key, line["question"], line)
         return orjson.dumps(line)
 
     def _is_bound(self, one: Described) -> bool:

@@ -16,7 +16,8 @@ from uuid import UUID
 import orjson
 
 from cache_api import wiring
-from cache_api.adapters.bulk import Imported
+from cache_api.adapters import bulk
+from cache_api.adapters.bulk import Imported, Ready
 from cache_api.adapters.jobs import Part, Rejected
 from cache_api.adapters.origin import has_own_vector, is_signed
 from cache_api.adapters.targets import target_of
@@ -33,7 +34,6 @@ from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
 from cache_api.domain.scope import digest, fingerprint_of, scope_of
 from cache_api.domain.usage import Usage
 from cache_api.given import answer_in, entry_of, refuse_unstorable
-from cache_api.limits import room_of
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants import vault
@@ -63,9 +63,9 @@ class Importer:
         # A signature says where an entry belongs: nothing of it may be changed by the upload.
         self._moved = any(name in self._headers for name in _ELSEWHERE)
         self._home = str(job.project_id)
-        self._room = 0  # counted when it may be too little: to count is slow where there is much
-        self._targets: dict[tuple[str, Controls, str, str], Target] = {}
-        self._scopes: dict[tuple[str, Target, Controls, bytes], bytes] = {}
+        # What lines have in common is made out the first time.
+        self._controls: dict[bytes, Controls] = {}
+        self._aims: dict[tuple[str, Controls, str, str], tuple[Target, dict[bytes, bytes]]] = {}
         self._caller = Caller(
             self._access.tenant_id,
             self._access.project_id,
@@ -73,28 +73,21 @@ class Importer:
             ttl_max_seconds=self._access.ttl_max_seconds,
         )
 
-    def read(self, part: Part) -> tuple[list[Imported], list[Rejected]]:
-        """Raises CacheUnavailable or DatabaseUnavailable: then nothing of the part was done."""
-        taken: list[Imported] = []
+    def read(self, part: Part) -> tuple[list[Ready], list[Rejected]]:
+        """Raises CacheUnavailable or DatabaseUnavailable."""
+        taken: list[Ready] = []
         rejected: list[Rejected] = []
-        lines = part.lines.split(b"\n")
-        if self._room < len(lines):
-            # Lines of the part before, which is being written meanwhile, are not in it: two parts may be too much.
-            self._room = room_of(tenant_id=self._access.tenant_id)
-        for number, line in enumerate(lines, part.first_line):
+        for number, line in enumerate(part.lines.split(b"\n"), part.first_line):
             if not line.strip():
                 continue
             try:
-                if len(taken) >= self._room:
-                    raise _bad("nothing more may be stored: the plan is full")
-                taken.append(self._imported(line))
+                taken.append(bulk.ready(number, self._imported(line)))
             except (Refused, InvalidControl) as error:
                 if isinstance(error, Refused) and error.status == 503:
                     raise CacheUnavailable from error
                 rejected.append(Rejected(number, str(error)))
             except RecursionError:
                 rejected.append(Rejected(number, "nested too deeply"))
-        self._room -= len(taken)
         return taken, rejected
 
     def _imported(self, line: bytes) -> Imported:
@@ -105,11 +98,18 @@ class Importer:
         if not isinstance(fields, dict):
             raise _bad("a line must be an object")
         fields = _renamed({name: value for name, value in fields.items() if value is not None})
-        controls = controls_of(self._headers, {name: fields[name] for name in WISHES if fields.get(name)})
+        controls = self._wished(fields)
         entry = self._entry(fields, controls)
         created_at, expires_at = self._times(entry, fields)
         vector = self._vector(fields, entry.question) if entry.matchable else None
         return Imported(entry, created_at, expires_at, _metadata(fields), vector, self._embedder if vector else "")
+
+    def _wished(self, fields: Mapping[str, Any]) -> Controls:
+        wishes = {name: fields[name] for name in WISHES if fields.get(name)}
+        key = orjson.dumps(wishes)
+        if (controls := self._controls.get(key)) is None:
+            controls = self._controls[key] = controls_of(self._headers, wishes)
+        return controls
 
     def _entry(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
         if fields.get("endpoint") == KEYED:
@@ -133,19 +133,19 @@ class Importer:
         provider = fields.get("provider") or ""
         if not isinstance(provider, str):
             raise _bad("provider must be a string")
-        target = self._target(controls.provider or provider.lower(), controls, parsed.model, dialect.SPEAKS)
-        scope = self._scope(dialect.ENDPOINT, target, controls, parsed)
+        target, scopes = self._aim(controls.provider or provider.lower(), controls, parsed.model, dialect.SPEAKS)
+        scope = self._scope(scopes, dialect.ENDPOINT, target, controls, parsed)
         fingerprint = fingerprint_of(self._key, scope, parsed)
         request = Request(self._caller, dialect.ENDPOINT, target, controls, parsed, fingerprint, scope)
         refuse_unstorable(request, self._policy)
         answer, usage = answer_in(fields, request)
         return entry_of(request, self._policy, answer, usage=usage, source="import")
 
-    def _target(self, provider: str, controls: Controls, model: str, speaks: str) -> Target:
-        """The same for thousands of lines."""
+    def _aim(self, provider: str, controls: Controls, model: str, speaks: str) -> tuple[Target, dict[bytes, bytes]]:
+        """Where the call would go, and the Scopes that are known there, by a digest of their context."""
         key = (provider, controls, model, speaks)
-        if (target := self._targets.get(key)) is None:
-            target = self._targets[key] = target_of(
+        if (aim := self._aims.get(key)) is None:
+            target = target_of(
                 self._access,
                 replace(controls, provider=provider),
                 self._policy,
@@ -155,15 +155,16 @@ class Importer:
                 allowed=wiring.allowed_addresses(),
                 credential_needed=False,
             )
-        return target
+            aim = self._aims[key] = target, {}
+        return aim
 
-    def _scope(self, endpoint: str, target: Target, controls: Controls, parsed: Parsed) -> bytes:
-        """What lines have in common is canonical the first time."""
+    def _scope(
+        self, known: dict[bytes, bytes], endpoint: str, target: Target, controls: Controls, parsed: Parsed
+    ) -> bytes:
         context = blake2b(orjson.dumps(parsed.context), digest_size=16).digest()
-        key = (endpoint, target, controls, context)
-        if (scope := self._scopes.get(key)) is None:
+        if (scope := known.get(context)) is None:
             scope = scope_of(self._key, self._access.project_id, endpoint, target, controls, parsed)
-            self._scopes[key] = scope
+            known[context] = scope
         return scope
 
     def _returned(self, fields: Mapping[str, Any], controls: Controls) -> NewEntry:
@@ -255,7 +256,7 @@ class Importer:
         """What our own embedder did not make here, of this very question, is made anew."""
         if not self._embedder or fields.get("embedder") != self._embedder:
             return None
-        if not has_own_vector(self._key, {**fields, "question": question}):
+        if not has_own_vector(self._key, question, fields):
             return None
         return b64decode(fields["vector"])
 
@@ -310,7 +311,7 @@ def _renamed(fields: dict[str, Any]) -> dict[str, Any]:
         fields = {**fields, "request": fields["request_data"], "endpoint": endpoint, "response": answer}
         fields.pop("answer", None)
     elif isinstance(fields.get("response"), dict):
-        fields = {name: value for name, value in fields.items() if name != "answer"}
+        fields.pop("answer", None)
     return fields
 
 

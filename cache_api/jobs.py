@@ -16,11 +16,12 @@ from django.utils import timezone
 from cache_api import backtesting, duplicates
 from cache_api.adapters import catalogue, jobs
 from cache_api.adapters.catalogue import Filters, Place
-from cache_api.adapters.jobs import Part
+from cache_api.adapters.jobs import Part, Rejected
 from cache_api.backtesting import QUESTIONS_MAX
 from cache_api.dialects.errors import Refused
 from cache_api.export_lines import Lines
 from cache_api.imports import Importer, settings_of
+from cache_api.limits import room_of
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants import vault
@@ -33,6 +34,7 @@ BYTES_MAX = 1024**3
 LINE_MAX_BYTES = 8 * 1024 * 1024
 PART_BYTES = 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
 RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
+NO_ROOM = "nothing more may be stored: the plan is full"
 
 _TIMES = ("created_after", "created_before")
 
@@ -137,6 +139,7 @@ def run(tenant_id: UUID, job_id: UUID) -> bool:
 def _import(job: Job, ends: float) -> bool:
     """A part is read while the one before is written. True if there is more to do."""
     importer = Importer(job, timezone.now())
+    room = 0  # counted when it may be too little: to count is slow where there is much
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as writer:
         writing: Future[None] | None = None
         part = jobs.next_part(job, after=-1)
@@ -145,7 +148,12 @@ def _import(job: Job, ends: float) -> bool:
                 taken, rejected = importer.read(part)
                 if writing is not None:
                     writing.result()
-                writing = writer.submit(jobs.part_done, job, part, taken, rejected, timezone.now())
+                if room < len(taken):
+                    room = room_of(tenant_id=job.tenant_id)
+                fit, beyond = taken[:room], taken[room:]
+                room -= len(fit)
+                rejected += [Rejected(one.line, NO_ROOM) for one in beyond]
+                writing = writer.submit(jobs.part_done, job, part.number, fit, rejected, timezone.now())
                 part = jobs.next_part(job, after=part.number)
             if writing is not None:
                 writing.result()

@@ -11,13 +11,15 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from hashlib import blake2b
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
 
-from cache_api.adapters.store import COLUMN, plain_body, sealed_body
+from cache_api.adapters.store import COLUMN, plain_body
 from cache_api.domain.entry import NewEntry
+from cache_api.ports import CacheUnavailable
 from tenants import vault
 
 HALF_BYTES = 2
@@ -39,6 +41,21 @@ class Imported:
     metadata: Mapping[str, Any]
     vector: bytes | None  # as little-endian 16-bit floats
     embedder: str  # that made it
+
+
+class Ready(NamedTuple):
+    """One of them as the database takes it: sealed, and spelt in JSON."""
+
+    line: int
+    id: UUID
+    fingerprint: bytes
+    row: bytes
+    digest: bytes  # of what is sealed, for its like was sealed in other bytes
+    expires_at: datetime | None
+    metadata: Mapping[str, Any]
+    tags: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    aside: bytes  # its vector's row, if it has one
 
 
 # Each column but those that are the same for all: its type in the message, and what makes its value of that.
@@ -90,32 +107,51 @@ _LAY_ASIDE = (
 )
 
 
-def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, imported: Sequence[Imported]) -> None:
+def ready(line: int, one: Imported) -> Ready:
+    """Raises CacheUnavailable."""
+    entry, plain = one.entry, plain_body(one.entry)
+    try:
+        body = vault.seal(entry.tenant_id, plain, column=COLUMN, row_id=entry.id)
+    except vault.VaultUnavailable as error:
+        raise CacheUnavailable from error
+    return Ready(
+        line,
+        entry.id,
+        entry.fingerprint,
+        orjson.dumps(_row_of(one, body)),
+        _digest(plain),
+        one.expires_at,
+        one.metadata,
+        entry.tags,
+        entry.depends_on,
+        b"" if one.vector is None else orjson.dumps(_aside(entry.id, one.embedder, one.vector)),
+    )
+
+
+def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, entries: Sequence[Ready]) -> None:
     """In the transaction that is open. Of several with the same Fingerprint the last one stays."""
-    last = {one.entry.fingerprint: one for one in imported}
+    last = {one.fingerprint: one for one in entries}
     cursor.execute(_THERE, [tenant_id, project_id, list(last)])
     there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
     # What is there word for word stays as it is: writing it again would take its place in the index anew.
-    new = [one for name, one in last.items() if name not in there or not _same(one, *there[name])]
+    new = [one for name, one in last.items() if name not in there or not _same(tenant_id, one, *there[name])]
     if not new:
         return
 
-    entries = [one.entry for one in new]
-    cursor.execute(_PUT, [tenant_id, project_id, _message(map(_row_of, new))])
-    ids = [entry.id for entry in entries]
+    cursor.execute(_PUT, [tenant_id, project_id, _list(one.row for one in new)])
+    ids = [one.id for one in new]
     for table in ("entry_tag", "entry_dependency"):
         cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, ids])
-    if tags := [{"id": entry.id, "tag": tag} for entry in entries for tag in dict.fromkeys(entry.tags)]:
+    if tags := [{"id": one.id, "tag": tag} for one in new for tag in dict.fromkeys(one.tags)]:
         cursor.execute(_TAG, [tenant_id, _message(tags)])
-    if resting := [_link_of(entry, name) for entry in entries for name in dict.fromkeys(entry.depends_on)]:
+    if resting := [_link_of(one.id, name) for one in new for name in dict.fromkeys(one.depends_on)]:
         cursor.execute(_DEPEND, [tenant_id, _message(resting)])
-    if vectors := [_aside(one) for one in new if one.vector is not None and one.entry.fingerprint not in there]:
-        cursor.execute(_LAY_ASIDE, [tenant_id, _message(vectors)])
+    if vectors := [one.aside for one in new if one.aside and one.fingerprint not in there]:
+        cursor.execute(_LAY_ASIDE, [tenant_id, _list(vectors)])
 
 
-def _row_of(one: Imported) -> dict[str, Any]:
+def _row_of(one: Imported, body: bytes) -> dict[str, Any]:
     entry = one.entry
-    body = sealed_body(entry)
     return {
         "id": entry.id,
         "fingerprint": entry.fingerprint.hex(),
@@ -139,33 +175,42 @@ def _row_of(one: Imported) -> dict[str, Any]:
     }
 
 
-def _link_of(entry: NewEntry, dependency: str) -> dict[str, Any]:
+def _link_of(entry_id: UUID, dependency: str) -> dict[str, Any]:
     name, _, version = dependency.partition("@")
-    return {"id": entry.id, "name": name, "version": version}
+    return {"id": entry_id, "name": name, "version": version}
 
 
-def _aside(one: Imported) -> dict[str, Any]:
-    vector = b64encode(one.vector or b"").decode()
-    return {"id": one.entry.id, "embedder": one.embedder, "vector": vector}
+def _aside(entry_id: UUID, embedder: str, vector: bytes) -> dict[str, Any]:
+    return {"id": entry_id, "embedder": embedder, "vector": b64encode(vector).decode()}
 
 
-def _message(rows: Iterable[Mapping[str, Any]]) -> str:
+def _message(rows: Sequence[Mapping[str, Any]]) -> str:
     """One text instead of an array of each column: the driver takes ten times as long over those."""
-    return orjson.dumps(list(rows)).decode()
+    return orjson.dumps(rows).decode()
 
 
-def _same(one: Imported, entry_id: UUID, body: bytes, expires_at: datetime | None, metadata: str, tags: Any) -> bool:
-    entry = one.entry
+def _list(rows: Iterable[bytes]) -> str:
+    """The same, of rows that are spelt already."""
+    return (b"[" + b",".join(rows) + b"]").decode()
+
+
+def _same(
+    tenant_id: UUID, one: Ready, entry_id: UUID, body: bytes, expires_at: datetime | None, metadata: str, tags: Any
+) -> bool:
     try:
-        plain = vault.unseal(entry.tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
+        plain = vault.unseal(tenant_id, bytes(body), column=COLUMN, row_id=entry_id)
     except vault.Corrupt:
         return False
     return (
-        plain == plain_body(entry)
+        _digest(plain) == one.digest
         and expires_at == one.expires_at
         and orjson.loads(metadata) == one.metadata
-        and set(tags) == set(entry.tags)
+        and set(tags) == set(one.tags)
     )
+
+
+def _digest(plain: bytes) -> bytes:
+    return blake2b(plain, digest_size=32).digest()
 
 
 def half_vector(binary: bytes) -> bytes:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypeVar
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import orjson
 import psycopg
 from django.db import InterfaceError, OperationalError, connection
-from django.db.models import BinaryField, Count, Func, IntegerField, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BinaryField, Count, Func, IntegerField, Q, QuerySet, Sum, TextField
+from django.db.models.functions import Cast, Coalesce
 from pgvector import HalfVector
 from pgvector.django import CosineDistance
 
@@ -34,7 +35,7 @@ Order = Literal["-created", "created", "-hits", "-saved"]
 BODIES_AT_A_TIME = 10
 PAGE_MAX_BYTES = 8 * 1024 * 1024  # of questions and answers; a page that would be larger ends early
 DELETED_AT_A_TIME = 1_000
-EXPORTED_AT_A_TIME = 250
+EXPORTED_AT_A_TIME = 1_000
 LOOKED_THROUGH_MAX = 2_500  # in a fifth of a second
 VECTORS_AT_A_TIME = 4_000  # some 3 MB
 EXPORTED_BYTES = 4 * 1024 * 1024  # of sealed bodies held at a time; they are opened one by one
@@ -78,6 +79,35 @@ class Place:
     key_id: UUID | None = None
 
 
+class Row(NamedTuple):
+    """What an export tells of an entry: a model of each would take as long as all the rest."""
+
+    id: UUID
+    project_id: UUID
+    fingerprint: bytes
+    scope: bytes
+    caller_key: str
+    namespace: str
+    provider: str
+    model: str
+    endpoint: str
+    source: str
+    embedder: str
+    matchable: bool
+    quarantined: bool
+    size_bytes: int
+    cost_usd: Decimal | None
+    latency_ms: int
+    writer_id: UUID | None
+    hits: int
+    saved_usd: Decimal
+    created_at: datetime
+    expires_at: datetime | None
+    last_hit_at: datetime | None
+    usage: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+
+
 class Outline(NamedTuple):
     """What is looked through of an entry."""
 
@@ -86,7 +116,11 @@ class Outline(NamedTuple):
     endpoint: str
 
 
-R = TypeVar("R", Entry, Outline)
+R = TypeVar("R", Row, Outline)
+
+# The driver takes ten times as long over times and JSON as we over their text.
+_AS_TEXT = ("created_at", "expires_at", "last_hit_at", "usage", "metadata")  # the last of a Row
+_TOLD = [Cast(name, TextField()) if name in _AS_TEXT else name for name in Row._fields]
 
 
 @dataclass(slots=True)
@@ -210,12 +244,12 @@ def every(
     From the one behind the id `after` on, page by page, each in transactions of its own: whoever reads slowly holds
     nothing but a place in the order.
     """
-    found = _known(place, filters, now).order_by("id").defer("body", "vector")
+    found = _known(place, filters, now).order_by("id")
     beyond = found if after is None else found.filter(id__gt=after)
     while limit is None or limit > 0:
         wanted = EXPORTED_AT_A_TIME if limit is None else min(limit, EXPORTED_AT_A_TIME)
         with reading(place):
-            rows = list(beyond[:wanted])
+            rows = list(map(_row, beyond.values_list(*_TOLD)[:wanted]))
         for group in _groups(rows):
             yield from _with_vectors(place, found, group)
         if len(rows) < wanted:
@@ -468,6 +502,12 @@ def _described(place: Place, rows: Sequence[Entry]) -> list[Described]:
     return described
 
 
+def _row(columns: Sequence[Any]) -> Row:
+    *plain, created, expires, hit, usage, metadata = columns
+    times = [told and datetime.fromisoformat(told) for told in (created, expires, hit)]
+    return Row._make([*plain, *times, orjson.loads(usage), orjson.loads(metadata)])
+
+
 def _groups(rows: Sequence[R]) -> Iterator[list[R]]:
     """Of as many as may be held at a time; never none of some."""
     group: list[R] = []
@@ -492,7 +532,7 @@ def _with_texts(place: Place, rows: Sequence[Outline]) -> Iterator[tuple[Outline
             yield row, None if plain is None else orjson.loads(plain)
 
 
-def _with_vectors(place: Place, found: QuerySet[Entry], rows: Sequence[Entry]) -> Iterator[Described]:
+def _with_vectors(place: Place, found: QuerySet[Entry], rows: Sequence[Row]) -> Iterator[Described]:
     """Of rows that lie side by side in `found`: a range of ids is one question, however many they are."""
     span = (rows[0].id, rows[-1].id)
     with reading(place):
@@ -503,7 +543,8 @@ def _with_vectors(place: Place, found: QuerySet[Entry], rows: Sequence[Entry]) -
         body, vector = sealed.get(row.id, (None, None))
         if (plain := _opened(place, row.id, body)) is not None:
             text = orjson.loads(plain)
-            yield Described(row, text, tags.get(row.id, []), names.get(row.id, []), vector=vector)
+            entry = cast(Entry, row)  # read alike
+            yield Described(entry, text, tags.get(row.id, []), names.get(row.id, []), vector=vector)
 
 
 def _links(place: Place, **which: Any) -> tuple[dict[UUID, list[str]], dict[UUID, list[str]]]:

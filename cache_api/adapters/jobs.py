@@ -15,7 +15,7 @@ from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
 from cache_api.adapters import bulk, catalogue
-from cache_api.adapters.bulk import Imported
+from cache_api.adapters.bulk import Ready
 from cache_api.adapters.catalogue import Filters, Place
 from cache_api.domain.call import new_id
 from cache_api.models import Job, JobPart
@@ -216,12 +216,12 @@ def next_part(job: Job, *, after: int) -> Part | None:
     return Part(found.number, found.first_line, lines)
 
 
-def part_done(job: Job, part: Part, entries: Sequence[Imported], rejected: Iterable[Rejected], now: datetime) -> None:
+def part_done(job: Job, number: int, entries: Sequence[Ready], rejected: Iterable[Rejected], now: datetime) -> None:
     """Entries in, part gone, counted: all or none. Nothing if another did it meanwhile."""
     refused = [one.as_dict() for one in rejected]
     vault.digest_key(job.tenant_id)  # within the transaction the tenant's keys could not be read
     with as_tenant(job.tenant_id):
-        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number=part.number)
+        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number=number)
         if not mine.delete()[0]:
             return
         with connection.cursor() as cursor:

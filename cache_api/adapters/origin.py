@@ -41,13 +41,15 @@ def is_signed(key: bytes, project_id: UUID, line: Mapping[str, Any]) -> bool:
     return _is(line.get("signature"), signature_of(key, project_id, line))
 
 
-def vector_signature_of(key: bytes, line: Mapping[str, Any]) -> str:
-    said = orjson.dumps([line.get(name) for name in ("question", "embedder", "vector")])
+def vector_signature_of(key: bytes, question: str | None, line: Mapping[str, Any]) -> str:
+    said = orjson.dumps([question, line["embedder"], line["vector"]])
     return blake2b(said, digest_size=32, key=key, person=b"vector").hexdigest()
 
 
-def has_own_vector(key: bytes, line: Mapping[str, Any]) -> bool:
-    return _is(line.get("vector_signature"), vector_signature_of(key, line))
+def has_own_vector(key: bytes, question: str | None, line: Mapping[str, Any]) -> bool:
+    """Whether it was made of this very question."""
+    given = line.get("vector_signature")
+    return given is not None and "vector" in line and _is(given, vector_signature_of(key, question, line))
 
 
 def _is(given: object, expected: str) -> bool:

@@ -11,6 +11,7 @@ from cache_api.dialects.errors import Refused
 
 SPELLINGS = ("question", "prompt", "query", "messages")
 MODEL_MAX = 128
+_TOLD_BY = ("system", "developer")
 
 _UNPRINTABLE = re.compile(r"[\x00\r\n]")
 
@@ -59,21 +60,22 @@ def chat_model(model: Any, *, name: str = "model") -> str:
 
 def context_of(scoped: Any) -> str | None:
     """The system prompt of what a call's Scope was made of, as one text."""
-    if not isinstance(scoped, Mapping):
+    if not isinstance(scoped, dict):
         return None
     # Some protocols have it beside the turns.
-    told: list[Mapping[str, Any]] = [{"content": scoped.get(name)} for name in ("system", "instructions")]
+    told = [scoped.get("system"), scoped.get("instructions")]
     turns = scoped.get("messages") or scoped.get("input")
     for turn in turns if isinstance(turns, list) else ():
-        if isinstance(turn, Mapping) and turn.get("role") in {"system", "developer"}:
-            told.append(turn)
-    texts = [text for message in told for text in _texts(message.get("content"))]
-    return "\n\n".join(texts) or None
+        if isinstance(turn, dict) and turn.get("role") in _TOLD_BY:
+            told.append(turn.get("content"))
+    return "\n\n".join([text for content in told if content for text in _texts(content)]) or None
 
 
 def _texts(content: Any) -> list[str]:
-    parts = [{"text": content}] if isinstance(content, str) else content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
     return [text for text in texts if isinstance(text, str)]
 
 

@@ -128,7 +128,7 @@ def cost_of(usage: Usage, rates: Rates) -> Decimal:
         (max(0, usage.out_total - spoken), rates.output),
         (spoken, _or(rates.audio_out, rates.output)),
     )
-    return rounded(sum((tokens * rate for tokens, rate in slices), ZERO) / PER_MILLION)
+    return rounded(sum((tokens * rate for tokens, rate in slices if tokens), ZERO) / PER_MILLION)
 
 
 def list_price(usage: Usage, rates: Rates) -> Decimal:

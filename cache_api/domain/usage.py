@@ -89,10 +89,10 @@ def usage_of_anthropic(raw: Any) -> Usage | None:
 
 def usage_as_kept(raw: Any) -> Usage | None:
     """In the words of `Usage` itself; None if these are another's."""
-    if not isinstance(raw, Mapping) or "in_total" not in raw:
+    if not isinstance(raw, dict) or "in_total" not in raw:
         return None
     counts = [raw.get(name, 0) for name in _COUNTS]
-    if {type(count) for count in counts} != {int} or min(counts) < 0:
+    if set(map(type, counts)) != {int} or min(counts) < 0:
         return None
     return Usage(**dict(zip(_COUNTS, counts, strict=True)), estimated=raw.get("estimated") is True)
 

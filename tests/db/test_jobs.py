@@ -70,7 +70,7 @@ def test_a_part_that_was_done_meanwhile_is_not_done_again(place: Place, job_id: 
     job = jobs.begin(place.tenant_id, job_id, now)
     assert job is not None
     for _ in range(2):
-        jobs.part_done(job, part, [], [jobs.Rejected(1, "a\0b")], now)
+        jobs.part_done(job, part.number, [], [jobs.Rejected(1, "a\0b")], now)
     found = jobs.find(place, job_id)
     assert found is not None
     assert (found.rejected, found.errors) == (1, [{"line": 1, "reason": "ab"}])
