@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.db import connections
 
 from tests.api.conftest import Api, Rules
 from tests.conftest import Cast
@@ -16,6 +18,8 @@ from tests.judge import JudgeModel
 STORED = "How do I change my delivery address?"
 REWORDED = "How can I change my delivery address?"
 DOUBTFUL = "Changing where my parcel goes, how?"
+TINTS = ("red", "blue", "green", "grey", "white")
+THINGS = ("carpet", "lamp", "curtain", "door", "window")
 
 
 @pytest.fixture
@@ -141,6 +145,65 @@ def test_a_judge_that_is_down_is_asked_again_and_then_let_be(
     with as_owner():
         assert CheckWanted.objects.count() == 0
     assert checks(cast) == []
+
+
+def test_while_a_judge_thinks_calls_are_served_as_ever(
+    api: Api, watched: JudgeModel, look: Any, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker waits for the judge, and nobody for the worker. One that takes too long is asked again later."""
+    served: list[tuple[str, str]] = []
+
+    def slowly(asked: str, stored: str) -> str:
+        served.append(layer(api.chat(REWORDED)))
+        connections.close_all()  # this thread's
+        return "yes"
+
+    watched.rule = slowly
+    api.chat(STORED)
+    api.chat(REWORDED)
+    look()
+    assert served == [("hit", "similar")]
+    assert [check["correct"] for check in checks(cast)] == [True]
+
+    never = Event()
+    watched.rule = lambda asked, stored: "yes" if never.wait(30) else "no"
+    with monkeypatch.context() as patched:
+        patched.setattr("cache_api.verification.JUDGE_SECONDS", 0.2)
+        look()  # at what was served meanwhile
+    assert len(checks(cast)) == 1
+    assert layer(api.chat(REWORDED)) == ("hit", "similar")
+    never.set()
+    watched.rule = lambda asked, stored: "yes"
+    look(later=timedelta(hours=1), wanted=2)
+    assert [check["correct"] for check in checks(cast)] == [True] * 3
+
+
+def test_a_judge_that_lies_one_time_in_five_costs_hits_and_lets_one_wrong_answer_in_five_pass(
+    api: Api, watched: JudgeModel, look: Any, cast: Cast, embedder: FixedEmbedder
+) -> None:
+    """Of 25 served answers 5 are wrong. It finds 4 of them, calls 4 of the other 20 wrong, and rings the alarm."""
+    from cache_api.domain.confidence import shipped
+
+    stored = [f"How do I change the {tint} {thing} of my room?" for tint in TINTS for thing in THINGS]
+    asked = {question.replace("How do I", "How can I"): question for question in stored}
+    embedder.near |= {reworded: (question, 0.985) for reworded, question in asked.items()}
+    wrong = {reworded for place, reworded in enumerate(asked) if place % 5 == 0}
+    lies = {reworded for place, reworded in enumerate(asked) if place < 5}
+    watched.rule = lambda reworded, question: "no" if (reworded in wrong) != (reworded in lies) else "yes"
+    for reworded, question in asked.items():
+        api.chat(question)
+        assert layer(api.chat(reworded)) == ("hit", "similar")
+    while look(wanted=0):
+        pass
+
+    told = api.get("/v1/cache/stats").json["wrong_hits"]
+    assert (told["checked"], told["wrong"]) == (25, 8)
+    assert calibrated(cast).state == "alarm"
+    assert policy_of(cast).learnt_cut == shipped().cut(0.02 / 4)
+    again = {reworded: layer(api.chat(reworded)) for reworded in asked}
+    served = {reworded for reworded, decision in again.items() if decision == ("hit", "similar")}
+    assert {decision for reworded, decision in again.items() if reworded not in served} == {("miss", "known_wrong")}
+    assert (len(served - wrong), len(served & wrong)) == (16, 1)
 
 
 def test_a_judge_that_talks_is_no_verdict(api: Api, watched: JudgeModel, look: Any, cast: Cast) -> None:
