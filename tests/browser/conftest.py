@@ -16,11 +16,11 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.api.conftest import _provider, _service, demo, embedder
+from tests.api.conftest import _patient, _provider, _service, demo, embedder
 from tests.api.people import PASSWORD, letters
 from tests.conftest import Cast, Person
 
-__all__ = ["_provider", "_service", "demo", "embedder"]
+__all__ = ["_patient", "_provider", "_service", "demo", "embedder"]
 
 CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 30_000  # of a busy test machine

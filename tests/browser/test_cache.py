@@ -70,6 +70,30 @@ def test_an_entry_is_found_by_meaning_tagged_and_deleted(api: Api, cast: Cast, s
         expect(page.get_by_text("The entry is gone.")).to_be_visible()
 
 
+def test_without_scripts_a_dialog_lies_in_the_page(api: Api, cast: Cast, signed_in: Callable[..., Any]) -> None:
+    with signed_in(cast.owner, java_script_enabled=False) as page:
+        page.goto(reverse("cache", args=[cast.owner.tenant_id]))
+        page.get_by_role("link", name=QUESTIONS[0]).click()
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_text("The entry is gone.")).to_be_visible()
+
+
+def test_a_search_for_words_goes_on_until_all_is_looked_through(
+    api: Api, cast: Cast, signed_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cache_api.adapters import catalogue
+
+    monkeypatch.setattr(catalogue, "LOOKED_THROUGH_MAX", 1)
+    with signed_in(cast.owner) as page:
+        page.goto(reverse("cache", args=[cast.owner.tenant_id]))
+        page.get_by_label("Search questions and answers").fill("delivery address")
+        page.get_by_label("Search by").select_option("words")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("2 with these words among 5 that were looked through.")).to_be_visible()
+        expect(page.get_by_role("link", name="delivery address")).to_have_count(2)
+        looked_at(page, "cache-words")
+
+
 def test_a_purge_shows_its_count_and_asks_once_more(api: Api, cast: Cast, signed_in: Callable[..., Any]) -> None:
     with signed_in(cast.owner) as page:
         page.goto(reverse("cache-purge", args=[cast.owner.tenant_id]))
