@@ -55,7 +55,9 @@ class ChunkTape:
         self.heard = self._read_answer(joined) if joined else Heard()
         if not self._done and not (complete and self._finished):
             self.heard.broken = True
-            self.closing += stream_error(Refused(502, "upstream_stream_broken", "The provider's stream broke off."))
+            if not any(chunk.get("error") for chunk in chunks):  # The provider said itself what befell it.
+                broken = Refused(502, "upstream_stream_broken", "The provider's stream broke off.")
+                self.closing += stream_error(broken)
         if not self._done or self._failed:
             self.heard.answer = None
         if self._size > ANSWER_MAX_BYTES:

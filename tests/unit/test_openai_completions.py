@@ -219,11 +219,17 @@ def test_log_probabilities_and_several_answers_are_joined_each_with_its_own() ->
     assert heard.answer["choices"] == [choice("x", finish="stop"), choice("ab", 1, "stop", logprobs=joined)]
 
 
-@pytest.mark.parametrize("chunks", [CHUNKS[:2], [*CHUNKS[:2], {"error": {"message": "broken"}}]])
-def test_a_stream_that_breaks_off_is_not_stored_and_says_so(chunks: Any) -> None:
-    heard, out = run(chunks, done=False)
+def test_a_stream_that_breaks_off_is_not_stored_and_says_so() -> None:
+    heard, out = run(CHUNKS[:2], done=False)
     assert heard.answer is None
     assert out[-1]["error"]["code"] == "upstream_stream_broken"
+
+
+def test_what_the_provider_says_of_its_end_is_not_said_again() -> None:
+    failure = {"error": {"message": "broken"}}
+    heard, out = run([*CHUNKS[:2], failure], done=False)
+    assert (heard.answer, heard.broken) == (None, True)
+    assert [event for event in out if "error" in event] == [failure]
 
 
 def test_a_chunk_of_another_shape_passes_and_is_not_stored() -> None:
