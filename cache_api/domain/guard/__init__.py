@@ -24,7 +24,7 @@ from cache_api.domain.guard.order import Pairs, exchanged, word_pairs
 from cache_api.domain.guard.polarity import Polarity, polarity, polarity_differs
 from cache_api.domain.guard.spelling import plain, words
 
-_REMEMBERED_TEXTS = 256  # one question meets five candidates, and popular ones come again
+_REMEMBERED_TEXTS = 512  # one question meets five candidates, and popular ones come again
 # In other scripts neither these rules nor the shipped model know a word's meaning: only the same words are the same.
 _JUDGED_SCRIPTS = frozenset({"", "LATIN"})
 _REMEMBERED_LENGTH = 2000  # longer texts are rare here and would fill the memory
