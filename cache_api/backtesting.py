@@ -4,7 +4,6 @@ Uploaded ones, a line of JSON each, or those whose answers the project stored. W
 """
 
 import hashlib
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from cache_api.domain.admission import bypass_reason, fuzzy
 from cache_api.domain.backtest import FLOORS, PROMISES, Near, Past, borderline, outcome
 from cache_api.domain.confidence import shipped
 from cache_api.domain.decision import cut_of
+from cache_api.domain.entry import Vector
 from cache_api.domain.guard import mismatch
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
@@ -105,7 +105,7 @@ def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
             if text["question"] is not None:
                 raw = None
                 if vector is not None and embedder == version:
-                    raw = array("f", map(float, vector)).tobytes()
+                    raw = Vector.of(vector, embedder=embedder)
                 found.append(Question(text["question"], bytes(scope).hex(), cost, raw))
     return found[::-1]
 

@@ -3,7 +3,6 @@
 The ledger has no text: what was asked is known where its answer was stored. Its candidates are those of now.
 """
 
-from array import array
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -50,7 +49,7 @@ def explain(place: Place, call_id: UUID, *, limit: int, now: datetime) -> Explai
     if entry["vector"] is None or kept.question is None:
         return Explained(call, cache_key, kept.question, policy, [], kept)
     request = _request(place, bytes(entry["fingerprint"]), kept)
-    vector = Vector(array("f", map(float, entry["vector"])).tobytes(), embedder=entry["embedder"])
+    vector = Vector.of(entry["vector"], embedder=entry["embedder"])
     found = wiring.parts().store.search(request, vector, limit=limit + 1, checked=policy.checked)
     others = [candidate for candidate in found if candidate.entry.id != entry_id]
     return Explained(call, cache_key, kept.question, policy, judge(request, others[:limit], policy, now), kept)

@@ -14,6 +14,7 @@ from cache_api.dialects import message_events, sse
 from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.errors import Refused, anthropic_error
 from cache_api.dialects.joining import CannotJoin
+from cache_api.dialects.last_text import parted
 from cache_api.dialects.openai_chat import messages_asked
 from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
@@ -285,16 +286,9 @@ def _last_text(message: Mapping[str, Any]) -> tuple[list[str], bool, Any]:
     if not isinstance(content, list) or not content:
         return [], False, _canonical_message(message)
 
-    texts, others = [], []
-    for block in content:
-        if _is_text(block):
-            texts.append(block["text"])
-            others.append({name: value for name, value in _unmarked(block).items() if name not in {"type", "text"}})
-        else:
-            others.append(_canonical_block(block))
-    # Beside an image or a tool's result, similarity cannot tell how much the words alone say.
-    fuzzy = bool(texts) and not any(others)
-    return texts, fuzzy, {**message, "content": [other or None for other in others]}
+    blocks = [_unmarked(block) for block in content]
+    texts, fuzzy, others = parted(blocks, is_text=_is_text, told=_canonical_block)
+    return texts, fuzzy, {**message, "content": others}
 
 
 def _canonical_message(message: Mapping[str, Any]) -> dict[str, Any]:

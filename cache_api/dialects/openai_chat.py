@@ -12,6 +12,7 @@ from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.chunks import ChunkTape
 from cache_api.dialects.errors import Refused, openai_error
 from cache_api.dialects.joining import join_chat
+from cache_api.dialects.last_text import parted
 from cache_api.dialects.tape import BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
 from cache_api.domain.scope import IGNORED_FIELDS
@@ -237,15 +238,7 @@ def _last_text(message: Mapping[str, Any]) -> tuple[list[str], bool, Any]:
     if not isinstance(content, list) or not content:
         return [], False, _canonical_message(message)
 
-    texts, others = [], []
-    for part in content:
-        if _is_text(part):
-            texts.append(part["text"])
-            others.append({name: value for name, value in part.items() if name not in {"type", "text"}} or None)
-        else:
-            others.append(part)
-    # An image beside the text takes part by its bytes; how much the words alone say, similarity cannot tell.
-    fuzzy = bool(texts) and all(other is None for other in others)
+    texts, fuzzy, others = parted(content, is_text=_is_text, told=lambda part: part)
     return texts, fuzzy, {**message, "content": others}
 
 

@@ -11,6 +11,7 @@ import orjson
 from cache_api.dialects import sse
 from cache_api.dialects.asked_model import model_asked
 from cache_api.dialects.errors import Refused, openai_error
+from cache_api.dialects.last_text import parted
 from cache_api.dialects.response_events import ENDS, Joining, replay_events, texts_of
 from cache_api.dialects.tape import ANSWER_MAX_BYTES, BodyTape, Heard, Tape, members_of, with_signals
 from cache_api.domain.request import Parsed, Request
@@ -303,15 +304,7 @@ def _last_text(item: Mapping[str, Any]) -> tuple[list[str], bool, Any]:
     if not isinstance(content, list) or not content:
         return [], False, _canonical_item(item)
 
-    texts, others = [], []
-    for part in content:
-        if _is_text(part):
-            texts.append(part["text"])
-            others.append({name: value for name, value in part.items() if name not in {"type", "text"}} or None)
-        else:
-            others.append(_digested(part))
-    # An image beside the text takes part by its bytes; how much the words alone say, similarity cannot tell.
-    fuzzy = bool(texts) and all(other is None for other in others)
+    texts, fuzzy, others = parted(content, is_text=_is_text, told=_digested)
     return texts, fuzzy, {**_canonical_item(item), "content": others}
 
 

@@ -1,6 +1,7 @@
 """What is stored of an answer?"""
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +24,11 @@ class Vector(bytes):
         vector = super().__new__(cls, numbers)
         vector.embedder = embedder
         return vector
+
+    @classmethod
+    def of(cls, stored: Iterable[Any], *, embedder: str) -> Self:
+        """As the database gives it: numbers of half the precision."""
+        return cls(array("f", map(float, stored)).tobytes(), embedder=embedder)
 
 
 @dataclass(frozen=True, slots=True)
