@@ -33,7 +33,7 @@ SCOPE_WORDS: Mapping[str, str] = {
 GRACE_WORDS: Mapping[timedelta, str] = dict(
     zip(api_keys.GRACES, ("at once", "after 15 minutes", "after an hour", "after a day", "after 7 days"), strict=True)
 )
-EXPIRY_DAYS = (7, 30, 90, 365)
+EXPIRIES = [("", "Never"), *((str(days), f"In {days} days") for days in (7, 30, 90, 365))]
 ROLE_WORDS: Mapping[str, str] = {
     "owner": "Owner: everything, and the tenant itself",
     "admin": "Admin: all but plan, invoices and deletion",
@@ -65,6 +65,10 @@ class Form(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+    def offer(self, name: str, choices: Sequence[tuple[str, str]]) -> None:
+        """Choices that depend on who asks."""
+        self.fields[name].choices = choices  # type: ignore[attr-defined]
 
     def refuse(self, refusal: Refusal) -> None:
         self.add_error(refusal.field if refusal.field in self.fields else None, str(refusal))
@@ -118,11 +122,9 @@ class NewBudget(Form):
 
     def __init__(self, *args: Any, whom: Sequence[tuple[str, str]], may_refuse: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["whom"].choices = [("", "The whole tenant"), *whom]  # type: ignore[attr-defined]
+        self.offer("whom", [("", "The whole tenant"), *whom])
         actions = BUDGET_ACTION_WORDS.items()
-        self.fields["action"].choices = [  # type: ignore[attr-defined]
-            (action, words) for action, words in actions if may_refuse or action == "alert"
-        ]
+        self.offer("action", [(action, words) for action, words in actions if may_refuse or action == "alert"])
 
     def budget(self) -> dict[str, Any]:
         """As the service takes it."""
@@ -252,11 +254,10 @@ class KeyRules(Form):
 
     def __init__(self, *args: Any, scopes: Iterable[str], providers: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        offered = [(scope, words) for scope, words in SCOPE_WORDS.items() if scope in set(scopes)]
-        self.fields["scopes"].choices = offered  # type: ignore[attr-defined]
+        self.offer("scopes", [(scope, words) for scope, words in SCOPE_WORDS.items() if scope in set(scopes)])
         self.fields["scopes"].initial = sorted(keys.DEFAULT_SCOPES)
-        self.fields["expires"].choices = [("", "Never"), *((str(one), f"In {one} days") for one in EXPIRY_DAYS)]  # type: ignore[attr-defined]
-        self.fields["provider"].choices = [("", "–"), *((name, name) for name in providers)]  # type: ignore[attr-defined]
+        self.offer("expires", EXPIRIES)
+        self.offer("provider", [("", "–"), *((name, name) for name in providers)])
 
     def clean_models_allowed(self) -> list[str]:
         return _parted(self.cleaned_data["models_allowed"])
@@ -276,7 +277,7 @@ class NewKey(KeyRules):
 
     def __init__(self, *args: Any, projects: Sequence[Project], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project_id"].choices = [(str(one.id), one.name) for one in projects]  # type: ignore[attr-defined]
+        self.offer("project_id", [(str(one.id), one.name) for one in projects])
 
 
 class KeyChange(KeyRules):
@@ -287,8 +288,7 @@ class KeyChange(KeyRules):
         same = {name: getattr(key, name) for name in ("name", "scopes", "rpm", "tpm", "provider", "ttl_max_seconds")}
         super().__init__(*args, initial={**same, **lists, "expires": AS_IT_IS}, **kwargs)
         ends = f"{key.expires_at:%d %b %Y, %H:%M} UTC" if key.expires_at else "never"
-        choices = self.fields["expires"].choices  # type: ignore[attr-defined]
-        self.fields["expires"].choices = [(AS_IT_IS, f"As it is: {ends}"), *choices]  # type: ignore[attr-defined]
+        self.offer("expires", [(AS_IT_IS, f"As it is: {ends}"), *EXPIRIES])
 
     def rules(self) -> dict[str, Any]:
         if self.cleaned_data["expires"] != AS_IT_IS:
@@ -307,7 +307,7 @@ class OwnPriceFields(Form):
 
     def __init__(self, *args: Any, providers: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["provider"].choices = [(name, name) for name in providers]  # type: ignore[attr-defined]
+        self.offer("provider", [(name, name) for name in providers])
 
     def clean_model(self) -> str:
         model: str = self.cleaned_data["model"]
@@ -342,7 +342,7 @@ class ProviderSecret(Form):
 
     def __init__(self, *args: Any, providers: Iterable[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["provider"].choices = [(name, name) for name in providers]  # type: ignore[attr-defined]
+        self.offer("provider", [(name, name) for name in providers])
 
 
 class Invitation(Form):
@@ -351,7 +351,7 @@ class Invitation(Form):
 
     def __init__(self, *args: Any, roles: Iterable[str] = ROLES, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["role"].choices = [(role, ROLE_WORDS[role]) for role in roles]  # type: ignore[attr-defined]
+        self.offer("role", [(role, ROLE_WORDS[role]) for role in roles])
 
 
 def _parted(text: str) -> list[str]:

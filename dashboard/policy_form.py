@@ -127,7 +127,7 @@ class PolicyRules(Form):
         super().__init__(*args, initial={**asdict(rules), **(initial or {})}, **kwargs)
         named = [("", "–"), *((name, name) for name in sorted(providers()))]
         for name in ("synthesis_provider", "verify_provider"):
-            self.fields[name].choices = named  # type: ignore[attr-defined]
+            self.offer(name, named)
 
     def changes(self, rules: Policy) -> dict[str, Any]:
         """What is other than it was, as the service takes it: None where a rule goes back to its default."""
