@@ -9,9 +9,11 @@ from urllib.parse import quote
 
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from cacheai.demo_provider import DemoProvider
 from tenants import watchdog
+from tests.api import people
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
@@ -135,6 +137,12 @@ def _service(
 @pytest.fixture
 def api(cast: Cast) -> Api:
     return Api(cast.owner.api_key)
+
+
+@pytest.fixture
+def owner(cast: Cast) -> Client:
+    """The owner at a browser."""
+    return people.signed_in(cast.owner)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from django.test import Client
 
 from tenants import vault
 from tenants.isolation import as_owner
-from tenants.models import Mail
+from tenants.models import Mail, User
+from tests import conftest
 
 PASSWORD = "correct horse battery staple"
 _addresses = count(1)
@@ -42,6 +43,13 @@ def client() -> Client:
     """At an address of its own, so that no test uses up another's tries."""
     number = next(_addresses)
     return Client(REMOTE_ADDR=f"2001:db8:{uuid4().hex[:4]}:{number:x}::1")
+
+
+def signed_in(person: conftest.Person) -> Client:
+    """Without the sign-in form, which has tests of its own."""
+    found = client()
+    found.force_login(User.objects.get(id=person.user_id))
+    return found
 
 
 @dataclass

@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import pytest
 from django.http import HttpResponse
-from django.test import Client
 from django.urls import reverse
 
 from tenants.isolation import as_tenant
-from tenants.models import AuditEvent, User
+from tenants.models import AuditEvent
 from tests.api.conftest import Api
+from tests.api.people import signed_in
 from tests.api.test_entries import put
-from tests.conftest import Cast, Person
+from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
 ADDRESS = "How do I change my delivery address?"
@@ -24,12 +24,6 @@ MOVED = "I moved: where do I say so?"
 OTHER = "What does a semantic cache do?"
 
 Go = Callable[..., Any]
-
-
-def signed_in(person: Person) -> Client:
-    client = Client()
-    client.force_login(User.objects.get(id=person.user_id))
-    return client
 
 
 @pytest.fixture

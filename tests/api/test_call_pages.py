@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from cache_api.domain.signals import call_id_of
 from tenants.isolation import as_tenant
-from tenants.models import Member, User
+from tenants.models import Member
 from tests.api.conftest import Answer, Api
-from tests.api.people import client
-from tests.conftest import Cast, Person
+from tests.api.people import signed_in
+from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, write
 from tests.fakes import FixedEmbedder
 
@@ -23,17 +23,6 @@ HOSTILE = "<script>alert(1)</script> \u202eevil\u2066 \x00 “quotes” 🙂"
 
 def at(cast: Cast, name: str, *args: Any) -> str:
     return reverse(name, args=[cast.owner.tenant_id, *args])
-
-
-def _as(person: Person) -> Client:
-    found = client()
-    found.force_login(User.objects.get(id=person.user_id))
-    return found
-
-
-@pytest.fixture
-def owner(cast: Cast) -> Client:
-    return _as(cast.owner)
 
 
 def opened(owner: Client, cast: Cast, answer: Answer) -> str:
@@ -148,7 +137,7 @@ def test_texts_are_for_roles_that_may_read_them(role: str, reads: bool, cast: Ca
     with as_tenant(cast.owner.tenant_id):
         Member.objects.filter(user_id=cast.teammate.user_id).update(role=role)
     api.chat("What is the capital of France?")
-    page = opened(_as(cast.teammate), cast, api.chat("What is the capital of France?"))
+    page = opened(signed_in(cast.teammate), cast, api.chat("What is the capital of France?"))
 
     assert ("capital of France" in page, "Right answer" in page) == (reads, reads)
     assert "The same question had been answered before." in page

@@ -8,20 +8,10 @@ import pytest
 from django.test import Client
 
 from tenants import projects, services
+from tenants.models import User
 from tests.conftest import Cast
 
 PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture
-def owner(cast: Cast) -> Client:
-    """Signed in as the owner."""
-    from tenants.models import User
-
-    services.password_set(user=User.objects.get(id=cast.owner.user_id), password=PASSWORD)
-    client = Client()
-    assert client.login(username="owner@example.test", password=PASSWORD)
-    return client
 
 
 def test_a_stranger_is_asked_to_sign_in_and_comes_back(cast: Cast) -> None:
@@ -31,10 +21,10 @@ def test_a_stranger_is_asked_to_sign_in_and_comes_back(cast: Cast) -> None:
     assert answer["Location"] == "/sign-in?next=/"
 
 
-def test_the_right_password_leads_to_the_overview(owner: Client) -> None:
-    owner.logout()
+def test_the_right_password_leads_to_the_overview(cast: Cast) -> None:
+    services.password_set(user=User.objects.get(id=cast.owner.user_id), password=PASSWORD)
 
-    answer = owner.post("/sign-in", {"login": "owner@example.test", "password": PASSWORD}, follow=True)
+    answer = Client().post("/sign-in", {"login": "owner@example.test", "password": PASSWORD}, follow=True)
 
     assert b"Overview" in answer.content
     assert answer.redirect_chain[0] == ("/", 302)

@@ -21,15 +21,6 @@ NOW = datetime.now(UTC)
 
 
 @pytest.fixture
-def owner(cast: Cast) -> Client:
-    from tenants.models import User
-
-    client = Client()
-    client.force_login(User.objects.get(id=cast.owner.user_id))
-    return client
-
-
-@pytest.fixture
 def other(cast: Cast) -> tuple[Any, Any]:
     """Another project of the tenant's, and its key."""
     tenant_id = cast.owner.tenant_id

@@ -18,7 +18,8 @@ from tenants.isolation import as_tenant
 from tenants.models import Member, Tenant, User
 from tenants.roles import ROLES, may
 from tests.api.conftest import Api
-from tests.conftest import Cast, Person
+from tests.api.people import signed_in
+from tests.conftest import Cast
 
 # The act that opens each page, or lets each form be sent.
 ACTS = {
@@ -127,12 +128,6 @@ def _address(pattern: URLPattern, tenant_id: UUID) -> str:
     return reverse(pattern.name, kwargs={"tenant_id": tenant_id, **named})
 
 
-def _signed_in(person: Person) -> Client:
-    client = Client()
-    client.force_login(User.objects.get(id=person.user_id))
-    return client
-
-
 @pytest.fixture
 def team(cast: Cast) -> Cast:
     """The cast, in a tenant that has every feature and room for more."""
@@ -145,7 +140,7 @@ def team(cast: Cast) -> Cast:
 
 @pytest.fixture
 def owner(team: Cast) -> Client:
-    return _signed_in(team.owner)
+    return signed_in(team.owner)
 
 
 @pytest.fixture
@@ -169,7 +164,7 @@ def test_every_page_is_in_the_table_of_acts() -> None:
 def test_a_role_opens_what_it_may_and_nothing_else(role: str, team: Cast) -> None:
     with as_tenant(team.teammate.tenant_id):
         Member.objects.filter(user_id=team.teammate.user_id).update(role=role)
-    teammate = _signed_in(team.teammate)
+    teammate = signed_in(team.teammate)
 
     # By a method no page takes: whoever may is told so, and nothing is done.
     told = {
@@ -180,7 +175,7 @@ def test_a_role_opens_what_it_may_and_nothing_else(role: str, team: Cast) -> Non
 
 
 def test_a_tenant_does_not_exist_for_members_of_others(team: Cast) -> None:
-    outsider = _signed_in(team.outsider)
+    outsider = signed_in(team.outsider)
     missing = {_address(pattern, uuid4()): outsider for pattern in _patterns()}
     foreign = {_address(pattern, team.owner.tenant_id): outsider for pattern in _patterns()}
 
@@ -281,8 +276,8 @@ def test_a_key_is_shown_once_and_works(go: Post, team: Cast) -> None:
 def test_a_developer_is_not_offered_what_the_whole_tenant_is_managed_with(team: Cast) -> None:
     address = reverse("keys-new", args=[team.owner.tenant_id])
 
-    assert b"tenant:manage" not in _signed_in(team.teammate).get(address).content
-    assert b"tenant:manage" in _signed_in(team.owner).get(address).content
+    assert b"tenant:manage" not in signed_in(team.teammate).get(address).content
+    assert b"tenant:manage" in signed_in(team.owner).get(address).content
 
 
 def test_a_rotated_key_has_a_successor_and_ends_after_its_grace(go: Post, team: Cast) -> None:
@@ -472,8 +467,8 @@ def test_a_key_that_may_more_than_a_role_gives_is_not_changed_by_it(team: Cast) 
     )
     address = reverse("keys-change", args=[team.owner.tenant_id, wide.id])
 
-    assert b"It may more than your role can give" in _signed_in(team.teammate).get(address, follow=True).content
-    assert _signed_in(team.owner).get(address).status_code == 200
+    assert b"It may more than your role can give" in signed_in(team.teammate).get(address, follow=True).content
+    assert signed_in(team.owner).get(address).status_code == 200
 
 
 def test_another_tenants_key_is_not_there_to_change(go: Post, team: Cast) -> None:

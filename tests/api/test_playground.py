@@ -7,21 +7,13 @@ from django.test import Client
 from django.urls import reverse
 
 from tenants.isolation import as_tenant
-from tenants.models import Project, Tenant, User
+from tenants.models import Project, Tenant
 from tests.api.conftest import Api, Rules
-from tests.api.people import client
 from tests.conftest import Cast
 from tests.db.calls import query
 from tests.fakes import FixedEmbedder
 
 QUESTION = "How do I reset my password?"
-
-
-@pytest.fixture
-def owner(cast: Cast) -> Client:
-    found = client()
-    found.force_login(User.objects.get(id=cast.owner.user_id))
-    return found
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from cache_api.services import policy_of
 from tenants.isolation import as_tenant
 from tenants.models import Member
 from tests.api.conftest import Api
-from tests.api.test_cache_pages import signed_in, told
+from tests.api.people import signed_in
+from tests.api.test_cache_pages import told
 from tests.api.test_export_import import work
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder

@@ -14,7 +14,8 @@ from django.urls import reverse
 from cache_api.models import Job
 from tenants.isolation import as_tenant
 from tests.api.conftest import Api
-from tests.api.test_cache_pages import Go, go, keys_in, signed_in, told
+from tests.api.people import signed_in
+from tests.api.test_cache_pages import Go, go, keys_in, told
 from tests.api.test_entries import put
 from tests.api.test_export_import import work
 from tests.conftest import Cast

@@ -14,15 +14,16 @@ from typing import Any, Literal
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
+from tests.api import people
 from tests.api.conftest import _patient, _provider, _service, demo, embedder
 from tests.api.people import PASSWORD, letters
+from tests.browser.chromium import chromium
 from tests.conftest import Cast, Person
 
 __all__ = ["_patient", "_provider", "_service", "demo", "embedder"]
 
-CHROMIUM = "/usr/bin/chromium"
 PATIENCE_MS = 30_000  # of a busy test machine
 expect.set_options(timeout=PATIENCE_MS)
 SCREENSHOTS = Path(__file__).parents[2] / "out" / "screenshots"
@@ -63,10 +64,8 @@ def _queries_beside_a_loop() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Not for the whole session: while it is there a loop runs in this thread, and other tests start their own."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -133,13 +132,7 @@ def owner(signed_in: Callable[..., Any], cast: Cast) -> Iterator[Page]:
 
 def session_of(person: Person) -> str:
     """Without the sign-in form, which has tests of its own."""
-    from django.test import Client
-
-    from tenants.models import User
-
-    client = Client()
-    client.force_login(User.objects.get(id=person.user_id))
-    return client.cookies["sessionid"].value
+    return people.signed_in(person).cookies["sessionid"].value
 
 
 def screenshot(page: Page, name: str, size: dict[str, int], scheme: str) -> None:

@@ -9,11 +9,12 @@ import json
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
+
+from tests.browser.chromium import chromium
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "images"
-CHROMIUM = "/usr/bin/chromium"
 SIZE = {"width": 1440, "height": 900}
 COLOURS = 256  # a page has few, and a palette is a third of the bytes
 
@@ -23,9 +24,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=ROOT / ".cacheai", help="CACHEAI_HOME of the running stack")
     demo = json.loads((parser.parse_args().home / "demo.json").read_text())
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = chromium.new_page(
+    with chromium() as browser:
+        page = browser.new_page(
             base_url=demo["dashboard_url"], viewport=SIZE, color_scheme="light", reduced_motion="reduce"
         )
         page.set_default_timeout(60_000)
@@ -40,7 +40,6 @@ def main() -> None:
         page.goto(f"{overview}calls?decision=hit&layer=semantic")
         page.locator("table.calls tbody a").first.click()
         _picture(page, page.url, "call.png")
-        chromium.close()
 
 
 def _picture(page: Page, address: str, name: str) -> None:

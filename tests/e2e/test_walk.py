@@ -20,9 +20,10 @@ import pytest
 import requests
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
 from openai import AuthenticationError, OpenAI
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
-from tests.browser.conftest import CHROMIUM, PATIENCE_MS, WIDE
+from tests.browser.chromium import chromium
+from tests.browser.conftest import PATIENCE_MS, WIDE
 from tests.e2e.conftest import Stack
 from tests.waiting import wait_until
 
@@ -90,15 +91,13 @@ class Person:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
-def visitor(chromium: Browser, stack: Stack) -> Iterator[Callable[[str], Person]]:
+def visitor(browser: Browser, stack: Stack) -> Iterator[Callable[[str], Person]]:
     """Somebody new at the front door. What their browser complains of fails the test."""
     came: list[BrowserContext] = []
     complaints: list[str] = []
@@ -108,7 +107,7 @@ def visitor(chromium: Browser, stack: Stack) -> Iterator[Callable[[str], Person]
         return [said.text] if ours else []
 
     def come(name: str) -> Person:
-        context = chromium.new_context(viewport=WIDE, reduced_motion="reduce", base_url=stack.root)
+        context = browser.new_context(viewport=WIDE, reduced_motion="reduce", base_url=stack.root)
         context.set_default_timeout(PATIENCE_MS)
         came.append(context)
         page = context.new_page()
