@@ -241,4 +241,5 @@ def _sum(jobs: list[tuple[Job, int]]) -> Job:
         done=sum(job.done for job, _ in jobs),
         rejected=sum(job.rejected for job, _ in jobs),
         errors=errors,
+        unindexed=jobs[-1][0].unindexed if jobs else None,
     )

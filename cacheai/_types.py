@@ -180,6 +180,7 @@ class Job(Answer):
     done: int = 0
     rejected: int = 0
     errors: list[JobError] = []
+    unindexed: int | None = None  # of an import: served to the same question already, to similar ones soon
 
 
 class JobAnswer(Answer):

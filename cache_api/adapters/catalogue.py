@@ -279,6 +279,12 @@ def vectors(place: Place, *, now: datetime, limit: int) -> Iterator[list[Vectore
         limit, beyond = limit - wanted, found.filter(id__lt=page[-1].id)
 
 
+def unindexed_count(place: Place) -> int:
+    """Of those that may be served to similar questions, how many are not yet: their vectors are on their way."""
+    with reading(place):
+        return _of(place).filter(vector__isnull=True, matchable=True, quarantined=False).count()
+
+
 def comparable_count(place: Place, *, now: datetime) -> int:
     with reading(place):
         return _comparable(place, now).count()

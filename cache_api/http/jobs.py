@@ -8,6 +8,7 @@ import orjson
 from django.http import HttpResponse
 
 from cache_api import jobs
+from cache_api.adapters import catalogue
 from cache_api.adapters import jobs as kept
 from cache_api.dialects.errors import Refused
 from cache_api.http.bodies import pieces
@@ -43,9 +44,11 @@ def shown(visit: Visit, job_id: UUID) -> HttpResponse:
     if job is None or job.kind not in KINDS:
         raise Refused(404, "not_found", "There is no job under this id.", "job_id")
     result = kept.result_of(job)
+    is_in = job.kind == "import" and job.status == "done"
     return answer(
         {
             **({} if result is None else {"result": orjson.loads(result)}),
+            **({"unindexed": catalogue.unindexed_count(visit.place)} if is_in else {}),
             "job_id": str(job.id),
             "kind": job.kind,
             "status": job.status,

@@ -101,6 +101,7 @@ def _write(lines: Iterable[bytes], file: IO[bytes], form: str, progress: Progres
 
 def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     done, rejected = 0, 0
+    unindexed: int | None = None
     errors: list[dict[str, Any]] = []
     with opened(args.file) as file, Progress("Importing", _count(args)) as progress:
         lines = _lines_of_array(file, args.file) if _format(args) == "json" else _filled(file)
@@ -116,13 +117,18 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
                 raise Failed(f"The server gave up after {done:,} lines: run it again.", "failed")
             done += len(batch)
             rejected += job.rejected
+            unindexed = job.unindexed
             errors += [{"line": batch[one.line - 1][0], "reason": one.reason} for one in job.errors]
             progress.reach(done)
             ended = time.monotonic()
             pace.took(ended - began)
             began = ended
-    document = {"total": done, "stored": done - rejected, "rejected": rejected, "errors": errors}
-    terminal.show(document, [f"{done - rejected:,} stored, {rejected:,} rejected."])
+    stored = done - rejected
+    document = {"total": done, "stored": stored, "rejected": rejected, "errors": errors, "unindexed": unindexed}
+    lines_told = [f"{stored:,} stored, {rejected:,} rejected."]
+    if unindexed:
+        lines_told.append(f"{unindexed:,} are found by the same words already, by others once they are indexed.")
+    terminal.show(document, lines_told)
     for error in errors[:ERRORS_SHOWN]:
         terminal.say(f"line {error['line']}: {error['reason']}")
     if rejected > ERRORS_SHOWN:

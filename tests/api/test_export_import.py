@@ -335,6 +335,15 @@ def test_broken_lines_are_told_by_number_and_the_good_ones_are_in(api: Api) -> N
     assert questions(listed(api, order="created")) == ["First?", "Good?"]
 
 
+def test_a_finished_import_says_how_many_are_to_be_indexed_yet(api: Api, embedder: FixedEmbedder) -> None:
+    line = {"answer": "Yes.", "model": "demo-small"}
+    told = imported(api, {**line, "question": "Who made it?"}, {**line, "question": "What is it?"}, b"{")
+    assert (told["done"], told["unindexed"]) == (2, 2)
+    assert api.chat("Who made it?").headers["x-cacheai-reason"] == "exact"
+    assert fill(embedder) == 2
+    assert api.get(f"/v1/cache/jobs/{told['job_id']}").json["unindexed"] == 0
+
+
 def test_errors_are_counted_beyond_those_that_are_kept(api: Api) -> None:
     told = imported(api, *[b"{"] * 150)
     assert (told["rejected"], len(told["errors"]), told["done"]) == (150, 100, 0)

@@ -45,6 +45,7 @@ class CommandServer:
     entries: list[dict[str, Any]] = field(default_factory=list)
     blocked: dict[int, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unindexed: int = 0
     scopes: set[str] = field(
         default_factory=lambda: {"proxy", "cache:read", "cache:write", "cache:purge", "stats:read"}
     )
@@ -189,7 +190,8 @@ class CommandServer:
                 self.entries.append({**row, "namespace": row.get("namespace") or namespace})
         job = f"job{len(self.jobs)}"
         total = len(body.splitlines())
-        self.jobs[job] = {"status": "done", "total": total, "done": total, "rejected": len(errors), "errors": errors}
+        told = {"status": "done", "total": total, "done": total, "rejected": len(errors), "errors": errors}
+        self.jobs[job] = {**told, "unindexed": self.unindexed}
         return httpx2.Response(202, json={"job_id": job})
 
     def _export(self, params: dict[str, Any]) -> Any:

@@ -405,6 +405,15 @@ def test_broken_lines_are_told_by_their_number_in_the_file(
     assert [error["line"] for error in document["errors"]] == [3, 6]
 
 
+def test_an_import_says_what_is_to_be_indexed_yet(command: Command, tmp_path: Path) -> None:
+    command.server.unindexed = 1_200
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps(entry("a" * 64)))
+    told = "1,200 are found by the same words already, by others once they are indexed."
+    assert command("import", str(file)).out == f"1 stored, 0 rejected.\n{told}\n"
+    assert command("import", str(file), "--json").document["unindexed"] == 1_200
+
+
 def test_an_import_sends_as_much_at_once_as_some_seconds_take() -> None:
     pace = Pace()
     first = pace.size_bytes

@@ -32,7 +32,7 @@ ENTRIES = [
     for number in range(3)
 ]
 LINES = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in ENTRIES).encode()
-DONE = {"status": "done", "total": 3, "done": 3, "rejected": 0, "errors": []}
+DONE = {"status": "done", "total": 3, "done": 3, "rejected": 0, "errors": [], "unindexed": 2}
 
 
 @pytest.fixture(params=[SyncSide, AsyncSide])
@@ -133,7 +133,7 @@ def test_a_load_sends_lines_of_json_and_waits_for_them(side: SyncSide, tmp_path:
     side.server.answers = [{"job_id": "j1"}, {"status": "running", "total": 3, "done": 1}, DONE]
     job = side.get(side.client().cache.load(sources(tmp_path)[kind], namespace="docs", tags=["a", "b"], ttl="2h"))
 
-    assert (job.status, job.total, job.done, job.rejected) == ("done", 3, 3, 0)
+    assert (job.status, job.total, job.done, job.rejected, job.unindexed) == ("done", 3, 3, 0, 2)
     assert side.server.paths == [
         ("POST", "/v1/cache/entries"),
         ("GET", "/v1/cache/jobs/j1"),

@@ -284,7 +284,13 @@ SCHEMAS: Json = {
             "created_at": moment(),
             "finished_at": maybe(moment()),
         },
-        sometimes={"result": ref("BacktestResult")},
+        sometimes={
+            "result": ref("BacktestResult"),
+            "unindexed": whole(
+                "Of a finished import: entries of the project that are served to the same question already, and to "
+                "similar ones once they are in the index."
+            ),
+        },
     ),
 }
 
