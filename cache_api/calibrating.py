@@ -1,7 +1,7 @@
 """Is each project's promise kept, and from which probability on?
 
-Once an hour, from the checks of the last 30 days. The cut moves once a week, but for an alarm, which tightens it at
-once and says so.
+Once an hour, from the checks of the last 30 days. The cut is tightened at once and loosened once a week. An alarm
+tightens it by far, and says so.
 """
 
 import logging
@@ -13,7 +13,7 @@ from cache_api import wiring
 from cache_api.adapters import checks
 from cache_api.domain.confidence import shipped
 from cache_api.domain.policy import Policy
-from cache_api.domain.risk import STRICTER, learn
+from cache_api.domain.risk import STRICTER, learn, tightens
 from cache_api.models import Calibration
 from tenants import selectors, webhooks
 from tenants.isolation import as_tenant
@@ -44,7 +44,7 @@ def _calibrate(tenant_id: UUID, project_id: UUID, now: datetime) -> None:
     cut, state = learn(judged, served, promise, shipped=shipped().cut(promise), stricter=stricter)
     alarm = state == "alarm"
     before = checks.calibration_of(tenant_id, project_id)
-    if state == "kept" and before is not None and _stands(before, policy, now):
+    if state == "kept" and before is not None and _stands(before, policy, now) and not tightens(cut, before.cut):
         cut = before.cut
     found: dict[str, Any] = {
         "cut": cut,

@@ -2,7 +2,8 @@
 
 A check is weighted by 1 / the chance it had to be made, so that a sample speaks for all.
 
-    cut     the lowest t with n/(n+1) * W/n + 1/(n+1) <= a, on the way down from where n first reaches 1/a
+    cut     the lowest t with n/(n+1) * W/n + 1/(n+1) <= a, on the way down from the shipped cut, or where that keeps
+            it not, from where n first reaches 1/a
             (conformal risk control, arXiv 2208.02814; a is less than what is promised, for what drifts); under the
             shipped cut only while W/n is little more than what it is over it
     alarm   Page-Hinkley on wrong - (1 - p): answers are wrong more often than their probability says
@@ -11,7 +12,9 @@ A check is weighted by 1 / the chance it had to be made, so that a sample speaks
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import ceil, exp, floor, lgamma, log
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 AIMED_AT = 0.7  # of what is promised
@@ -90,30 +93,30 @@ def interval(wrong: int, checked: int) -> tuple[float, float]:
 
 
 def controlled_cut(checks: Sequence[Checked], promise: float, *, shipped: float) -> float | None:
-    """The lowest probability at which the promise is kept; None: too few checks, or it is kept nowhere."""
+    """The lowest probability at which the promise is kept; None: too few checks, or it is kept nowhere.
+
+    The way begins at the shipped cut, where the promise is kept there; a breach above it may be chance.
+    """
     aim = AIMED_AT * promise
     if aim <= 0 or len(checks) < 1 / aim:
         return None
-    found: float | None = None
-    over_shipped = _share([check for check in checks if check.probability >= shipped])
+    allowed = _share([check for check in checks if check.probability >= shipped]) + LOOSENED * promise
+    over: list[tuple[float, bool]] = []  # each place for a cut, and whether the promise is kept there
+    under: list[tuple[float, bool]] = []
     n = wrong = 0.0
-    seen = 0
     ordered = sorted(checks, key=lambda check: -check.probability)
-    for place, check in enumerate(ordered):
+    for seen, check in enumerate(ordered, start=1):
         n += check.weight
         wrong += check.weight * check.wrong
-        seen += 1
-        if place + 1 < len(ordered) and ordered[place + 1].probability == check.probability:
+        if seen < 1 / aim or (seen < len(ordered) and ordered[seen].probability == check.probability):
             continue  # a cut lies between two probabilities
-        if seen < 1 / aim:
-            continue
-        rate = wrong / n
-        if seen / (seen + 1) * rate + 1 / (seen + 1) > aim:
-            break
-        if check.probability < shipped and rate > over_shipped + LOOSENED * promise:
-            break
-        found = check.probability
-    return found
+        kept = seen / (seen + 1) * wrong / n + 1 / (seen + 1) <= aim
+        if check.probability >= shipped:
+            over.append((check.probability, kept))
+        else:
+            under.append((check.probability, kept and wrong / n <= allowed))
+    way = over if over and not over[-1][1] else over[-1:] + under
+    return min((cut for cut, _ in takewhile(itemgetter(1), way)), default=None)
 
 
 def _share(checks: Sequence[Checked]) -> float:
@@ -128,13 +131,20 @@ def learn(
     """The cut that what was judged speaks for; None: the `shipped` one stays. Under an alarm it is the `stricter`.
 
     `served` are those of the judged that are a random sample of what was served. The others were not served: that they
-    are wrong breaks no promise, and rings nothing. That no cut can be found rings nothing either: one wrong answer
-    among the first 1/a, which chance alone brings every other time, already forbids every cut.
+    are wrong breaks no promise, and rings nothing; nor does what was served under a looser cut than is learnt now. That
+    no cut can be found rings nothing either: one wrong answer among the first 1/a, which chance alone brings every
+    other time, already forbids every cut.
     """
-    if promise > 0 and alarmed(served, promise) is not None:
-        return stricter, "alarm"
     cut = controlled_cut(judged, promise, shipped=shipped)
+    still_served = [check for check in served if check.probability >= (shipped if cut is None else cut)]
+    if promise > 0 and alarmed(still_served, promise) is not None:
+        return stricter, "alarm"
     return cut, "learning" if cut is None else "kept"
+
+
+def tightens(cut: float | None, before: float | None) -> bool:
+    """Nobody waits to serve less; to serve more, a cut has to stand for a while."""
+    return cut is not None and before is not None and cut > before
 
 
 def alarmed(checks: Sequence[Checked], promise: float) -> int | None:

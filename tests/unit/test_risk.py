@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from cache_api.domain.risk import Checked, Sample, alarmed, controlled_cut, interval, learn, measured, pooled
+from cache_api.domain.risk import Checked, Sample, alarmed, controlled_cut, interval, learn, measured, pooled, tightens
 
 PROMISE = 0.02
 SHIPPED = 0.9
@@ -77,6 +77,28 @@ def test_the_shipped_cut_is_loosened_only_while_hardly_more_is_wrong_than_over_i
     assert controlled_cut(over + two, PROMISE, shipped=0.95) == 0.95  # nothing is loosened
     known = [Checked(0.98, wrong=at < 3) for at in range(400)]
     assert controlled_cut(known + two, PROMISE, shipped=0.97) == 0.95  # 0.75 points were wrong before
+
+
+def test_a_breach_above_the_shipped_cut_is_none_if_it_is_kept_there() -> None:
+    first = [Checked(0.99, wrong=at < 2) for at in range(80)]
+    rest = [Checked(0.98, wrong=False)] * 220
+
+    assert controlled_cut(first + rest, PROMISE, shipped=0.97) == 0.98
+    assert controlled_cut(first + rest, PROMISE, shipped=0.985) is None
+    broken = [Checked(0.98, wrong=True)] * 5
+    assert controlled_cut([Checked(0.99, wrong=False)] * 80 + broken, PROMISE, shipped=0.97) == 0.99
+
+
+def test_nobody_waits_to_serve_less() -> None:
+    assert tightens(0.98, 0.9)
+    assert not tightens(0.9, 0.98)
+    assert not tightens(0.98, None)
+
+
+def test_what_a_looser_cut_served_rings_no_alarm() -> None:
+    served = [Checked(0.8, wrong=True)] * 4
+    judged = [Checked(0.99, wrong=False)] * 200
+    assert learn(judged + served, served, PROMISE, shipped=SHIPPED, stricter=0.9965) == (0.99, "kept")
 
 
 def test_a_rare_sample_speaks_for_all_it_stands_for() -> None:

@@ -19,7 +19,7 @@ from cache_api.domain.decision import Hit, Judgement, cut_of, decide, judge
 from cache_api.domain.entry import Candidate
 from cache_api.domain.evidence import CHECKS_KEPT, TRUST, Check
 from cache_api.domain.policy import Policy
-from cache_api.domain.risk import STRICTER, Checked, learn
+from cache_api.domain.risk import STRICTER, Checked, learn, tightens
 from tests.bench.quality.data import Data, Stream, Text
 from tests.bench.quality.product import CANDIDATES, NOW, POLICY, entry_of, looked_up, may_match, nearest, request_of
 from tests.bench.quality.sweep import NOTHING, RIGHT, WRONG, Array, Sweep, figure, share, weights
@@ -159,7 +159,8 @@ class Project:
         promise = self.policy.max_wrong_hit_rate
         stricter = max(shipped().cut(promise * STRICTER), self.policy.learnt_cut or 0.0)
         cut, state = learn(self.judged, self.served, promise, shipped=shipped().cut(promise), stricter=stricter)
-        if state == self.state == "kept" and len(self.judged) - self.fitted_at < LABELS_A_REFIT:
+        too_soon = len(self.judged) - self.fitted_at < LABELS_A_REFIT
+        if state == self.state == "kept" and too_soon and not tightens(cut, self.policy.learnt_cut):
             cut = self.policy.learnt_cut
         if cut != self.policy.learnt_cut or state != self.state:
             self.fitted_at = len(self.judged)
