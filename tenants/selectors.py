@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -62,6 +63,14 @@ class AuditFilters:
 
 
 EVERY_EVENT = AuditFilters()
+
+
+class Act(NamedTuple):
+    """What the audit trail knows somebody by, and a kind of thing they did."""
+
+    actor_kind: str
+    actor_id: UUID | None
+    action: str
 
 
 def memberships_of(*, user_id: UUID) -> list[Membership]:
@@ -151,6 +160,13 @@ def audit_events_of(
         return list((found if before is None else found.filter(seq__lt=before))[:limit])
 
 
+def audit_acts_of(*, tenant_id: UUID, newest: int) -> set[Act]:
+    """Of so many of the newest events."""
+    with as_tenant(tenant_id):
+        rows = audit_rows(tenant_id, EVERY_EVENT).order_by("-seq").values_list(*Act._fields)[:newest]
+        return set(map(Act._make, rows))
+
+
 def audit_rows(tenant_id: UUID, filters: AuditFilters) -> QuerySet[AuditEvent]:
     """Inside `as_tenant`."""
     found = AuditEvent.objects.filter(tenant_id=tenant_id)
@@ -165,7 +181,7 @@ def audit_rows(tenant_id: UUID, filters: AuditFilters) -> QuerySet[AuditEvent]:
     return found.filter(**{name: value for name, value in plain.items() if value is not None})
 
 
-def actor_names(*, tenant_id: UUID, events: Iterable[AuditEvent]) -> dict[UUID, str]:
+def actor_names(*, tenant_id: UUID, events: Iterable[AuditEvent | Act]) -> dict[UUID, str]:
     """What people call who acted: an e-mail address, a key's name or its first characters. Who is gone is left out."""
     by_kind: dict[str, set[UUID]] = {"person": set(), "key": set()}
     for event in events:

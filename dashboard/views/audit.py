@@ -64,10 +64,10 @@ def export(http: HttpRequest, visit: Visit) -> StreamingHttpResponse | HttpRespo
 
 
 def _form(http: HttpRequest, visit: Visit) -> AuditFilter:
-    newest = selectors.audit_events_of(tenant_id=visit.tenant.id, limit=OFFERED_FROM)
-    names = selectors.actor_names(tenant_id=visit.tenant.id, events=newest)
+    acts = selectors.audit_acts_of(tenant_id=visit.tenant.id, newest=OFFERED_FROM)
+    names = selectors.actor_names(tenant_id=visit.tenant.id, events=acts)
     actors = {str(actor_id): name for actor_id, name in sorted(names.items(), key=lambda one: one[1])}
-    actions = sorted({event.action for event in newest})
+    actions = sorted({act.action for act in acts})
     return AuditFilter(http.GET, actors={**actors, **SYSTEMS}, actions=actions, zone=ranges.zone_of(http))
 
 
