@@ -17,7 +17,8 @@ from uuid import uuid4
 import pytest
 import requests
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.e2e.commands import ROOT, Commands
+
 START_SECONDS = 180
 STOP_SECONDS = 15
 
@@ -32,6 +33,7 @@ class Stack:
     demo_url: str
     process: "subprocess.Popen[bytes]" = field(repr=False)
     namespace: str = ""  # of the test that runs, so that none meets another's entries
+    commands: Commands | None = field(default=None, repr=False)
 
     @property
     def root(self) -> str:
@@ -70,12 +72,10 @@ class Stack:
 
     def manage(self, *arguments: str) -> str:
         """A management command against this stack."""
-        environment = {**os.environ, "CACHEAI_HOME": str(self.home), "CACHEAI_DEMO_URL": self.demo_url}
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        if self.commands is None:
+            at_home = {"CACHEAI_HOME": str(self.home), "CACHEAI_DEMO_URL": self.demo_url}
+            self.commands = Commands({**os.environ, **at_home})
+        return self.commands.run(*arguments)
 
     def new_tenant(self, name: str = "") -> str:
         made = self.manage("create_tenant", "--name", name or uuid4().hex, "--email", f"{uuid4().hex}@example.test")
@@ -87,6 +87,11 @@ class Stack:
         narrowed = (*(("--scopes", scopes) if scopes else ()), *(("--rpm", str(rpm)) if rpm else ()))
         key = self.manage("create_key", "--tenant", tenant or self.new_tenant(), *narrowed).split()
         return key[key.index("key") + 1]
+
+    def stop(self) -> None:
+        if self.commands is not None:
+            self.commands.close()
+        stop_process(self.process)
 
     def logs(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in sorted((self.home / "logs").glob("*.log")))
@@ -131,7 +136,7 @@ def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="cacheai-e2e-"))
     running = start(home)
     yield running
-    stop_process(running.process)
+    running.stop()
     shutil.rmtree(home, ignore_errors=True)
 
 

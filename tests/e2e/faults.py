@@ -22,7 +22,7 @@ import requests
 from django.conf import settings
 
 from cacheai import embedded
-from tests.e2e.conftest import Stack, start, stop_process
+from tests.e2e.conftest import Stack, start
 from tests.waiting import wait_until as wait_until
 
 CALL_SECONDS = 60
@@ -44,7 +44,7 @@ def embedded_stack(**environment: str) -> Iterator[Stack]:
         try:
             yield running
         finally:
-            stop_process(running.process)
+            running.stop()
             shutil.rmtree(home, ignore_errors=True)
 
 

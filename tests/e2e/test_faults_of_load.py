@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.e2e.conftest import Stack, start, stop_process
+from tests.e2e.conftest import Stack, start
 from tests.e2e.faults import (
     Line,
     arrived,
@@ -211,7 +211,7 @@ def test_usage_that_comes_oddly_or_late_is_counted(own_stack: Stack, odd: dict[s
 def test_a_wrong_master_key_does_not_start_and_the_right_one_finds_everything(own_stack: Stack) -> None:
     with Line(own_stack) as line:
         line.ask(QUESTION)
-    stop_process(own_stack.process)
+    own_stack.stop()
 
     with pytest.raises(AssertionError, match="CACHEAI_MASTER_KEYS does not open what is stored"):
         start(own_stack.home, CACHEAI_MASTER_KEYS=WRONG_MASTER_KEY)
