@@ -83,7 +83,8 @@ _LIGHT = frozenset(
     "um uma e eu het een ik mijn "
     "wurde wurden wird werden hat haben hatte hatten habe als bei fue fueron esta estan etait ete ont sont fut "
     "stato stata sono hanno foi foram werd zijn heeft hebben "
-    "dieser diese dieses diesem diesen este estos estas ese esa ce cet cette ces questo questa esse essa deze dit".split()
+    "dieser diese dieses diesem diesen este estos estas ese esa ce cet cette ces questo questa esse essa deze "
+    "dit".split()
 )
 _WEIGHTLESS = _LIGHT | _DENIALS  # `why are leaves not green`, `why aren't leaves green`: `denied` counts them
 _BY = frozenset({"by", "von", "vom", "par", "por", "door"})
@@ -131,9 +132,11 @@ _UNHEARD = _ARTICLES | frozenset(
     map(
         stem,
         "is are am be was were been have has had would will my our please mein meine meinen meinem meiner unser unsere "
-        "ist sind bin war waren habe hab hat hatte es bitte mi mis es son mon ma mes est io mio mia e mijn is".split(),
+        "ist sind bin war waren habe hab hat hatte es bitte mi mis es son mon ma mes est io mio mia e mijn is "
+        "of von del di".split(),
     )
 )
+_OF = frozenset({"of", "von"})
 _OF_ONESELF = frozenset(
     "i me my mine we us our you your ich mich mir mein meine meinen meinem meiner wir uns unser du dein ihr "
     "yo mi mis tu je mon ma mes vous io mio mia eu meu minha ik mijn".split()
@@ -160,6 +163,7 @@ class View(NamedTuple):
 
     stems: frozenset[str]
     weighty: tuple[str, ...]  # those that carry weight, in order
+    owned: tuple[str, ...]  # the same, whose it is before what it is: `password of my account` as `account password`
     said: tuple[str, ...]  # all, in order
     spelt: Mapping[str, str]  # each as it was written
     numbers: frozenset[str]
@@ -180,7 +184,7 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     our_extra, their_extra = _unmatched(ours, theirs)
     places = _places(ours.weighty, theirs.weighty)
     complete = len(places) == len(ours.weighty) == len(theirs.weighty)
-    in_order = all(one < other for one, other in pairwise(places))
+    in_order = _rises(places) or _rises(_places(ours.owned, theirs.owned))
     turned = _turned(ours, theirs, len(places), complete=complete, in_order=in_order)
     tell = ours.tells and theirs.tells
     voice = ours.by != theirs.by and _same_deed(ours.weighty, theirs.weighty)
@@ -225,10 +229,12 @@ def _view(text: str) -> View:
     folded = spelt.casefold()
     heard = words(folded)
     said = [stem(word) for word in heard]
+    weighty = tuple([one for one, word in zip(said, heard, strict=True) if word not in _WEIGHTLESS])
     asks = next((_QUESTION_WORDS[word] for word in heard if word in _QUESTION_WORDS), "")
     return View(
         stems=frozenset(said),
-        weighty=tuple([one for one, word in zip(said, heard, strict=True) if word not in _WEIGHTLESS]),
+        weighty=weighty,
+        owned=weighty if _OF.isdisjoint(heard) else _owned(heard, said),
         said=tuple(said),
         spelt=dict(zip(said, heard, strict=True)),
         numbers=frozenset(_NUMBER.findall(folded)),
@@ -245,6 +251,27 @@ def _view(text: str) -> View:
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(_view)
+
+
+def _owned(heard: Sequence[str], said: Sequence[str]) -> tuple[str, ...]:
+    ordered: list[str] = []
+    head = None  # where the word stands before which its owner goes
+    for place, word in enumerate(heard):
+        if word in _OF:
+            thing = place and heard[place - 1] not in _WEIGHTLESS
+            head = len(ordered) - 1 if thing and not heard[min(place + 1, len(heard) - 1)].endswith("ing") else None
+        elif word in _WEIGHTLESS:
+            head = head if heard[place - 1] in _OF else None  # `of the account`
+        elif head is None:
+            ordered.append(said[place])
+        else:
+            ordered.insert(head, said[place])
+            head += 1
+    return tuple(ordered)
+
+
+def _rises(places: Sequence[int]) -> bool:
+    return all(one < other for one, other in pairwise(places))
 
 
 def _turned(ours: View, theirs: View, common: int, *, complete: bool, in_order: bool) -> bool:
