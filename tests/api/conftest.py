@@ -12,12 +12,10 @@ from django.conf import settings
 from django.test import Client
 
 from cacheai.demo_provider import DemoProvider
-from tenants import watchdog
 from tests.api import people
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
-PATIENCE_SECONDS = 5.0
 Rules = Callable[..., None]
 
 
@@ -103,15 +101,8 @@ def embedder() -> FixedEmbedder:
 
 
 @pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy test machine is no outage: what a call may wait for is tested where it is the question, not here."""
-    enter = watchdog.enter
-    monkeypatch.setattr(
-        watchdog, "enter", lambda connection, seconds: enter(connection, max(seconds, PATIENCE_SECONDS))
-    )
-    monkeypatch.setattr("cache_api.adapters.ledger.RECORD_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr("cache_api.looking.CACHE_BUDGET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+def _patient(patient: None) -> None:
+    pass
 
 
 @pytest.fixture(autouse=True)

@@ -139,7 +139,7 @@ def test_the_chains_state_is_told_with_each_look(go: Go, trail: Cast, monkeypatc
     assert b"The chain holds, from the first row" in go("audit", verify="1").content
 
 
-@pytest.mark.parametrize(("back", "near"), [(0, True), (4, False)])
+@pytest.mark.parametrize(("back", "near"), [(0, True), (2, False)])
 def test_a_row_that_was_changed_is_told(
     go: Go, trail: Cast, monkeypatch: pytest.MonkeyPatch, back: int, near: bool
 ) -> None:

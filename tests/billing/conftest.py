@@ -20,7 +20,7 @@ WEBHOOK_URL = "https://cache.example.test/billing/webhook"
 
 
 @pytest.fixture(autouse=True)
-def _live(live: None) -> None:
+def _live(live: None, patient: None) -> None:
     pass
 
 

@@ -18,6 +18,8 @@ from tenants.refusals import BadValue, KeyEnded, LimitReached, NotFound, NotInPl
 from tenants.roles import ROLES
 from tests.conftest import Cast, Person
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HERE = "192.0.2.1"
 RULES: dict[str, Any] = {
     "name": "Batch",

@@ -25,6 +25,8 @@ from tenants.vault import VaultUnavailable
 from tests.conftest import Cast
 from tests.rows import fill_tables, rows_of
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HERE = "192.0.2.1"
 NOW = datetime.now(UTC)
 LATER = NOW + erasure.HOLD

@@ -15,6 +15,8 @@ from tenants.webhooks import deliveries_of, endpoint_create
 from tests.conftest import Cast
 from tests.db.outbox import empty_outbox, outbox
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HERE = "192.0.2.1"
 PLACE = "https://example.test/gist/1"
 

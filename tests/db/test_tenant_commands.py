@@ -16,6 +16,8 @@ from tenants import selectors, vault
 from tenants.authentication import InvalidKey, authenticate
 from tests.conftest import Cast
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 HERE = "192.0.2.1"
 
 

@@ -12,8 +12,9 @@ from tenants import authentication, throttling
 from tenants.authentication import Access
 from tests.conftest import Cast, Servers
 from tests.fault_proxy import fault_proxy, redis_target
+from tests.waiting import wait_until
 
-LATE_SECONDS = 0.3
+LATE_SECONDS = 1.5  # fifty waits would take longer
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def _fresh_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             made.cache_clear()
 
     forget()
+    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", 5)  # A busy test machine is no outage.
     yield
     forget()
 
@@ -38,14 +40,14 @@ def _allowed(access: Access, calls: int) -> int:
 
 
 def test_a_minutes_calls_and_a_fifth_more_pass_at_once(access: Access) -> None:
-    access = replace(access, rpm=100)
+    access = replace(access, rpm=10)
 
-    assert _allowed(access, 130) == 120
+    assert _allowed(access, 15) == 12
     refused = throttling.check(access)
     assert refused.limited
-    assert refused.limit == 100
+    assert refused.limit == 10
     assert refused.remaining == 0
-    assert 0 < refused.retry_after_seconds <= 1
+    assert 0 < refused.retry_after_seconds <= 6
 
 
 def test_the_first_answer_tells_what_is_left(access: Access) -> None:
@@ -92,11 +94,11 @@ def test_permits_taken_ahead_at_the_same_time_add_up(access: Access) -> None:
 
 
 def test_processes_share_one_limit(access: Access) -> None:
-    access = replace(access, rpm=100)
-    first = _allowed(access, 70)
+    access = replace(access, rpm=10)
+    first = _allowed(access, 8)
     throttling._state.leases.clear()  # What another process has not seen.
 
-    assert first + _allowed(access, 70) == 120
+    assert first + _allowed(access, 8) == 12
 
 
 def test_tenants_do_not_share(access: Access) -> None:
@@ -117,7 +119,7 @@ def test_without_redis_each_process_limits_alone(access: Access, monkeypatch: py
     monkeypatch.setattr(settings, "REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setattr(settings, "WEB_WORKERS", 2)
 
-    assert _allowed(replace(access, rpm=100), 100) == 60
+    assert _allowed(replace(access, rpm=10), 10) == 6
     assert throttling.failed_open() > 0
 
 
@@ -125,6 +127,7 @@ def test_a_hanging_redis_costs_one_short_wait(
     access: Access, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, query = redis_target(servers.redis_url)
+    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", 0.05)
     with fault_proxy(target) as proxy:
         monkeypatch.setattr(settings, "REDIS_URL", f"redis://127.0.0.1:{proxy.port}{query}")
         throttling.check(access)
@@ -139,10 +142,14 @@ def test_a_hanging_redis_costs_one_short_wait(
         assert time.monotonic() - started < LATE_SECONDS
 
         proxy.thaw()
-        throttling._state.redis_away_until = 0
-        counted = throttling.failed_open()
-        throttling.check(access)
-        assert throttling.failed_open() == counted
+        wait_until(lambda: _is_counted(access), what="a call that Redis counts")
+
+
+def _is_counted(access: Access) -> bool:
+    throttling._state.redis_away_until = 0
+    before = throttling.failed_open()
+    throttling.check(access)
+    return throttling.failed_open() == before
 
 
 def test_tokens_are_taken_before_and_settled_after(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
