@@ -182,7 +182,7 @@ def test_what_a_small_model_made_of_stored_answers_was_bought(
     api: Api, project: str, demo: DemoProvider, embedder: FixedEmbedder, rules: Rules
 ) -> None:
     rules(synthesis="auto", synthesis_model="demo-small")
-    embedder.near |= {FRANCE_TOO: (FRANCE, 0.85), SPAIN: (FRANCE, 0.85)}
+    embedder.near |= {FRANCE_TOO: (FRANCE, 0.86), SPAIN: (FRANCE, 0.86)}
     query(api, model="demo-large")
     asked, body = query(api, FRANCE_TOO, model="demo-large").json, tried(api, project, SPAIN, model="demo-large").json
 
