@@ -30,8 +30,8 @@ from tests.e2e.faults import (
     is_alive,
     kill,
     load,
+    pss_bytes,
     rows_of,
-    rss_bytes,
     sql,
     tree,
     unpriced,
@@ -155,8 +155,8 @@ def _heal(stack: Stack, tenant: Tenant) -> None:
 def _size(stack: Stack) -> int:
     size = 0
     for pid in tree(stack.process.pid):
-        with suppress(OSError, IndexError):  # Gone since, or going.
-            size += rss_bytes(pid)
+        with suppress(OSError, StopIteration):  # Gone since, or going.
+            size += pss_bytes(pid)
     return size
 
 
