@@ -19,6 +19,7 @@ from tenants.isolation import as_tenant
 from tests.billing.metered import at_stripe, buckets, pushes, subscribe, use
 from tests.conftest import Cast
 from tests.stripe_emulator.fixtures import API_KEY, BEGINNING, Handle
+from tests.waiting import wait_until
 
 START = datetime.fromtimestamp(BEGINNING, UTC)
 MONTH = (START, datetime(2026, 11, 1, tzinfo=UTC))
@@ -204,6 +205,8 @@ def _killed_between_push_and_mark(cast: Cast, shop: Handle, database: str, home:
             time.sleep(0.05)
         pusher.kill()
     shop.release()
+    # It is noted only when its answer, which nobody waits for any more, has been written.
+    wait_until(lambda: shop.requests("/v1/billing/meter_events"), seconds=30, what="the end of the held request")
 
 
 def test_a_push_that_was_killed_before_its_mark_is_delivered_by_the_next(
