@@ -290,28 +290,28 @@ class Supervisor:
                 _signal_group(child.popen.pid, signal.SIGKILL)
             alive = [child for child in alive if child not in ended]
             time.sleep(POLL_SECONDS)
-        self._wait_for_the_killed()
-
-    def _wait_for_the_killed(self) -> None:
-        """A signal is sent at once and obeyed later: only who is gone has let go of its ports and files."""
-        deadline = time.monotonic() + KILLED_PATIENCE_SECONDS
-        while self._children and (left := _marked(self._home)) and time.monotonic() < deadline:
-            for pid in left:
-                _signal(pid, signal.SIGKILL)
-            time.sleep(POLL_SECONDS)
+        if self._children:
+            self._end_marked(signal.SIGKILL, KILLED_PATIENCE_SECONDS)
 
     def _end_leftovers(self) -> None:
         """SIGINT is understood by all of ours, and by PostgreSQL as: at once, but in order."""
-        for number, patience_seconds in ((signal.SIGINT, LEFTOVER_PATIENCE_SECONDS), (signal.SIGKILL, 1.0)):
-            deadline = time.monotonic() + patience_seconds
-            left = _marked(self._home)
-            if left:
+        for number, patience_seconds in (
+            (signal.SIGINT, LEFTOVER_PATIENCE_SECONDS),
+            (signal.SIGKILL, KILLED_PATIENCE_SECONDS),
+        ):
+            if left := _marked(self._home):
                 self._say(f"  ending {len(left)} processes that an earlier run left behind")
-            for pid in left:
+                self._end_marked(number, patience_seconds)
+
+    def _end_marked(self, number: signal.Signals, patience_seconds: float) -> None:
+        """A signal is sent at once and obeyed later: only who is gone has let go of its ports and files."""
+        deadline = time.monotonic() + patience_seconds
+        told: set[int] = set()
+        while (left := set(_marked(self._home))) and time.monotonic() < deadline:
+            for pid in left - told:
                 _signal(pid, number)
-            while left and time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-                left = _marked(self._home)
+            told |= left
+            time.sleep(POLL_SECONDS)
 
     def _bound_logs(self) -> None:
         """The processes append to open files, so a long one is copied aside and cut, not renamed."""

@@ -17,9 +17,8 @@ from uuid import UUID
 
 import orjson
 
-from cache_api.adapters.store import COLUMN, plain_body
+from cache_api.adapters.store import COLUMN, plain_body, sealed_body
 from cache_api.domain.entry import NewEntry
-from cache_api.ports import CacheUnavailable
 from tenants import vault
 
 HALF_BYTES = 2
@@ -110,15 +109,11 @@ _LAY_ASIDE = (
 def ready(line: int, one: Imported) -> Ready:
     """Raises CacheUnavailable."""
     entry, plain = one.entry, plain_body(one.entry)
-    try:
-        body = vault.seal(entry.tenant_id, plain, column=COLUMN, row_id=entry.id)
-    except vault.VaultUnavailable as error:
-        raise CacheUnavailable from error
     return Ready(
         line,
         entry.id,
         entry.fingerprint,
-        orjson.dumps(_row_of(one, body)),
+        orjson.dumps(_row_of(one, sealed_body(entry, plain))),
         _digest(plain),
         one.expires_at,
         one.metadata,

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
@@ -20,6 +20,7 @@ import psycopg
 import redis
 
 from cacheai import embedded
+from tests.bench.processes import private_mib
 from tests.e2e.conftest import Stack
 from tests.e2e.faults import (
     BUSY_START_SECONDS,
@@ -30,7 +31,6 @@ from tests.e2e.faults import (
     is_alive,
     kill,
     load,
-    pss_bytes,
     rows_of,
     sql,
     tree,
@@ -153,11 +153,7 @@ def _heal(stack: Stack, tenant: Tenant) -> None:
 
 
 def _size(stack: Stack) -> int:
-    size = 0
-    for pid in tree(stack.process.pid):
-        with suppress(OSError, StopIteration):  # Gone since, or going.
-            size += pss_bytes(pid)
-    return size
+    return round(private_mib({"stack": stack.process.pid})["stack"] * MIB)
 
 
 def _files(stack: Stack) -> int:
