@@ -397,7 +397,10 @@ _ROLL_UP_HOUR = """
 DELETE FROM usage_hour WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
 INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour');
 DELETE FROM usage_end_user WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
-INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour')
+INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour');
+DELETE FROM usage_model WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
+INSERT INTO usage_model SELECT DISTINCT tenant_id, %(hour)s::timestamptz, model_asked, model_served FROM call
+WHERE tenant_id = %(tenant)s AND at >= %(hour)s AND at < %(hour)s + interval '1 hour'
 """
 
 

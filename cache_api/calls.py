@@ -264,6 +264,10 @@ SELECT {", ".join(_NAMES)} FROM (
 _TOLD_BY_HOURS = {
     "project": "project_id = %(project)s",
     "provider": "provider = %(provider)s",
+    # Under the name that was asked for, too, which figures do not tell; an hour without rows may have any.
+    "model": "((hour, model) IN (SELECT hour, coalesce(nullif(served, ''), asked) FROM usage_model"
+    " WHERE tenant_id = %(tenant)s AND %(model)s IN (asked, served))"
+    " OR hour NOT IN (SELECT hour FROM usage_model WHERE tenant_id = %(tenant)s))",
     "key_id": "key_id = %(key_id)s",
     "task": "task = %(task)s",
     "decision": "upkeep + wrong + CASE %(decision)s WHEN 'hit' THEN exact_hits + semantic_hits + synthesized_hits"

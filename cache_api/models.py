@@ -449,6 +449,19 @@ class UsageEndUser(UsageOfEndUser):
         db_table = "usage_end_user"
 
 
+class UsageModel(models.Model):
+    """Some call of that hour asked for the one and was served by the other. Gone with the calls; without rows, any."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "hour", "asked", "served")
+    tenant_id = models.UUIDField()
+    hour = models.DateTimeField()
+    asked = models.TextField()
+    served = models.TextField()
+
+    class Meta:
+        db_table = "usage_model"
+
+
 class UsageEndUserDay(UsageOfEndUser):
     """Of a day that is over. A day has all of its rows or none; without them its hours tell."""
 

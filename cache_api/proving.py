@@ -292,6 +292,7 @@ WHERE tenant_id = %(tenant)s AND day = %(day)s
 
 _DAY_GOES = """
 DELETE FROM call WHERE tenant_id = %(tenant)s AND at >= %(since)s AND at < %(until)s AND priced_at IS NOT NULL;
+DELETE FROM usage_model WHERE tenant_id = %(tenant)s AND hour >= %(since)s AND hour < %(until)s;
 INSERT INTO ledger_kept VALUES (%(tenant)s, %(until)s)
 ON CONFLICT (tenant_id) DO UPDATE SET since = greatest(ledger_kept.since, excluded.since)
 """

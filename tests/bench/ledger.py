@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from django.test import Client
 from psycopg import ClientCursor
 
+from cache_api.adapters import books
 from tenants import api_keys, audit, features, projects, services
 from tenants.audit import Actor
-from tenants.isolation import as_tenant
+from tenants.isolation import as_owner, as_tenant
 from tenants.models import Tenant, User
 from tests.bench.entries import Team, _owner
 
@@ -53,8 +54,10 @@ FROM (SELECT *, lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') A
 ROLL_UPS = (
     *(
         f"DELETE FROM {table} WHERE tenant_id = %(tenant)s"
-        for table in ("usage_hour", "usage_day", "usage_end_user", "usage_end_user_day")
+        for table in ("usage_hour", "usage_day", "usage_end_user", "usage_end_user_day", "usage_model")
     ),
+    "INSERT INTO usage_model SELECT DISTINCT tenant_id, date_trunc('hour', at, 'UTC'), model_asked, model_served"
+    " FROM call WHERE tenant_id = %(tenant)s",
     "INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_day SELECT figures.* FROM generate_series((now() - interval '91 days')::date, now()::date,"
@@ -98,10 +101,12 @@ def fill(team: Team, rows: int, *, say: Callable[[str], None]) -> str:
         cursor = ClientCursor(connection)
         cursor.execute(CALLS, values)
         say("rolling them up")
-        for sql in (*ROLL_UPS, CHECKED):
-            cursor.execute(sql, values)
+        with as_owner() as every_tenant, every_tenant.cursor() as accountant:
+            books.lock(accountant, team.tenant_id)  # A worker would roll up the same hours.
+            for sql in (*ROLL_UPS, CHECKED):
+                accountant.execute(sql, values)
         connection.execute("ANALYZE call, answer_check, audit_event")
-        connection.execute("ANALYZE usage_hour, usage_day, usage_end_user, usage_end_user_day")
+        connection.execute("ANALYZE usage_hour, usage_day, usage_end_user, usage_end_user_day, usage_model")
     actor = Actor("person", user.id, "192.0.2.7")
     with as_tenant(team.tenant_id):
         for number in range(EVENTS):

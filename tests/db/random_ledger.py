@@ -31,6 +31,7 @@ LATER = NOW + timedelta(days=DETAIL_DAYS + 1)  # when the calls of before 11 Nov
 _SERVED = {"decision": "hit", "layer": "exact", "reason": "exact"}
 KINDS: dict[str, dict[str, Any]] = {
     "miss": {},
+    "under another name": {"model_asked": "ours"},
     "partly stored": {"in_served": 700},
     "bypass": {"decision": "bypass", "reason": "sampling"},
     "blocked": {"decision": "blocked", "reason": "blocklist", "usage": Usage()},
@@ -87,8 +88,8 @@ class Book:
 
 
 def play(cast: Cast, steps: list[Any]) -> Iterator[Book]:
-    tables = "call, usage_hour, usage_day, usage_end_user, usage_end_user_day, usage_dirty, ledger_kept, ledger_proof"
-    execute(f"TRUNCATE {tables}, fee_period, entry CASCADE")
+    roll_ups = "usage_hour, usage_day, usage_end_user, usage_end_user_day, usage_model"
+    execute(f"TRUNCATE call, {roll_ups}, usage_dirty, ledger_kept, ledger_proof, fee_period, entry CASCADE")
     book = Book((cast.owner, cast.outsider), uuid4())
     put_entry(cast, book.entry_id)
     for step in steps:
@@ -147,7 +148,7 @@ def _call(book: Book, drawn: dict[str, Any]) -> Call:
 def _cost(call: Call) -> Decimal:
     if call.decision == "blocked" or (call.decision == "hit" and call.layer != "synthesized"):
         return Decimal(0)
-    priced = prices.price(call.provider, call.model_asked, call.usage, service_tier="", at=call.at)
+    priced = prices.price(call.provider, call.model_served, call.usage, service_tier="", at=call.at)
     return Decimal(0) if priced is None else priced.cost
 
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cache_api import calls
+from cache_api import accounting, calls
 from cache_api.calls import CallFilters, CallPlace, LedgerRow
 from tests.conftest import Cast
+from tests.db.calls import call_of, execute, query, write
 from tests.db.random_ledger import NOW, STEPS, play
 
 EVER = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
@@ -31,6 +32,8 @@ FILTERS: dict[str, tuple[CallFilters, Callable[[LedgerRow], bool]]] = {
     "a provider": (CallFilters(provider="openai"), lambda row: row.provider == "openai"),
     "a key": (CallFilters(key_id=UUID(int=7)), lambda row: row.key_id == UUID(int=7)),
     "an end user": (CallFilters(end_user="a" * 32), lambda row: row.end_user == "a" * 32),
+    "a model": (CallFilters(model="gpt-5"), lambda row: "gpt-5" in (row.model_asked, row.model_served)),
+    "a name asked for": (CallFilters(model="ours"), lambda row: row.model_asked == "ours"),
     "misses of a model": (
         CallFilters(decision="miss", model="gpt-5"),
         lambda row: row.decision == "miss" and "gpt-5" in (row.model_asked, row.model_served),
@@ -64,3 +67,19 @@ def test_what_is_rare_is_found_by_its_hours_whatever_befell_the_books(
             every = calls.every_call(ids[0], None, CallFilters(), **span)
             wanted = [row for row in every if row.project_id == ids[1] and fits(row)]
             assert pages(cast, filters, limit=2, **span) == wanted
+
+
+def test_an_hour_of_which_no_models_are_known_is_looked_into(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The release before rolled it up."""
+    monkeypatch.setattr(calls, "NEWEST_CALLS", 1)
+    ids = cast.owner.tenant_id, cast.owner.project_id
+    write([call_of(*ids, at=NOW - timedelta(hours=hours), model_asked=f"ours-{hours}") for hours in (1, 2, 3)])
+    accounting.price_calls(NOW)
+    accounting.roll_up()
+    assert len(query("SELECT hour FROM usage_model")) == 3
+    execute("DELETE FROM usage_model WHERE asked = 'ours-2'")
+
+    for hours in (2, 3):
+        wanted = CallFilters(model=f"ours-{hours}")
+        (found,) = pages(cast, wanted, limit=2, since=EVER[0], until=EVER[1])
+        assert found.at == NOW - timedelta(hours=hours)

@@ -188,6 +188,7 @@ def test_calls_go_when_the_plan_keeps_them_no_longer_and_their_figures_stay(cast
 
     assert query("SELECT at FROM call WHERE tenant_id = %s ORDER BY at", [tenant]) == [(edge,), (edge,), (NOW,), (NOW,)]
     assert query("SELECT count(*) FROM call WHERE tenant_id = %s", [cast.outsider.tenant_id]) == [(1,)]
+    assert query("SELECT DISTINCT hour < %s FROM usage_model WHERE tenant_id = %s", [edge, tenant]) == [(False,)]
     assert (calls.detail_since(tenant), calls.detail_since(cast.outsider.tenant_id)) == (edge, None)
     assert selectors.figures(*ids, *EVER) == before
     assert proving.recount() == proving.Recount((), 0)
