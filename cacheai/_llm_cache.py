@@ -20,6 +20,7 @@ from ._errors import CacheAIError, ConfigurationError, NotFoundError, Validation
 from ._typed_json import (
     Stored,
     answer_of,
+    is_async_stream,
     is_plain,
     is_stored_stream,
     is_stream,
@@ -28,6 +29,7 @@ from ._typed_json import (
     stored,
     stored_stream,
     stream_name,
+    streamed,
 )
 from ._types import Entry, PurgeAnswer, Stats
 
@@ -213,6 +215,7 @@ class LLMCache:
         answer = fetch()
         if found is OUT_OF_REACH:
             return answer
+        answer = streamed(answer) if stream else answer
         if is_stream(answer):
             name = stream_name(answer)
             return cast(
@@ -237,7 +240,8 @@ class LLMCache:
         answer = await fetch()
         if found is OUT_OF_REACH:
             return answer
-        if is_stream(answer):
+        answer = streamed(answer) if stream else answer
+        if is_async_stream(answer):
             name = stream_name(answer)
             return cast(
                 T,
@@ -276,17 +280,17 @@ class LLMCache:
             except CacheAIError as error:
                 log_not_stored(error)
 
-    def warn_once(self, what: str) -> None:
+    def warn_once(self, what: str, *, stacklevel: int = 4) -> None:
         """Say what stays uncached, not at each call."""
         if what not in self._warned:
             self._warned.add(what)
-            warnings.warn(f"not cached: {what}", stacklevel=4)
+            warnings.warn(f"not cached: {what}", stacklevel=stacklevel)
 
     def _writable(self, write: Callable[[], Stored], kept: "Kept") -> dict[str, Any] | None:
         try:
             return self._fields(write(), kept)
         except Unserialisable as error:
-            self.warn_once(str(error))
+            self.warn_once(str(error), stacklevel=6)  # whoever called `get_or_set`, or the decorated function
             return None
 
     def _fields(self, value: Stored, kept: "Kept") -> dict[str, Any]:

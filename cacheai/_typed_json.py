@@ -59,7 +59,20 @@ def answer_of(found: Any, annotation: Any = None) -> Any:
 
 
 def is_stream(answer: Any) -> bool:
-    return isinstance(answer, (Generator, AsyncGenerator, *_sdk_streams().values()))
+    return isinstance(answer, (Generator, *_sdk_streams("Stream").values()))
+
+
+def is_async_stream(answer: Any) -> bool:
+    return isinstance(answer, (AsyncGenerator, *_sdk_streams("AsyncStream").values()))
+
+
+def streamed(answer: Any) -> Any:
+    """What is meant to be a stream, as one: any iterator, or a list of what it would have held."""
+    if isinstance(answer, AsyncIterator):
+        return answer if is_async_stream(answer) else _passed_on(answer)
+    if isinstance(answer, Iterator | list):
+        return answer if is_stream(answer) else (item for item in answer)
+    return answer
 
 
 def is_stored_stream(found: Any) -> bool:
@@ -151,16 +164,23 @@ def _replayed(found: Mapping[str, Any], annotation: Any) -> Any:
     return stream
 
 
+async def _passed_on(items: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    async for item in items:
+        yield item
+
+
 async def _one_by_one(items: list[Any]) -> AsyncGenerator[Any, None]:
     for item in items:
         yield item
 
 
-def _sdk_streams() -> dict[str, Any]:
-    """Both kinds of each package that the program has loaded."""
+def _sdk_streams(*kinds: str) -> dict[str, Any]:
+    """Of each package that the program has loaded."""
     loaded = (sys.modules[name] for name in ("openai", "anthropic") if name in sys.modules)
     return {
-        f"{package.__name__}.{kind}": getattr(package, kind) for package in loaded for kind in ("Stream", "AsyncStream")
+        f"{package.__name__}.{kind}": getattr(package, kind)
+        for package in loaded
+        for kind in kinds or ("Stream", "AsyncStream")
     }
 
 

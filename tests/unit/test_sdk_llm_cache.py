@@ -260,6 +260,57 @@ def test_a_stream_read_to_its_end_is_replayed_as_the_same_stream(
     assert [type(item) for item in again[1]] == [type(item) for item in items]
 
 
+@pytest.mark.parametrize("chunks", [["Ray", "leigh."], iter(["Ray", "leigh."]), map(str.strip, ["Ray ", "leigh."])])
+def test_what_is_called_a_stream_is_one_whatever_iterates(chunks: Any) -> None:
+    cache = LLMCache(SyncSide(KeyedServer()).client())
+    assert list(cache.get_or_set("k", lambda: chunks, *NAMES, stream=True)) == ["Ray", "leigh."]
+    assert list(cache.get_or_set("k", lambda: pytest.fail("fetched twice"), *NAMES, stream=True)) == ["Ray", "leigh."]
+
+
+class Later:
+    """An iterator of events that is no generator."""
+
+    def __init__(self) -> None:
+        self.left = ["leigh.", "Ray"]
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self
+
+    async def __anext__(self) -> str:
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop()
+
+
+def test_what_is_called_a_stream_is_one_whatever_iterates_later() -> None:
+    side = AsyncSide(KeyedServer())
+    cache = LLMCache(side.client())
+    _, first = items_of(side, cache, Later)
+    assert first == ["Ray", "leigh."]
+    assert items_of(side, cache, lambda: pytest.fail("fetched twice"))[1] == first
+
+
+@pytest.mark.parametrize("called_a_stream", [True, False])
+def test_a_stream_of_the_other_kind_is_handed_on_uncached(side: SyncSide, called_a_stream: bool) -> None:
+    async def later() -> AsyncIterator[str]:
+        yield "Ray"
+
+    def fetch() -> Any:
+        return (text for text in ["Ray"]) if isinstance(side, AsyncSide) else later()
+
+    with pytest.warns(UserWarning, match="generator"):
+        stream = asked(side, LLMCache(side.client()), fetch, stream=called_a_stream)
+    assert hasattr(stream, "__next__") is isinstance(side, AsyncSide)
+    assert side.server.puts == []
+
+
+def test_the_warning_names_the_line_that_asked() -> None:
+    cache = LLMCache(SyncSide(KeyedServer()).client())
+    with pytest.warns(UserWarning, match="not cached") as told:
+        cache.get_or_set("k", object, *NAMES)
+    assert told[0].filename == __file__
+
+
 def test_a_stream_that_broke_off_is_not_stored(side: SyncSide) -> None:
     kind = openai.AsyncStream if isinstance(side, AsyncSide) else openai.Stream
     with pytest.warns(UserWarning, match="broke off"):
