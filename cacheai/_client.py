@@ -19,6 +19,7 @@ from ._config import (
     Settings,
     __version__,
     require_header_text,
+    require_web_address,
     switch_or_variable,
     text_or_variable,
 )
@@ -84,9 +85,11 @@ class _CachedClient(BaseClient[Any, Any]):
             end_user=end_user,
             task=task,
         )
+        base_url = base_url or text_or_variable("base_url", None) or DEFAULT_BASE_URL
+        require_web_address("base_url", str(base_url))
         options = openai_options | {
             "api_key": _required_key(api_key),
-            "base_url": base_url or text_or_variable("base_url", None) or DEFAULT_BASE_URL,
+            "base_url": base_url,
             "timeout": timeout,
             "max_retries": max_retries,
         }

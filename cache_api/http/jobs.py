@@ -12,6 +12,7 @@ from cache_api.adapters import catalogue
 from cache_api.adapters import jobs as kept
 from cache_api.dialects.errors import Refused
 from cache_api.http.bodies import pieces
+from cache_api.http.questions import controls_in
 from cache_api.http.serializers import BacktestSerializer, validated
 from cache_api.http.visits import Visit, answer
 from tenants.hints import hint_aside
@@ -22,6 +23,7 @@ LINES_OF_JSON = frozenset({"application/x-ndjson", "application/ndjson", "applic
 
 def imported(visit: Visit) -> HttpResponse:
     """Entries, each on a line of its own."""
+    controls_in(visit.who.headers, {})  # what no line could be stored with is refused before any is taken
     read = pieces(visit.http, limit_bytes=jobs.BYTES_MAX)
     job_id = jobs.receive(visit.place, visit.access, visit.who.headers, _whole(visit, read), datetime.now(UTC))
     return accepted(visit, job_id)

@@ -114,7 +114,9 @@ def bad_request(http: WSGIRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(http: WSGIRequest, exception: Exception) -> HttpResponse:
-    return refusal(Refused(404, "not_found", "There is nothing here."), shape_of(http.path), {})
+    # A client whose address lacks it meets nothing else that would tell.
+    hint = "" if http.path.startswith("/v1/") else " The API's paths begin with /v1/."
+    return refusal(Refused(404, "not_found", f"There is nothing here.{hint}"), shape_of(http.path), {})
 
 
 def server_error(http: WSGIRequest) -> HttpResponse:

@@ -14,7 +14,7 @@ from openai import APIConnectionError, APIStatusError
 from .._client import Client
 from .._errors import CacheAIError
 from .arguments import read
-from .terminal import Failed, Misused, Terminal, told_by
+from .terminal import Failed, Misused, Terminal, in_options, told_by
 
 ERROR: Final = 1
 MISUSED: Final = 2
@@ -44,8 +44,7 @@ def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = 
         message = f"No answer from {where}: {error.__cause__ or error}. `cacheai doctor` looks for the reason."
         return _failed(terminal, message, "unreachable", ERROR)
     except CacheAIError as error:
-        message = str(error).replace("give api_key", "give --api-key")
-        return _failed(terminal, message, "client", ERROR)
+        return _failed(terminal, in_options(str(error)), "client", ERROR)
     except BrokenPipeError:
         # Whoever read our output has enough of it. Without this, the interpreter would complain while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

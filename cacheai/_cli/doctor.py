@@ -18,7 +18,7 @@ from .._client import Client
 from .._config import text_or_variable
 from .._errors import CacheAIError, CacheError
 from .entries import ask
-from .terminal import Terminal, plain, told_by
+from .terminal import Terminal, in_options, plain, told_by
 
 PATIENCE_SECONDS: Final = 10.0
 SKEW_SECONDS: Final = 60.0  # keys and entries expire by the server's clock
@@ -53,9 +53,12 @@ def _findings(args: Namespace, connect: Callable[..., Client]) -> Iterator[Findi
     key = text_or_variable("api_key", args.api_key)
     yield (given := _key_given(key))
     try:
-        client = connect(api_key=key or "ca-missing", base_url=args.base_url, max_retries=0, timeout=PATIENCE_SECONDS)
+        usable = key if key and given.status == OK else "ca-missing"
+        client = connect(api_key=usable, base_url=args.base_url, max_retries=0, timeout=PATIENCE_SECONDS)
     except CacheAIError as error:
-        yield Finding("address", BAD, str(error), "give --base-url or CACHEAI_BASE_URL, as http://127.0.0.1:8080/v1")
+        yield Finding(
+            "address", BAD, in_options(str(error)), "give --base-url or CACHEAI_BASE_URL, as http://127.0.0.1:8080/v1"
+        )
         return
     with client:
         try:

@@ -29,7 +29,7 @@ def stats(client: Client, args: Namespace, terminal: Terminal) -> int:
 
 
 def _stats_lines(found: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
-    shown = {
+    shown: dict[str, object] = {
         "Entries": f"{found['entries']:,}",
         "Look-ups": f"{found['total_lookups']:,}",
         "Hits": f"{found['hits']:,}",
@@ -38,8 +38,8 @@ def _stats_lines(found: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
         "Saved": f"${found['total_cost_saved_usd']}, {found['total_tokens_saved']:,} tokens (estimate)",
         "Unpriced calls": f"{found['unpriced']:,}",
     }
-    yield from pairs(shown)
     if not verbose:
+        yield from pairs(shown)
         return
     more = {
         "Embedder": found["embedder"],
@@ -48,7 +48,7 @@ def _stats_lines(found: Mapping[str, Any], *, verbose: bool) -> Iterator[str]:
         "Decisions": ", ".join(f"{count:,} {name}" for name, count in found["decisions"].items()),
         "Feedback": ", ".join(f"{count:,} {name}" for name, count in found["feedback"].items()),
     }
-    yield from pairs(more)
+    yield from pairs(shown | more)
     for head, of_each in (("Provider", found["provider_stats"]), ("Model", found["model_stats"])):
         if of_each:
             yield ""
@@ -210,7 +210,11 @@ def whole_file(name: str) -> Iterator[IO[bytes]]:
         with path.open("wb") as device:
             yield device
         return
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    except OSError as error:
+        error.filename = name  # not the draft's: nobody asked for that
+        raise
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

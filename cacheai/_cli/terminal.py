@@ -1,6 +1,7 @@
 """What does a person at a terminal, or a program behind a pipe, get to see?"""
 
 import json
+import re
 import shutil
 import sys
 import time
@@ -11,10 +12,13 @@ from unicodedata import category
 
 from openai import APIStatusError
 
+from .._errors import CacheError
+
 REDRAWN_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 10.0  # between two lines where nothing can be redrawn
 WIDTH_WITHOUT_TERMINAL: Final = 160
 BAR_WIDTH: Final = 24
+ARGUMENT: Final = re.compile(r"\b(api_key|base_url)\b")
 
 
 class Failed(Exception):
@@ -27,8 +31,15 @@ class Failed(Exception):
 
 def told_by(error: APIStatusError) -> tuple[str, str]:
     """The server's own sentence and word for what is wrong."""
-    body = error.body if isinstance(error.body, Mapping) else {}
-    return str(body.get("message") or error.message), str(body.get("code") or error.status_code)
+    if isinstance(error.body, Mapping):
+        return str(error.body.get("message") or error.message), str(error.body.get("code") or error.status_code)
+    ours = "x-cacheai-request-id" in error.response.headers  # else it is a page, of whoever answers there
+    return error.message if ours else f"{error.message}. {in_options(CacheError.__doc__)}", str(error.status_code)
+
+
+def in_options(message: str) -> str:
+    """What the client says of its arguments, said of the command's options."""
+    return ARGUMENT.sub(lambda found: f"--{found[0].replace('_', '-')}", message)
 
 
 class Misused(Exception):

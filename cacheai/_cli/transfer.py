@@ -127,7 +127,7 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     document = {"total": done, "stored": stored, "rejected": rejected, "errors": errors, "unindexed": unindexed}
     lines_told = [f"{stored:,} stored, {rejected:,} rejected."]
     if unindexed:
-        lines_told.append(f"{unindexed:,} are found by the same words already, by others once they are indexed.")
+        lines_told.append(f"Still to index: {unindexed:,}. Until then they are found by the same words alone.")
     terminal.show(document, lines_told)
     for error in errors[:ERRORS_SHOWN]:
         terminal.say(f"line {error['line']}: {error['reason']}")

@@ -324,6 +324,16 @@ BROKEN = [
 ]
 
 
+@pytest.mark.parametrize(
+    "header", [{"X-CacheAI-TTL": "soon"}, {"X-CacheAI-Tags": "x" * 65}, {"X-CacheAI-Namespace": "n" * 129}]
+)
+def test_a_header_that_holds_for_no_line_is_refused_before_any_is_taken(api: Api, header: dict[str, str]) -> None:
+    refused = send(api, {"question": "Good?", "answer": "Yes.", "model": "demo-small"}, **header)
+    assert (refused.status, refused.json["error"]["code"]) == (400, "invalid_control")
+    (name,) = header
+    assert refused.json["error"]["param"].lower() == name.lower()
+
+
 def test_broken_lines_are_told_by_number_and_the_good_ones_are_in(api: Api) -> None:
     good = {"question": "Good?", "answer": "Yes.", "model": "demo-small"}
     lines = [line for broken, _ in BROKEN for line in (b"", broken)]

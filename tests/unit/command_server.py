@@ -55,7 +55,7 @@ class CommandServer:
     ahead: timedelta = timedelta()
     export_breaks_after: int | None = None
     purges_later: bool = False
-    down: Exception | None = None
+    down: Exception | httpx2.Response | None = None  # what comes in the place of an answer
     speaks: bool = True
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
 
@@ -76,6 +76,8 @@ class CommandServer:
     # -- the wire
 
     def handle(self, request: httpx2.Request) -> httpx2.Response:
+        if isinstance(self.down, httpx2.Response):
+            return self.down
         if self.down is not None:
             raise self.down
         if not self.speaks:

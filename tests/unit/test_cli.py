@@ -409,7 +409,7 @@ def test_an_import_says_what_is_to_be_indexed_yet(command: Command, tmp_path: Pa
     command.server.unindexed = 1_200
     file = tmp_path / "in.jsonl"
     file.write_text(json.dumps(entry("a" * 64)))
-    told = "1,200 are found by the same words already, by others once they are indexed."
+    told = "Still to index: 1,200. Until then they are found by the same words alone."
     assert command("import", str(file)).out == f"1 stored, 0 rejected.\n{told}\n"
     assert command("import", str(file), "--json").document["unindexed"] == 1_200
 
@@ -496,7 +496,30 @@ def test_a_web_page_is_no_answer(command: Command) -> None:
     for line in (("stats",), ("list",), ("lookup", "Why?")):
         ended = command(*line)
         assert ended.code == 1
-        assert "base_url" in ended.err
+        assert "--base-url" in ended.err
+
+
+def test_an_error_page_of_something_else_is_no_answer_either(command: Command) -> None:
+    command.server.down = httpx2.Response(404, html="<h1>Not found</h1>")
+    ended = command("stats")
+    assert (ended.code, ended.out) == (1, "")
+    assert "404" in ended.err
+    assert "--base-url" in ended.err
+
+
+def test_what_is_no_address_is_told_in_the_command_s_own_words(command: Command) -> None:
+    ended = command("stats", "--base-url", "nonsense")
+    assert (ended.code, ended.err) == (1, "cacheai: --base-url must be an address with http:// or https://\n")
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(command: Command, tmp_path: Path) -> None:
+    out = tmp_path / "missing" / "out"
+    assert command("export", str(out)).err == f"cacheai: {out}: No such file or directory\n"
+
+
+def test_long_statistics_stand_in_one_column(command: Command) -> None:
+    named = [line for line in command("stats", "-v").out.split("\n\n")[0].splitlines() if line]
+    assert len({len(line) - len(line.split("  ", 1)[1].lstrip()) for line in named}) == 1
 
 
 # -- doctor
@@ -523,7 +546,8 @@ def test_a_doctor_finds_a_healthy_service_healthy(command: Command) -> None:
         ({}, (), "sk-proj-something-of-openai", {"key": "failed"}),
         ({}, (), KEY[:-1] + "x", {"key accepted": "failed"}),
         ({}, ("--base-url", "https://cache.example.com"), KEY, {"server": "failed"}),
-        ({}, ("--base-url", "not an address"), KEY, {"server": "failed"}),
+        ({}, ("--base-url", "not an address"), KEY, {"address": "failed"}),
+        ({}, (), "ca-ü", {"key": "failed"}),
         ({"down": httpx2.ConnectError("refused")}, (), KEY, {"server": "failed"}),
         ({"speaks": False}, (), KEY, {"server": "failed"}),
         ({"ahead": timedelta(minutes=5)}, (), KEY, {"clock": "failed"}),

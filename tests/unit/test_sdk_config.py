@@ -209,6 +209,7 @@ def test_arguments_have_names(kind: type) -> None:
             "backend_base_url",
         ),
         ({"backend_base_url": "localhost:11434/v1"}, "backend_base_url"),
+        ({"base_url": "localhost:8080/v1"}, "base_url"),
         ({"baseline_model_base_url": "https://host:port/v1"}, "baseline_model_base_url"),
         ({"namespace": "東京"}, "Namespace"),
         ({"task": "a\r\nX-Other: 1"}, "Task"),
