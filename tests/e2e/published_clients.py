@@ -23,7 +23,7 @@ def published(version: str, package: str = "cacheai") -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     # Installed aside, then moved: a run that was cut off leaves no half of it.
     half = Path(tempfile.mkdtemp(dir=cache))
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
     # What ours needs, requests and pydantic, is here already. Another's may not get along with what is here.
     alone = ["--no-deps"] if package == "cacheai" else []
     try:
