@@ -23,6 +23,9 @@ LEASES_PER_MINUTE = 600
 # What is not used so soon is lost to the tenant: a short time wastes little.
 LEASE_SECONDS = 1.0
 LEASES_MAX = 20_000
+# No limit is used up for longer: of one call a minute two may come at once. Whose is, is ahead of Redis's clock, which
+# went back: it would be refused until the clock is where it was.
+USED_UP_SECONDS_MAX = 120.0
 # Without Redis the next try comes after this; until then a call spends no time on it.
 REDIS_AWAY_SECONDS = 5.0
 MEMORY_MAX_KEYS = 100_000
@@ -159,7 +162,9 @@ def _ask(key: str, limit: int, cost: int, kind: Kind = "gcra") -> RateLimitResul
     now = time.monotonic()
     if now >= _state.redis_away_until:
         try:
-            return _common(limit, kind).limiter.limit(key, cost)
+            result = _common(limit, kind).limiter.limit(key, cost)
+            if result.state.reset_after <= USED_UP_SECONDS_MAX:
+                return result
         except exceptions.StoreUnavailableError as error:
             _state.redis_away_until = time.monotonic() + REDIS_AWAY_SECONDS
             log.warning("rate_limit_alone", seconds=REDIS_AWAY_SECONDS, error=type(error.__cause__).__name__)

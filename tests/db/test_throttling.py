@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 import pytest
+import redis
 from django.conf import settings
 
 from tenants import authentication, throttling
@@ -121,6 +122,18 @@ def test_without_redis_each_process_limits_alone(access: Access, monkeypatch: py
 
     assert _allowed(replace(access, rpm=10), 10) == 6
     assert throttling.failed_open() > 0
+
+
+def test_a_clock_of_redis_that_went_back_refuses_nobody_and_lifts_no_limit(access: Access) -> None:
+    access = replace(access, rpm=60 * settings.WEB_WORKERS)
+    throttling.check(access)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        [key] = client.keys(f"*gcra:tenant:{access.tenant_id}")
+        used_until = float(client.get(key) or 0)
+        client.set(key, used_until + 600)
+
+    assert 72 - 1 <= _allowed(access, 100) <= 72 + 10  # with what its limit gives it back meanwhile
+    assert throttling.check(access).retry_after_seconds <= 1
 
 
 def test_a_hanging_redis_costs_one_short_wait(
