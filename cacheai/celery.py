@@ -60,6 +60,7 @@ def _configure(app: Celery) -> None:
             "cache_api.accounting.*": {"queue": "accounting"},
             "billing.*": {"queue": "accounting"},
         },
+        beat_scheduler="cacheai.beat:Scheduler",
         beat_schedule={
             "price": {"task": "cache_api.accounting.price", "schedule": 60.0},
             "roll-up": {"task": "cache_api.accounting.roll_up", "schedule": 60.0},
