@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cache_api.domain.confidence import shipped
@@ -171,11 +171,10 @@ def _likelihood(judgement: Judgement) -> float:
 
 def freshness_refusal(request: Request, entry: Entry, now: datetime) -> Reason | None:
     """An entry past its end, or older than the caller accepts."""
-    left = entry.ttl_seconds(now)
-    if left is not None and left < 0:
+    if entry.expires_at is not None and entry.expires_at <= now:
         return Reason.EXPIRED
     oldest = request.controls.max_age_seconds
-    if oldest is not None and entry.age_seconds(now) > oldest:
+    if oldest is not None and now - entry.created_at > timedelta(seconds=oldest):
         return Reason.TOO_OLD
     return None
 

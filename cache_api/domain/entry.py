@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from math import floor
 from typing import Any, Self
 from uuid import UUID
 
@@ -53,8 +54,8 @@ class Entry:
         return max(0, int((now - self.created_at).total_seconds()))
 
     def ttl_seconds(self, now: datetime) -> int | None:
-        """Seconds left; negative once expired, None for ever."""
-        return None if self.expires_at is None else int((self.expires_at - now).total_seconds())
+        """Whole seconds left; negative once expired, None for ever."""
+        return None if self.expires_at is None else floor((self.expires_at - now).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,17 @@
 """Which of the candidates is served, and what is said of the others."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from cache_api.domain.admission import fuzzy
 from cache_api.domain.confidence import shipped
-from cache_api.domain.decision import Hit, Reason, decide, judge
+from cache_api.domain.decision import Hit, Reason, decide, freshness_refusal, judge
 from cache_api.domain.entry import Candidate
 from cache_api.domain.policy import BadPolicy, Policy
-from cache_api.domain.request import Request
-from tests.unit.builders import NOW, candidate_of, request_of
+from cache_api.domain.request import Controls, Request
+from tests.unit.builders import NOW, candidate_of, entry_of, request_of
 
 ASKED = "How do I open a savings account?"
 SAME, OTHER_ACTION = "How can I create a savings account?", "How do I close a savings account?"
@@ -74,6 +75,29 @@ def test_a_project_s_own_floor_holds_beside_the_promise() -> None:
 def test_a_promise_of_no_wrong_hit_at_all_is_kept_by_the_exact_tier_alone() -> None:
     assert fuzzy(asked(), Policy())
     assert not fuzzy(asked(), Policy(max_wrong_hit_rate=0))
+
+
+MOMENT = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "left", "max_age_seconds", "refused"),
+    [
+        (timedelta(0), MOMENT, None, None),
+        (timedelta(0), timedelta(0), None, Reason.EXPIRED),
+        (timedelta(0), -MOMENT, None, Reason.EXPIRED),
+        (timedelta(seconds=5), MOMENT, 5, None),
+        (timedelta(seconds=5) + MOMENT, MOMENT, 5, Reason.TOO_OLD),
+        (MOMENT, MOMENT, 0, Reason.TOO_OLD),
+    ],
+)
+def test_an_end_is_an_end_to_the_moment(
+    age: timedelta, left: timedelta, max_age_seconds: int | None, refused: Reason | None
+) -> None:
+    request = request_of(ASKED, controls=Controls(max_age_seconds=max_age_seconds))
+    entry = entry_of(ASKED, age=age, expires_at=NOW + left)
+    assert freshness_refusal(request, entry, NOW) is refused
+    assert (entry.ttl_seconds(NOW) or 0) == (-1 if left < timedelta(0) else 0)
 
 
 @pytest.mark.parametrize("rate", [0.0009, 0.11, -0.01, True, "2 %"])
