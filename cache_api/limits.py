@@ -71,7 +71,7 @@ def limits_of(*, tenant_id: UUID, now: datetime) -> TenantLimits:
     with as_tenant(tenant_id):
         tenant = Tenant.objects.get(id=tenant_id)
         requests, _ = budgets.used(tenant_id, since=tenant.period_start)
-        stored = Entry.objects.filter(tenant_id=tenant_id).aggregate(entries=Count("id"), bytes=Sum("size_bytes"))
+        stored = Entry.objects.filter(tenant_id=tenant_id).aggregate(entries=Count("*"), bytes=Sum("size_bytes"))
         projects = Project.objects.filter(tenant_id=tenant_id).count()
         members = Member.objects.filter(tenant_id=tenant_id).count()
         fullest = _keys_of_fullest_project(tenant_id, now)

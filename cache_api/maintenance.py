@@ -88,7 +88,7 @@ ON CONFLICT (tenant_id) DO UPDATE SET entries_max = excluded.entries_max, bytes_
     THEN %(surplus_until)s END
 WHERE (kept.entries_max, kept.bytes_max) IS DISTINCT FROM (excluded.entries_max, excluded.bytes_max)
 """
-# Counted from an index; sizes are read from the rows, so only where a limit asks for them.
+# Counted from an index, sizes too; those are added up only where a limit asks for them.
 _STORED = """
 SELECT held.tenant_id, held.entries_max, held.bytes_max, held.surplus_until, coalesce(counted.entries, 0),
   CASE WHEN held.bytes_max IS NULL THEN 0 ELSE

@@ -1,10 +1,11 @@
-"""Which models an hour's calls asked for, under whatever name, so that calls of a rare one are found by their hours."""
+"""What pages read of a million calls and of many entries: which models an hour has, and sizes without the rows."""
 
 from django.db import migrations, models
 from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
 
 from tenants import isolation
 
+# Some call of the hour asked for the one, by whatever name, and was served by the other.
 TABLE = """
 CREATE TABLE usage_model (
   tenant_id uuid NOT NULL,
@@ -22,6 +23,16 @@ SELECT DISTINCT tenant_id, date_trunc('hour', at, 'UTC'), model_asked, model_ser
 WHERE at < date_trunc('hour', now(), 'UTC') - interval '1 day'
 """
 
+# What is stored is counted from an index alone. Entries wait while it is made, 4 s for a million; so it comes last.
+SIZES = """
+CREATE INDEX entry_sizes ON entry (tenant_id, project_id, created_at) INCLUDE (size_bytes);
+DROP INDEX entry_created
+"""
+SIZES_AS_THEY_WERE = """
+CREATE INDEX entry_created ON entry (tenant_id, project_id, created_at);
+DROP INDEX entry_sizes
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [("cache_api", "0013_exact_nearest")]
@@ -32,6 +43,7 @@ class Migration(migrations.Migration):
                 RunSQL(TABLE, "DROP TABLE usage_model"),
                 *isolation.protect("usage_model", verbs="SELECT"),
                 RunSQL(HOURS_THAT_ARE_OVER, RunSQL.noop),
+                RunSQL(SIZES, SIZES_AS_THEY_WERE),
             ],
             state_operations=[
                 migrations.CreateModel(
