@@ -11,21 +11,21 @@ from cache_api.domain.request import Request
 REQUEST_ID_PREFIX = "req_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signals:
     """The same facts for headers and for the body's `cacheai` object; None: not known, or not compared."""
 
     decision: str
-    layer: str | None
     reason: str
-    similarity: float | None
-    threshold: float | None
-    cache_key: str | None
-    age_seconds: int | None
-    ttl_seconds: int | None
-    saved_usd: str | None
     provider: str
     request_id: str
+    layer: str | None = None
+    similarity: float | None = None
+    threshold: float | None = None
+    cache_key: str | None = None
+    age_seconds: int | None = None
+    ttl_seconds: int | None = None
+    saved_usd: str | None = None
 
     @property
     def served(self) -> bool:

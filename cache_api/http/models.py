@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -14,11 +15,14 @@ from cache_api.adapters.targets import target_of
 from cache_api.adapters.upstream import headers_up
 from cache_api.dialects import Dialect
 from cache_api.dialects.errors import Refused, openai_error
+from cache_api.domain.call import new_id
 from cache_api.domain.controls import InvalidControl, controls_of
+from cache_api.domain.decision import Reason
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Controls, Target
+from cache_api.domain.signals import Signals, request_id_of
 from cache_api.http.answering import Identity, answer, as_refused, identify, refusal
-from cache_api.http.headers import plain_headers, relayed
+from cache_api.http.headers import ALWAYS, relayed, signal_headers
 from cache_api.http.pass_through import pass_through
 from cache_api.http.paths import name_of, query_of
 from cache_api.ports import UpstreamError
@@ -55,7 +59,14 @@ def model_list(http: WSGIRequest, model: str = "") -> HttpResponseBase:
     except UpstreamError as error:
         return refusal(as_refused(error), openai_error, rate)
     response.headers["Content-Type"] = arriving.headers.get("content-type", "application/json")
-    for name, value in (*relayed(arriving.headers).items(), *plain_headers().items(), *rate.items()):
+    told = Signals(
+        decision="bypass",
+        reason=Reason.ENDPOINT,
+        provider=target.provider,
+        request_id=request_id_of(new_id(datetime.now(UTC))),
+    )
+    ours = ALWAYS | signal_headers(told, stored=False)
+    for name, value in (*relayed(arriving.headers).items(), *ours.items(), *rate.items()):
         response.headers[name] = value
     return response
 

@@ -363,8 +363,10 @@ def test_a_key_without_the_scope_opens_nothing(key_with: Any, demo: Echo) -> Non
 )
 def test_a_model_is_asked_for_by_its_name(api: Api, demo: Echo, sent: str, decoded: str, asked: str) -> None:
     environ = {"RAW_URI": f"/v1/{sent}?a=b", "QUERY_STRING": "a=b", "HTTP_X_CACHEAI_BACKEND_PROVIDER": "demo"}
-    assert _sent(api, f"/v1/{decoded}", **environ).status == 200
+    answer = _sent(api, f"/v1/{decoded}", **environ)
+    assert answer.status == 200
     assert demo.last.target == f"/v1/{asked}?a=b"
+    assert (answer.headers["x-cacheai-decision"], answer.headers["x-cacheai-reason"]) == ("bypass", "endpoint")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,15 @@ from cache_api.domain.usage import Usage
 
 
 def signals(decision: str, *, similarity: float | None = None) -> Signals:
-    return Signals(decision, None, "a_reason", similarity, 0.9, "a-key", None, None, None, "demo", "req_1")
+    return Signals(
+        decision=decision,
+        reason="a_reason",
+        provider="demo",
+        request_id="req_1",
+        similarity=similarity,
+        threshold=0.9,
+        cache_key="a-key",
+    )
 
 
 @pytest.mark.parametrize(

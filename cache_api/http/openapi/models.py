@@ -157,11 +157,10 @@ def _relayed(
     *,
     words: str,
     parameters: tuple[Json, ...] = (),
-    headers: tuple[str, ...] = LIMITED,
     takes_body: bool = False,
     shape: Shape = openai_error,
 ) -> Json:
-    answered = answer("The provider's own answer.", headers=headers)
+    answered = answer("The provider's own answer.", headers=(*SIGNALLED, *LIMITED))
     answered["content"] = {"*/*": {}}
     described = operation(
         name,
@@ -196,7 +195,6 @@ def _passed_through(where: str, name: str, summary: str, shape: Shape) -> Json:
                 summary,
                 words=words,
                 parameters=(_PATH,),
-                headers=(*SIGNALLED, *LIMITED),
                 takes_body=method == "post",
                 shape=shape,
             )
