@@ -1,7 +1,7 @@
 """How is the blocklist described?"""
 
 from cache_api.domain.entry import METADATA_MAX_BYTES
-from cache_api.http.openapi.controls import DURATION, LIMITED
+from cache_api.http.openapi.controls import DURATION, LIMITED, gone, listed
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
     WITH_BODY,
@@ -16,7 +16,6 @@ from cache_api.http.openapi.pieces import (
     moment,
     number,
     operation,
-    page_of,
     query_of,
     ref,
     sent,
@@ -92,7 +91,7 @@ PATHS: Json = {
             tag=TAG,
             scope="cache:read",
             parameters=query_of(BlocklistSerializer, _WORDS),
-            answers={200: answer("The newest first.", page_of(ref("BlockedQuestion")), headers=LIMITED)},
+            answers={200: listed("BlockedQuestion", words="The newest first.")},
         ),
     },
     "/v1/cache/blocklist/check": {
@@ -131,7 +130,7 @@ PATHS: Json = {
             tag=TAG,
             scope="cache:purge",
             parameters=[_NUMBER],
-            answers={200: answer("Gone.", told({"id": whole(), "deleted": {"const": True}}), headers=LIMITED)},
+            answers={200: gone(id=whole())},
             errors=(*ANY_CALL, 404),
         )
     },

@@ -1,7 +1,7 @@
 """How are budgets described?"""
 
 from cache_api.domain.budget import ACTIONS, PERIODS
-from cache_api.http.openapi.controls import LIMITED
+from cache_api.http.openapi.controls import LIMITED, gone, listed
 from cache_api.http.openapi.pieces import (
     WITH_BODY,
     Json,
@@ -15,7 +15,6 @@ from cache_api.http.openapi.pieces import (
     money,
     one_of,
     operation,
-    page_of,
     ref,
     sent,
     string,
@@ -77,7 +76,7 @@ PATHS: Json = {
             "List the budgets, and what is spent of each",
             tag=TAG,
             scope=TENANT_MANAGE,
-            answers={200: answer("All of them.", page_of(ref("Budget")), headers=LIMITED)},
+            answers={200: listed("Budget")},
         ),
     },
     "/v1/budgets/{budget}": {
@@ -87,7 +86,7 @@ PATHS: Json = {
             tag=TAG,
             scope=TENANT_MANAGE,
             parameters=[in_path("budget", "The budget's id.", _ID)],
-            answers={200: answer("Gone.", told({"id": _ID, "deleted": {"const": True}}), headers=LIMITED)},
+            answers={200: gone(id=_ID)},
             errors=(*WITH_BODY, 404),
         )
     },

@@ -5,13 +5,16 @@ from cache_api.domain.decision import Reason
 from cache_api.domain.provider import providers
 from cache_api.http.openapi.pieces import (
     Json,
+    answer,
     array,
     asked,
     flag,
     maybe,
     number,
     one_of,
+    page_of,
     parameters_named,
+    ref,
     string,
     told,
     whole,
@@ -196,3 +199,16 @@ HEADERS: Json = {
 }
 SIGNALLED = tuple(_SIGNAL_HEADERS)
 LIMITED = tuple(_RATE_HEADERS)
+
+
+def listed(item: str, *, words: str = "All of them.") -> Json:
+    return answer(words, page_of(ref(item)), headers=LIMITED)
+
+
+def paged(item: str, *, next_cursor: Json) -> Json:
+    """A list of which there may be more."""
+    return answer("A page.", page_of(ref(item), has_more=flag(), next_cursor=maybe(next_cursor)), headers=LIMITED)
+
+
+def gone(**which: Json) -> Json:
+    return answer("Gone.", told({**which, "deleted": {"const": True}}), headers=LIMITED)

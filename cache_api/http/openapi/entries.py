@@ -5,7 +5,18 @@ from cache_api.domain.controls import NAME_MAX
 from cache_api.domain.entry import METADATA_MAX_BYTES
 from cache_api.http.entries import ENTRIES_MAX
 from cache_api.http.lookup import LIMIT_DEFAULT, LIMIT_MAX
-from cache_api.http.openapi.controls import DECISIONS, DURATION, LAYERS, LIMITED, LOOKING, PLAIN, STORING, TAGS
+from cache_api.http.openapi.controls import (
+    DECISIONS,
+    DURATION,
+    LAYERS,
+    LIMITED,
+    LOOKING,
+    PLAIN,
+    STORING,
+    TAGS,
+    gone,
+    paged,
+)
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
     JSON,
@@ -390,15 +401,7 @@ PATHS: Json = {
             tag=TAG,
             scope="cache:read",
             parameters=query_of(ListSerializer, _WORDS),
-            answers={
-                200: answer(
-                    "A page.",
-                    page_of(
-                        ref("Entry"), has_more=flag(), next_cursor=maybe(string("None by meaning: take `offset`."))
-                    ),
-                    headers=LIMITED,
-                )
-            },
+            answers={200: paged("Entry", next_cursor=string("None by meaning: take `offset`."))},
         ),
     },
     "/v1/cache/export": {
@@ -505,7 +508,7 @@ PATHS: Json = {
             tag=TAG,
             scope="cache:purge",
             parameters=[CACHE_KEY],
-            answers={200: answer("Gone.", told({"cache_key": string(), "deleted": {"const": True}}), headers=LIMITED)},
+            answers={200: gone(cache_key=string())},
             errors=(*ANY_CALL, 404),
         ),
     },

@@ -1,7 +1,7 @@
 """How are figures, calls and prices described?"""
 
 from cache_api.http.calls import ORIGINS, CallsSerializer
-from cache_api.http.openapi.controls import DECISIONS, LIMITED
+from cache_api.http.openapi.controls import DECISIONS, LIMITED, gone, listed
 from cache_api.http.openapi.pieces import (
     ANY_CALL,
     JSON,
@@ -254,7 +254,7 @@ PATHS: Json = {
             tag=TAG,
             scope="stats:read",
             parameters=query_of(WhichSerializer, _WORDS),
-            answers={200: answer("Those in force.", page_of(ref("Price")), headers=LIMITED)},
+            answers={200: listed("Price", words="Those in force.")},
         ),
         "delete": operation(
             "deletePrice",
@@ -264,13 +264,7 @@ PATHS: Json = {
             scope="keys:manage",
             parameters=query_of(WhichSerializer, _WORDS, examples=_EXAMPLE),
             body=sent(asked(fields_of(WhichSerializer, _WORDS)), required=False),
-            answers={
-                200: answer(
-                    "Gone.",
-                    told({"provider": string(), "model": string(), "deleted": {"const": True}}),
-                    headers=LIMITED,
-                )
-            },
+            answers={200: gone(provider=string(), model=string())},
             errors=(*WITH_BODY, 404),
         ),
     },

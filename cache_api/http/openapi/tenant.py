@@ -1,6 +1,6 @@
 """How are a tenant's projects, keys, provider keys and its audit trail described?"""
 
-from cache_api.http.openapi.controls import LIMITED
+from cache_api.http.openapi.controls import LIMITED, gone, listed, paged
 from cache_api.http.openapi.pieces import (
     WITH_BODY,
     Json,
@@ -16,7 +16,6 @@ from cache_api.http.openapi.pieces import (
     money,
     one_of,
     operation,
-    page_of,
     query_of,
     ref,
     sent,
@@ -203,7 +202,7 @@ PATHS: Json = {
             "List the projects",
             tag=TAG,
             scope=TENANT_MANAGE,
-            answers={200: answer("All of them.", page_of(ref("Project")), headers=LIMITED)},
+            answers={200: listed("Project")},
         ),
     },
     "/v1/projects/{project}": {
@@ -233,7 +232,7 @@ PATHS: Json = {
             tag=TAG,
             scope=TENANT_MANAGE,
             parameters=[_PROJECT],
-            answers={200: answer("Gone.", told({"id": _ID, "deleted": {"const": True}}), headers=LIMITED)},
+            answers={200: gone(id=_ID)},
             errors=(*WITH_BODY, 404, 409),
         ),
     },
@@ -267,13 +266,7 @@ PATHS: Json = {
             tag=TAG,
             scope=MANAGE,
             parameters=query_of(KeysSerializer, _WORDS),
-            answers={
-                200: answer(
-                    "A page.",
-                    page_of(ref("Key"), has_more=flag(), next_cursor=maybe(string())),
-                    headers=LIMITED,
-                )
-            },
+            answers={200: paged("Key", next_cursor=string())},
             errors=(*WITH_BODY, 404),
         ),
     },
@@ -332,7 +325,7 @@ PATHS: Json = {
             "List the stored credentials for providers",
             tag=TAG,
             scope=TENANT_MANAGE,
-            answers={200: answer("All of them.", page_of(ref("ProviderKey")), headers=LIMITED)},
+            answers={200: listed("ProviderKey")},
         )
     },
     "/v1/provider_keys/{provider}": {
@@ -353,7 +346,7 @@ PATHS: Json = {
             tag=TAG,
             scope=TENANT_MANAGE,
             parameters=[_PROVIDER],
-            answers={200: answer("Gone.", told({"provider": string(), "deleted": {"const": True}}), headers=LIMITED)},
+            answers={200: gone(provider=string())},
             errors=(*WITH_BODY, 404),
         ),
     },
@@ -376,13 +369,7 @@ PATHS: Json = {
             tag=TAG,
             scope=TENANT_MANAGE,
             parameters=query_of(AuditSerializer, _WORDS),
-            answers={
-                200: answer(
-                    "A page.",
-                    page_of(ref("AuditEvent"), has_more=flag(), next_cursor=maybe(whole())),
-                    headers=LIMITED,
-                )
-            },
+            answers={200: paged("AuditEvent", next_cursor=whole())},
         )
     },
 }
