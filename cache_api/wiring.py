@@ -66,7 +66,7 @@ def _parts() -> Parts:
     redis, known_rates = redis_client(), KnownRates()
     used = Used(redis=redis, redis_breaker=Breaker(), truth_breaker=Breaker())
     quotas = Quotas(used=used, cost_of=known_rates.cost_of)
-    store = PostgresStore(breaker=Breaker(), stored=quotas.stored)
+    store = PostgresStore(reads=Breaker(), writes=Breaker(), stored=quotas.stored)
     ledger, error_counts = PostgresLedger(), ErrorCounts()
     ledger.start()  # rows that an earlier process left wait for no call
     service = CacheService(

@@ -75,15 +75,16 @@ log = logging.getLogger(__name__)
 
 
 class PostgresStore:
-    """The Store port."""
+    """The Store port. A full disk takes no entry and still gives those it has: writes have a breaker of their own."""
 
     def __init__(
         self,
         *,
-        breaker: Breaker,
+        reads: Breaker,
+        writes: Breaker,
         stored: Callable[[Sequence[NewEntry]], None] = lambda entries: None,
     ) -> None:
-        self._breaker = breaker
+        self._reads, self._writes = reads, writes
         self._stored = stored  # counts them
 
     def find_exact(self, request: Request) -> Entry | None:
@@ -143,14 +144,14 @@ class PostgresStore:
     def _call(
         self, tenant_id: UUID, function: str, values: Sequence[Any], *, deadline_seconds: float = READ_SECONDS
     ) -> list[tuple[Any, ...]]:
-        with self._breaker.watch():
+        with self._reads.watch():
             try:
                 return isolation.call(tenant_id, function, values, deadline_seconds=deadline_seconds)
             except isolation.DatabaseUnavailable as error:
                 raise CacheUnavailable(error.reason) from error
 
     def _write(self, tenant_id: UUID, statement: str, values: Sequence[Any]) -> None:
-        with self._breaker.watch():
+        with self._writes.watch():
             try:
                 isolation.write(tenant_id, statement, values, deadline_seconds=WRITE_SECONDS)
             except isolation.DatabaseUnavailable as error:
