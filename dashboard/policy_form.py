@@ -15,10 +15,10 @@ from dashboard.forms import Form
 Choices = Sequence[tuple[str, str]]
 
 MODES: Choices = (
-    ("on", "On: serve exact repeats and questions that mean the same"),
-    ("exact", "Exact: serve exact repeats alone"),
-    ("shadow", "Shadow: decide and record, serve nothing"),
-    ("off", "Off: pass every call through"),
+    ("on", "On: exact and similar questions"),
+    ("exact", "Exact: exact repeats alone"),
+    ("shadow", "Shadow: record, serve nothing"),
+    ("off", "Off: pass every call on"),
 )
 COMPARED: Choices = (("similar", "Compare by meaning"), ("exact", "Exact repeats alone"), ("off", "Never"))
 # Each part of the page: its name, what it is about, its rules.
@@ -89,7 +89,7 @@ class PolicyRules(Form):
     max_temperature = _number("Temperature, at most", "From 0 to 2. A call above it asks for something new each time.")
     end_users = _one_of(
         "End users",
-        (("optional", "Share answers unless a call names one"), ("separate", "Each has a cache of their own")),
+        (("optional", "Shared unless a call names one"), ("separate", "Each has a cache of their own")),
         "Separate: a call that names no end user is not cached.",
     )
     blocklist = _one_of(

@@ -126,6 +126,12 @@ def moment(at: datetime | None) -> str | SafeString:
 
 
 @register.filter
+def instant(at: datetime | None) -> str | SafeString:
+    """A moment to the second, where many share a minute."""
+    return _time(at, " data-instant", "%d %b %Y, %H:%M:%S UTC")
+
+
+@register.filter
 def day(at: datetime | None) -> str | SafeString:
     return _time(at, " data-day", "%d %b %Y")
 

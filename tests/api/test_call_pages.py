@@ -1,5 +1,6 @@
 """Is each call found, opened to its decision by those who may read it, and judged?"""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -50,6 +51,16 @@ def calls(cast: Cast) -> dict[str, UUID]:
     price_calls(now)
     roll_up()
     return {name: one.id for name, one in made.items()} | {"theirs": theirs.id}
+
+
+def test_the_list_tells_seconds_and_no_reason_that_the_layer_tells(
+    owner: Client, cast: Cast, calls: dict[str, UUID]
+) -> None:
+    page = owner.get(at(cast, "calls")).content.decode()
+
+    assert len(re.findall(r"<time [^>]*data-instant>[^<]* \d\d:\d\d:\d\d UTC</time>", page)) == len(calls) - 1
+    assert '<span class="sub">similar</span>' in page
+    assert '<span class="sub">exact</span>' not in page
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Are calls read, opened and judged as a person does it, and do new ones come by themselves?"""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ def test_a_new_call_comes_into_the_list_by_itself(cast: Cast, owner: Page) -> No
     write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=datetime.now(UTC), task="triage")])
 
     expect(owner.get_by_text("triage")).to_be_visible(timeout=PATIENCE_MS)
+    expect(owner.locator("table.calls time")).to_have_text(re.compile(r"\d:\d\d:\d\d"))
 
 
 def test_a_hit_is_opened_by_the_keyboard_and_judged_wrong(

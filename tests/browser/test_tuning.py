@@ -17,6 +17,7 @@ from tests.conftest import Cast
 __all__ = ["api"]
 
 PROMISE = "Wrong hits, at most"
+LINE_PX = 36
 
 
 @pytest.fixture
@@ -122,3 +123,18 @@ def test_a_viewer_looks_along_the_curve_and_changes_nothing(
         expect(handle).to_have_attribute("aria-valuetext", re.compile(r"^5 % at floor"))
         expect(page.get_by_role("button", name="Save this setting")).to_have_count(0)
         assert promise_of(page) == "0.02"
+
+
+def test_saving_stays_in_reach_and_covers_no_field_that_has_the_focus(
+    cast: Cast, signed_in: Callable[..., Any]
+) -> None:
+    with signed_in(cast.owner, size=NARROW) as page:
+        page.goto(reverse("policy", args=[cast.owner.tenant_id]))
+        expect(page.get_by_role("button", name="Save rules")).to_be_in_viewport()
+        fields = page.locator("#rules :is(input:not([type=hidden]), select, textarea)")
+        fields.first.focus()
+        for field in fields.all():
+            expect(field).to_be_focused()
+            top, bar = (one.bounding_box()["y"] for one in (field, page.locator(".saves")))
+            assert top + LINE_PX <= bar
+            page.keyboard.press("Tab")

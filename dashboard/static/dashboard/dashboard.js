@@ -79,11 +79,13 @@
 
   const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
   const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const instants = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const formOf = ({ day, instant }) => (day !== undefined ? days : instant !== undefined ? instants : moments);
   const localise = (within) => {
     for (const time of within.querySelectorAll("time[datetime]:not([title])")) {
       const at = new Date(time.dateTime);
       time.title = `${time.dateTime.slice(0, 19).replace("T", " ")} UTC`;
-      time.textContent = (time.dataset.day === undefined ? moments : days).format(at);
+      time.textContent = formOf(time.dataset).format(at);
     }
   };
   localise(document);
