@@ -34,7 +34,8 @@ def told_by(error: APIStatusError) -> tuple[str, str]:
     if isinstance(error.body, Mapping):
         return str(error.body.get("message") or error.message), str(error.body.get("code") or error.status_code)
     ours = "x-cacheai-request-id" in error.response.headers  # else it is a page, of whoever answers there
-    return error.message if ours else f"{error.message}. {in_options(CacheError.__doc__)}", str(error.status_code)
+    message = error.message if ours else in_options(f"{error.message}. {CacheError.__doc__}")
+    return message, str(error.status_code)
 
 
 def in_options(message: str) -> str:
