@@ -1,9 +1,10 @@
 """How likely does the stored answer to one question answer another one rightly?
 
-    p = 1 / (1 + exp(-(bias + sum of weight_i * feature_i)))
+    p = 1 / (1 + exp(-score) + doubt),  score = bias + sum of weight_i * feature_i,  doubt = sum of doubt_i * feature_i
 
 A feature of likeness has a weight of at least 0 and one of difference a weight of at most 0, so that a nearer vector
-never lowers p and a difference never raises it.
+never lowers p and a difference never raises it. A difference that changes the answer however near the vectors are has
+a doubt too: p never comes over 1 / (1 + doubt), and below keeps the order that the weights give it.
 
 `confidence.json` has the weights, learnt by `tests/bench/quality/train.py`, for one embedder and one set of features.
 """
@@ -35,6 +36,7 @@ class Calibration:
     embedder: str
     bias: float
     weights: tuple[float, ...]  # in the order of FEATURES
+    doubts: tuple[float, ...]  # the same
     cuts: Mapping[float, float]  # promised share of wrong hits -> least p
 
     @classmethod
@@ -47,12 +49,14 @@ class Calibration:
         """Raises BadWeights."""
         if written["sha256"] != digest(written):
             raise BadWeights("The weights are not those that were written")
-        if written["features"] != FEATURES_VERSION or set(written["weights"]) != set(FEATURES):
+        known = set(written["weights"]) == set(FEATURES) >= set(written["doubts"])
+        if written["features"] != FEATURES_VERSION or not known:
             raise BadWeights("The weights are for other features")
         return cls(
             embedder=written["embedder"],
             bias=written["bias"],
             weights=tuple(written["weights"][name] for name in FEATURES),
+            doubts=tuple(written["doubts"].get(name, 0.0) for name in FEATURES),
             cuts={float(promise): cut for promise, cut in written["cuts"].items()},
         )
 
@@ -61,7 +65,8 @@ class Calibration:
 
     def of(self, values: Sequence[float]) -> float:
         score = self.bias + sum([weight * value for weight, value in zip(self.weights, values, strict=True)])
-        return 1 / (1 + exp(-max(-_SCORE_MOST, min(_SCORE_MOST, score))))
+        doubt = sum([doubt * value for doubt, value in zip(self.doubts, values, strict=True)])
+        return 1 / (1 + exp(-max(-_SCORE_MOST, min(_SCORE_MOST, score))) + doubt)
 
     def cut(self, promise: float) -> float:
         """The least p at which no more than this share of the hits is wrong; between two promises, the stricter's."""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -144,6 +145,15 @@ def test_a_certain_difference_is_never_served_under_the_default_promise(differen
     assert shipped().of(without) > shipped().cut(Policy().max_wrong_hit_rate)
 
 
+@pytest.mark.parametrize("difference", ["order", "voice", "replaced", "added", "told"])
+def test_of_pairs_with_a_certain_difference_the_nearer_is_still_the_likelier(difference: str) -> None:
+    likely = [
+        shipped().of([cosine * (name in LIKENESS and name != "same_words") + (name == difference) for name in FEATURES])
+        for cosine in (0.2, 0.4, 0.6, 0.8, 1.0)
+    ]
+    assert all(one < other for one, other in pairwise(likely))
+
+
 @pytest.mark.parametrize(("asked", "stored"), THE_SAME_WORDS)
 def test_another_spelling_or_another_word_for_the_same_action_is_the_same(asked: str, stored: str) -> None:
     assert seen(asked, stored)["same_words"] == seen(stored, asked)["same_words"] == 1
@@ -210,7 +220,13 @@ def test_the_file_is_small_names_its_sources_and_is_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"bias": 9.0}, {"features": 0, "sha256": ""}, {"weights": {"cosine": 1.0}, "sha256": ""}]
+    "changed",
+    [
+        {"bias": 9.0},
+        {"features": 0, "sha256": ""},
+        {"weights": {"cosine": 1.0}, "sha256": ""},
+        {"doubts": {"colour": 1.0}, "sha256": ""},
+    ],
 )
 def test_changed_weights_and_weights_for_other_features_are_refused(changed: dict[str, Any]) -> None:
     damaged = written() | changed
