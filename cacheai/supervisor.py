@@ -23,6 +23,9 @@ from types import FrameType, TracebackType
 from typing import IO, Self
 
 POLL_SECONDS = 0.05
+# To be asked costs a process time that it needs to get ready: the longer it takes, the more seldom it is asked.
+ASKED_AGAIN_SHARE = 0.25  # of the time since its start
+ASKED_AGAIN_SECONDS_MAX = 1.0
 FREE_BYTES_MIN = 200 * 1024 * 1024  # PostgreSQL's first files take 40 MB, its log of changes grows at once.
 PATIENCE_SECONDS = 180  # The first start exports the embedding model.
 STILL_WAITING_SECONDS = 10
@@ -76,6 +79,7 @@ class _Child:
     popen: subprocess.Popen[bytes] | None = None
     begun_at: float = 0.0
     not_before: float = 0.0
+    asked_again_at: float = 0.0
     failures: int = 0
 
     @property
@@ -212,8 +216,12 @@ class Supervisor:
 
         if not child.running and not (child.process.once and child.state is State.UP):
             self._ended(child)
-        elif child.state is State.STARTING and not child.process.once and child.process.ready():
-            self._is_up(child)
+        elif child.state is State.STARTING and not child.process.once and now >= child.asked_again_at:
+            if child.process.ready():
+                self._is_up(child)
+            else:
+                waited = ASKED_AGAIN_SHARE * (now - child.begun_at)
+                child.asked_again_at = now + min(waited, ASKED_AGAIN_SECONDS_MAX)
 
     def _up(self) -> set[str]:
         return {child.process.name for child in self._children if child.state is State.UP}
@@ -234,6 +242,7 @@ class Supervisor:
 
         child.begun_at = time.monotonic()
         child.state = State.STARTING
+        child.asked_again_at = 0.0
         with child.log.open("ab") as log:
             child.popen = subprocess.Popen(
                 child.process.command,

@@ -130,6 +130,20 @@ def test_a_process_starts_when_what_it_needs_is_up(home: Path) -> None:
     assert said.index("made") < said.index("last")
 
 
+def test_a_process_that_takes_its_time_is_asked_ever_more_seldom(home: Path) -> None:
+    asked: list[float] = []
+
+    def ready() -> bool:
+        asked.append(time.monotonic())
+        return asked[-1] - asked[0] > 2
+
+    slow = supervisor.Process("slow", ("sleep", "600"), ready=ready)
+    with Supervisor(home, say=lambda _: None) as it:
+        assert it.start([slow], environment={}, folder=home)
+
+    assert len(asked) < 25  # 40 if it were asked each time that the supervisor looks
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_being_told_to_stop_ends_every_process(home: Path, number: signal.Signals) -> None:
     stack = Stack(home, spec(home, "web", WITH_A_WORKER), spec(home, "other", SLEEP))
