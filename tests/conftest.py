@@ -30,10 +30,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cacheai import embedded
 from cacheai.celery import broker_url
-from tenants import watchdog
+from tests.patience import be_patient
 
 START_SECONDS = 60
-PATIENCE_SECONDS = 5.0
 # More patient than in life: a busy test machine is no outage.
 POOL = {"min_size": 1, "max_size": 4, "timeout": 5}
 
@@ -161,14 +160,7 @@ def live(database: str, django_db_blocker: Any, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy test machine is no outage: what a call may wait for is tested where it is the question, not elsewhere."""
-    enter = watchdog.enter
-    monkeypatch.setattr(
-        watchdog, "enter", lambda connection, seconds: enter(connection, max(seconds, PATIENCE_SECONDS))
-    )
-    monkeypatch.setattr("cache_api.adapters.ledger.RECORD_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr("cache_api.looking.CACHE_BUDGET_SECONDS", PATIENCE_SECONDS)
-    monkeypatch.setattr(settings, "REDIS_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+    be_patient(monkeypatch.setattr)
 
 
 @pytest.fixture

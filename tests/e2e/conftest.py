@@ -1,4 +1,7 @@
-"""The stack as `make run` starts it, in a home of its own, shared by the tests that do not break it."""
+"""The stack as `make run` starts it, in a home of its own, shared by the tests that do not break it.
+
+Its own parts may be late there: what a call waits for is asked of stacks that are hurt.
+"""
 
 import json
 import os
@@ -134,7 +137,7 @@ def stop_process(process: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="cacheai-e2e-"))
-    running = start(home)
+    running = start(home, DJANGO_SETTINGS_MODULE="tests.e2e.patient_settings")
     yield running
     running.stop()
     shutil.rmtree(home, ignore_errors=True)

@@ -320,22 +320,25 @@ def test_accounting_killed_within_its_transaction_takes_effect_once(own_stack: S
     owner_url = embedded.addresses(own_stack.home).owner_url
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'usage_dirty'::regclass"
 
-    def kill_in_the_middle(line: Line) -> None:
-        before = own_stack.pids()["accounting"]
+    def kill_in_the_middle(line: Line, which: int) -> None:
+        before = tree(own_stack.pids()["accounting"])
+        victim = before[which]
         with psycopg.connect(owner_url) as connection:
             connection.execute("LOCK TABLE usage_dirty IN ACCESS EXCLUSIVE MODE")
             assert [line.ask(QUESTION).decision for _ in range(4)] == ["hit"] * 4
             wait_until(lambda: sql(own_stack, waiting)[0][0], seconds=BUSY_START_SECONDS, what="accounting under way")
-            kill(before)
-            wait_until(
-                lambda: own_stack.pids().get("accounting") not in (None, before), seconds=10, what="a new worker"
-            )
+            kill(victim)
+            wait_until(lambda: is_whole_without(victim, len(before)), seconds=BUSY_START_SECONDS, what="a new worker")
+
+    def is_whole_without(victim: int, processes: int) -> bool:
+        now = tree(own_stack.pids().get("accounting", 0))
+        return len(now) == processes and victim not in now
 
     with Line(own_stack) as line:
         line.ask(QUESTION)
-        for _ in range(3):
+        for which in (0, -1, 0):  # All of it; and its child alone, which the kernel kills where memory is short.
             wait_until(lambda: unpriced(own_stack) == 0, seconds=PRICED_SECONDS, what="all priced")
-            kill_in_the_middle(line)
+            kill_in_the_middle(line, which)
             line.ask(QUESTION)  # One more hint: else the next sweep finds them, within the minute.
         wait_until(lambda: unpriced(own_stack) == 0, seconds=PRICED_SECONDS, what="all priced")
 
@@ -397,14 +400,13 @@ def test_a_full_disk_of_postgres_costs_no_call_no_hit_and_no_row(own_stack: Stac
                 wait_until(lambda: "No space left on device" in own_stack.logs(), what="a word of it")
                 wait_until(lambda: degraded(own_stack) == ["ledger"], what="degraded")
                 full_at = time.monotonic()
-                wait_until(lambda: len(calls.since(full_at)) > 100, seconds=60, what="calls")
-                room_at = time.monotonic()
+                # Half of them ask what is stored; while breakers open on failed writes, a tenth of all are hits.
+                wait_until(lambda: hits(calls.since(full_at)[-100:]) > 30, seconds=60, what="hits all the same")
             finally:
                 owner.execute("DROP FUNCTION disk_is_full CASCADE")
-    answers, during = list(calls.answers), calls.between(full_at, room_at)
+    answers = list(calls.answers)
 
     assert {answer.status for answer in answers} == {200}
-    assert hits(during) > len(during) / 8  # half of them ask what is stored; on a busy machine some are late
     wait_until(lambda: rows_of(own_stack, answers) == len(answers), seconds=30, what="the spool replayed")
     wait_until(lambda: not list((own_stack.home / "spool").glob("*")), seconds=10, what="an empty spool")
     wait_until(lambda: unpriced(own_stack) == 0, seconds=PRICED_SECONDS, what="all priced")
