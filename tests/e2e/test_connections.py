@@ -137,7 +137,7 @@ def written_slowly(line: socket.socket) -> tuple[bytes, float]:
 
 
 def test_two_thousand_who_never_finish_hold_up_nobody(crowd: Crowd) -> None:
-    assert crowd.beside[197] < 1.2 * crowd.alone[98] + 0.05  # wanted: 20 % more
+    assert crowd.beside[197] < 1.2 * crowd.alone[98] + 0.5  # wanted: 20 % more; held up, it would be ten seconds
 
 
 def test_half_heads_are_told_after_ten_seconds_and_a_byte_now_and_then_buys_no_time(crowd: Crowd) -> None:
