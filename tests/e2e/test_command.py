@@ -177,7 +177,7 @@ def test_an_interrupted_export_leaves_no_half_file(stack: Stack, run: Run, tmp_p
     exporting.stdout.read(1)
     exporting.send_signal(signal.SIGINT)
     try:
-        assert exporting.wait(30) == 130
+        assert exporting.wait(120) == 130
     finally:
         exporting.stdout.close()
 
