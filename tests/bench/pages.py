@@ -35,6 +35,7 @@ def addresses(tenant_id: str, *, project_id: str, call_id: str, fingerprint: str
         "overview, live": "?days=30&live=1",
         "calls": "calls?days=90",
         "calls, a rare decision": "calls?days=90&decision=blocked",
+        "calls, a rare model": "calls?days=90&model=nobody-asks-for-it",
         "calls, of one task and model": "calls?days=90&task=triage&model=demo-small&decision=hit",
         "call": f"calls/{call_id}",
         "usage, by model": "usage?days=90",
