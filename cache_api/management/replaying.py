@@ -135,14 +135,14 @@ def read_plain_questions(path: Path) -> list[Question]:
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8") as file:
-            lines = [line.strip() for line in file if line.strip()]
-        if ".jsonl" in path.suffixes:
-            lines = [_question_in(json.loads(line)) for line in lines]
+            lines = [(number, line.strip()) for number, line in enumerate(file, 1) if line.strip()]
     except (ValueError, EOFError, gzip.BadGzipFile) as error:
         raise BadQuestions(BadQuestions.__doc__) from error
     if not lines:
         raise BadQuestions(BadQuestions.__doc__)
-    return [Question(text, label="") for text in dict.fromkeys(lines)]
+    as_json = ".jsonl" in path.suffixes
+    texts = [_question_in(line, number) if as_json else line for number, line in lines]
+    return [Question(text, label="") for text in dict.fromkeys(texts)]
 
 
 def read_topics(path: Path) -> list[list[Question]]:
@@ -322,11 +322,15 @@ class _Asking:
         )
 
 
-def _question_in(row: Any) -> str:
+def _question_in(line: str, number: int) -> str:
     """Raises BadQuestions."""
+    try:
+        row: Any = json.loads(line)
+    except ValueError as error:
+        raise BadQuestions(f"Line {number} is no JSON.") from error
     found = [row[name] for name in SPELLINGS if row.get(name)] if isinstance(row, dict) else [row]
     if len(found) != 1 or not isinstance(found[0], str):
-        raise BadQuestions(BadQuestions.__doc__)
+        raise BadQuestions(f"Line {number} must be a text, or have one as {', '.join(SPELLINGS)}.")
     return found[0].strip()
 
 

@@ -52,8 +52,8 @@ def _lines(result: dict[str, Any], *, most: int) -> list[str]:
         )
         for one in result["settings"]
     ]
-    counts = f"{result['questions']:,} questions, {result['looked_up']:,} looked up"
-    shown = [f"{counts}, {result['unpriced']:,} of unknown cost.", *table(heads, rows)]
+    counts = f"Questions: {result['questions']:,}; looked up: {result['looked_up']:,}"
+    shown = [f"{counts}; of unknown cost: {result['unpriced']:,}.", *table(heads, rows)]
     if result["borderline"] and most:
         pairs = ((f"{one['probability']:.3f}", one["asked"], one["stored"]) for one in result["borderline"][:most])
         shown += ["", "Nearest to the project's own cut:", *table(("p", "asked", "stored"), pairs)]

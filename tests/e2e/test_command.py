@@ -120,9 +120,9 @@ def test_past_questions_are_tried_at_each_setting(run: Run, tmp_path: Path) -> N
     assert (result["questions"], result["looked_up"]) == (3, 3)
     assert {one["exact_hits"] for one in result["settings"]} == {1}
     shown = run("backtest", "past.jsonl").stdout.splitlines()
-    assert shown[0] == "3 questions, 3 looked up, 0 of unknown cost."
+    assert shown[0] == "Questions: 3; looked up: 3; of unknown cost: 0."
     assert shown[1].split()[:4] == ["promise", "floor", "exact", "similar"]
-    assert run("backtest", "--days", "1").stdout.startswith("0 questions")
+    assert run("backtest", "--days", "1").stdout.startswith("Questions: 0;")
     assert run("backtest", code=2).returncode == 2
 
 

@@ -108,15 +108,20 @@ def test_plain_questions_are_read_once_each(tmp_path: Path, name: str, text: str
     ("name", "text"),
     [
         ("questions.txt", "\n \n"),
-        ("questions.jsonl", "One?"),
-        ("questions.jsonl", "{}"),
-        ("questions.jsonl", '{"question": 5}'),
         ("questions.txt.gz", "no gzip"),
     ],
 )
 def test_a_file_without_questions_is_refused(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(BadQuestions):
+        read_plain_questions(tmp_path / name)
+
+
+@pytest.mark.parametrize("line", ["Two?", "{}", '{"question": 5}', '{"question": "Two?", "text": "Two?"}'])
+def test_a_line_without_a_question_is_told_by_its_number(tmp_path: Path, line: str) -> None:
+    name = "questions.jsonl"
+    (tmp_path / name).write_text(f'"One?"\n\n{line}\n')
+    with pytest.raises(BadQuestions, match="Line 3 "):
         read_plain_questions(tmp_path / name)
 
 
