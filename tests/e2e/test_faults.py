@@ -65,6 +65,7 @@ CREATE TRIGGER disk_is_full BEFORE INSERT ON entry FOR EACH ROW EXECUTE FUNCTION
 ACROSS_TENANTS = "SELECT tenant_id, id FROM project LIMIT 1"
 QUESTION, REWORDED = "How can I reset my password?", "How can I reset my password please?"
 EMBEDDED = {"similar", "no_candidate", "below_threshold", "guard"}  # reasons that only a question with a vector gets
+REFRESH = {"X-CacheAI-Refresh": "true"}
 KEEP_NOTHING = {"X-CacheAI-No-Store": "true"}
 
 
@@ -77,6 +78,16 @@ def own_stack() -> Iterator[Stack]:
 def store(line: Line) -> None:
     """A worker that was not asked since the last fault still has to find out that it is over."""
     wait_until(lambda: line.ask(QUESTION).decision == "hit", seconds=HEALED_SECONDS, what="a stored answer")
+
+
+def store_with_vector(line: Line) -> None:
+    """On a busy machine a vector may come too late: then the entry is stored anew."""
+
+    def found() -> bool:
+        line.ask(QUESTION, headers=REFRESH)
+        return hits_again(line) and hits_again(line, REWORDED, reason="similar")
+
+    wait_until(found, seconds=HEALED_SECONDS, what="an entry found in other words")
 
 
 def degraded(stack: Stack) -> list[str]:
@@ -200,7 +211,7 @@ def test_followers_of_a_killed_leader_are_answered_by_a_new_one(own_stack: Stack
 @pytest.mark.parametrize("asked", [QUESTION, REWORDED])
 def test_an_entry_that_cannot_be_read_is_a_miss_and_set_aside(own_stack: Stack, damage: str, asked: str) -> None:
     with Line(own_stack) as line:
-        line.ask(QUESTION)
+        store_with_vector(line)
         sql(own_stack, f"UPDATE entry SET body = {damage} WHERE namespace = %s", own_stack.namespace)
 
         answer = line.ask(asked, headers=KEEP_NOTHING)
@@ -218,8 +229,7 @@ def test_an_entry_that_cannot_be_read_is_a_miss_and_set_aside(own_stack: Stack, 
 
 def test_misses_go_on_while_the_embed_worker_hangs(own_stack: Stack) -> None:
     with Line(own_stack) as line:
-        line.ask(QUESTION)
-        wait_until(lambda: hits_again(line, REWORDED, reason="similar"), seconds=HEALED_SECONDS, what="a similar hit")
+        store_with_vector(line)
         with stopped(tree(own_stack.pids()["embed"])):
             answers = [line.ask(fresh()) for _ in range(12)]
             assert hits_again(line)
@@ -237,7 +247,7 @@ def test_a_model_file_that_is_missing_leaves_the_exact_hits(own_stack: Stack) ->
     weights = next((own_stack.home / "models").glob("*/model.onnx"))
     aside = weights.with_suffix(".aside")
     with Line(own_stack) as line:
-        line.ask(QUESTION)
+        store_with_vector(line)
         weights.rename(aside)
         before = own_stack.pids()["embed"]
         kill(before)
@@ -273,7 +283,7 @@ def test_while_redis_hangs_calls_lose_little_time_and_limits_still_hold(own_stac
     tenant, _ = sql(own_stack, ACROSS_TENANTS)[0]
     key = own_stack.manage("create_key", "--tenant", str(tenant), "--rpm", "10").split()[-1]
     with Line(own_stack) as line, Line(own_stack, api_key=key) as limited:
-        line.ask(QUESTION)
+        store_with_vector(line)
         limited.ask(QUESTION)
         healthy = [line.ask(QUESTION) for _ in range(60)]
         with stopped([own_stack.pids()["redis"]]):
