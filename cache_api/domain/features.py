@@ -18,7 +18,7 @@ from cache_api.domain.guard.amounts import amounts_missing
 from cache_api.domain.guard.spelling import plain, stem, words
 from cache_api.domain.guard.units import UNITS
 
-FEATURES_VERSION = 3  # raised with any change of what a feature says: older weights do not fit then
+FEATURES_VERSION = 4  # raised with any change of what a feature says: older weights do not fit then
 
 LIKENESS = (
     "cosine",
@@ -51,6 +51,7 @@ _FEWEST_WORDS = 3  # fewer make no form to be filled in: `who made it`, `who bui
 _FEWEST_TOLD = 6  # that carry weight; what is shorter is as often a wish in few words: `card not working`
 _MOST_REPLACED = 2
 _FEW_UNLIKE = 2  # words of the longer text; with many more, or where nobody is named, it is told anew
+_FEWEST_IN_PLACE = 4  # words in common, of which two have changed places
 _ROOT_LETTERS = 5  # of a word, by which it is found again in another case or number
 _SHORTEST_LIKE = 5  # shorter words that differ in a letter are other words
 _LONGEST_ENDING = 6
@@ -90,9 +91,11 @@ _WEIGHTLESS = _LIGHT | _DENIALS  # `why are leaves not green`, `why aren't leave
 _BY = frozenset({"by", "von", "vom", "par", "por", "door"})
 # `is A like B` asks what `is B like A` asks.
 _BOTH_WAYS = frozenset(
-    "and or with between versus vs like same similar different married compare compared comparison difference "
-    "und oder mit zwischen wie gleich ahnlich verheiratet vergleich unterschied".split()
+    "and or between versus vs like same similar different married friends compare compared comparison difference "
+    "und oder zwischen wie gleich ahnlich verheiratet befreundet vergleich unterschied".split()
 )
+# `pay with a card`, `with a card pay`; but two words that change places are another question: `Ann shares with Bob`.
+_TOGETHER = frozenset({"with", "mit"})
 # `from Rome to Oslo` is not `to Rome from Oslo`.
 _RELATING = frozenset(
     "to from into by for before after over under against with without of in on at than "
@@ -185,7 +188,7 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     places = _places(ours.weighty, theirs.weighty)
     complete = len(places) == len(ours.weighty) == len(theirs.weighty)
     in_order = _rises(places) or _rises(_places(ours.owned, theirs.owned))
-    turned = _turned(ours, theirs, len(places), complete=complete, in_order=in_order)
+    turned = _turned(ours, theirs, places, complete=complete, in_order=in_order)
     tell = ours.tells and theirs.tells
     voice = ours.by != theirs.by and _same_deed(ours.weighty, theirs.weighty)
     matched = our_extra <= _UNHEARD and their_extra <= _UNHEARD and (in_order or (complete and not tell))
@@ -274,7 +277,7 @@ def _rises(places: Sequence[int]) -> bool:
     return all(one < other for one, other in pairwise(places))
 
 
-def _turned(ours: View, theirs: View, common: int, *, complete: bool, in_order: bool) -> bool:
+def _turned(ours: View, theirs: View, places: Sequence[int], *, complete: bool, in_order: bool) -> bool:
     """Does who does what to whom, or what comes from where, differ in nothing but the order of words?"""
     if ours.weighty == theirs.weighty:
         return ours.relating != theirs.relating and sorted(ours.relating) == sorted(theirs.relating)
@@ -283,8 +286,18 @@ def _turned(ours: View, theirs: View, common: int, *, complete: bool, in_order: 
     longest = max(len(ours.weighty), len(theirs.weighty))
     if longest > _SHORT_WORDS or (ours.tells and theirs.tells):
         few = max(_FEW_UNLIKE, longest // 5) if ours.names or theirs.names else 1
-        return longest - common <= few
-    return complete and not (ours.both_ways or theirs.both_ways)
+        return longest - len(places) <= few
+    if ours.both_ways or theirs.both_ways:
+        return False
+    if _swapped(places) and (complete or (longest - len(places) <= 1 and len(places) >= _FEWEST_IN_PLACE)):
+        return True
+    return complete and _TOGETHER.isdisjoint(ours.relating + theirs.relating)
+
+
+def _swapped(places: Sequence[int]) -> bool:
+    """Have two words changed places, and those between them not?"""
+    moved = [here for here, there in enumerate(sorted(places)) if there != places[here]]
+    return len(moved) == 2 and moved[1] - moved[0] > 1
 
 
 def _places(ours: Sequence[str], theirs: Sequence[str]) -> list[int]:

@@ -29,6 +29,8 @@ DIFFERENT = [
     ("Who is the mother of the president?", "Who is the president of the mother?", "order"),
     ("Move it from Rome to Oslo", "Move it to Rome from Oslo", "order"),
     ("Is Rome larger than Oslo?", "Is Oslo larger than Rome?", "order"),
+    ("Which toys does a boy often share with a girl?", "Which toys does a girl often share with a boy?", "order"),
+    ("What do tenants find hard about landlords?", "What do landlords find hard in tenants?", "order"),
     ("Anna lives in Rome and works in Oslo.", "Anna works in Rome and lives in Oslo.", "order"),
     ("Anna lebt in Rom und arbeitet in Oslo.", "Anna arbeitet in Rom und lebt in Oslo.", "order"),
     (
@@ -100,6 +102,8 @@ NO_DIFFERENCE = [
     ("How much for twelve eggs?", "How much for a dozen eggs?", "numbers"),
     ("Are 1,000 points enough?", "Are 1000 points enough?", "numbers"),
     ("Is tea or coffee cheaper?", "Is coffee or tea cheaper?", "order"),
+    ("With a card, where can I pay?", "Where can I pay with a card?", "order"),
+    ("Is Anna friends with Bob?", "Is Bob friends with Anna?", "order"),
     ("My phone was stolen, what should I do?", "What should I do, someone has stolen my phone", "order"),
     (
         "Software that lets many people work on one text, keeps all its versions and shows who wrote what",

@@ -10,8 +10,8 @@ STATES = frozenset("enabled disabled activated deactivated locked unlocked block
 )
 
 _OPPOSITES = """
-enable/disable activate/deactivate on/off open/close opened/closed opening/closing start/stop begin/end
-increase/decrease increase/reduce raise/lower grow/shrink rise/fall buy/sell purchase/sell before/after
+enable/disable activate/deactivate on/off open/close open/shut opened/closed opened/shut opening/closing start/stop
+begin/end increase/decrease increase/reduce raise/lower grow/shrink rise/fall buy/sell purchase/sell before/after
 more/less much/little many/few max/min maximum/minimum maximize/minimize maximise/minimise lock/unlock
 add/remove add/delete add/subtract insert/delete create/delete allow/forbid allow/deny allow/block
 allow/prevent permit/prohibit allow/prohibit men/women man/woman boy/girl cheapest/expensive accept/reject

@@ -14,6 +14,7 @@ from cache_api.domain.guard.spelling import stem
 Pairs = frozenset[tuple[str, str]]
 
 _TOKEN = re.compile(r"\d+(?:st|nd|rd|th)?\b|\d+|[^\W\d_]+|[,;:.!?]")  # a mark parts what stands beside it
+_RANK = re.compile(r"\d+(?:st|nd|rd|th)")
 # They stand elsewhere in a German clause that begins otherwise.
 _VERBS = frozenset(
     "wurde wurden wird werden war waren hat hatte hatten haben kann konnte konnten um als fur zum".split()
@@ -23,8 +24,12 @@ _BETWEEN = frozenset("a an the my your his her its our their by el los las un un
 
 
 def word_pairs(folded: str) -> Pairs:
-    """Neighbours of which neither is light, as stems; figures are words here."""
-    tokens = [token for token in _TOKEN.findall(folded) if token not in _BETWEEN]
+    """Neighbours of which neither is light, as stems; figures are words here, and a rank is told of something."""
+    tokens: list[str] = []
+    for token in _TOKEN.findall(folded):
+        of_a_rank = tokens and token in LIGHT and _RANK.fullmatch(tokens[-1])  # `30th in the league`
+        if token not in _BETWEEN and not of_a_rank:
+            tokens.append(token)
     return frozenset(
         (stem(one), stem(other)) for one, other in pairwise(tokens) if _carries_weight(one) and _carries_weight(other)
     )

@@ -234,6 +234,8 @@ def polarity_differs(ours: Polarity, theirs: Polarity) -> bool:
     opposed = _opposed(our_extra, their_extra) if our_extra and their_extra else 0
     # Two opposites alone ("raise the highest", "lower the lowest") do not undo each other; a denial undoes one.
     differs = opposed > 0 if denials == 0 else (denials + opposed) % 2 == 1
+    if denials and _denies_outright(ours, theirs) and max(len(our_extra), len(their_extra)) <= 1:
+        return differs
     return differs and _alike(ours, our_extra, their_extra, opposed)
 
 
@@ -258,6 +260,14 @@ def _counted(ours: Polarity, theirs: Polarity, extra: set[str]) -> int:
         alone = len(extra) <= 1 and denial.of not in _UNSURE
         count += bool(spoken_of or opposed or denial.restricting or alone)
     return count
+
+
+def _denies_outright(ours: Polarity, theirs: Polarity) -> bool:
+    """Is the very word denied that the other affirms, and is it more than a thing that works or is known?"""
+    denied = {denial.of for denial in ours.denials} & theirs.affirmed | {
+        denial.of for denial in theirs.denials
+    } & ours.affirmed
+    return not denied <= _WORKING | _UNSURE
 
 
 def _alike(ours: Polarity, our_extra: set[str], their_extra: set[str], opposed: int) -> bool:
