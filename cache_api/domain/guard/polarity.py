@@ -234,9 +234,10 @@ def polarity_differs(ours: Polarity, theirs: Polarity) -> bool:
     opposed = _opposed(our_extra, their_extra) if our_extra and their_extra else 0
     # Two opposites alone ("raise the highest", "lower the lowest") do not undo each other; a denial undoes one.
     differs = opposed > 0 if denials == 0 else (denials + opposed) % 2 == 1
-    if denials and _denies_outright(ours, theirs) and max(len(our_extra), len(their_extra)) <= 1:
-        return differs
-    return differs and _alike(ours, our_extra, their_extra, opposed)
+    if not differs:
+        return False
+    outright = max(len(our_extra), len(their_extra)) <= 1 and _denies_outright(ours, theirs)
+    return outright or _alike(ours, our_extra, their_extra, opposed)
 
 
 def _other_way(ours: Polarity, theirs: Polarity) -> bool:
