@@ -1,62 +1,40 @@
-"""What does the `cacheai` command do, and how does it end?
+"""How does the `cacheai` command end where nothing of its own went wrong: interrupted, or with nobody reading on?"""
 
-Over HTTP alone, as any caller. Exit: 0 done or declined, 1 an error, 2 not understood, 3 a miss under
-`--fail-on-miss`, 130 interrupted.
-"""
-
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from openai import APIConnectionError, APIStatusError
+if TYPE_CHECKING:
+    from .._client import Client
 
-from .._client import Client
-from .._errors import CacheAIError
-from .arguments import read
-from .terminal import Failed, Misused, Terminal, in_options, told_by
-
-ERROR: Final = 1
-MISUSED: Final = 2
+UNREAD: Final = 1
 INTERRUPTED: Final = 130
 
 
-def main(line: Sequence[str] | None = None, *, connect: Callable[..., Client] = Client) -> int:
+def main(line: Sequence[str] | None = None, *, connect: "Callable[..., Client] | None" = None) -> int:
     line = sys.argv[1:] if line is None else line
-    terminal = Terminal(as_json="--json" in line)
     try:
-        args = read(line)
-        if args.is_local:
-            code: int = args.run(args, terminal, connect)
-        else:
-            with connect(api_key=args.api_key, base_url=args.base_url) as client:
-                code = args.run(client, args, terminal)
+        try:
+            # These take a second to load: time enough to be interrupted in.
+            from .._client import Client
+            from .command import run
+
+            code = run(line, connect or Client)
+        except KeyboardInterrupt:
+            _tell_interrupted(as_json="--json" in line)
+            code = INTERRUPTED
         sys.stdout.flush()
         return code
-    except Misused as error:
-        return _failed(terminal, str(error), "usage", MISUSED)
-    except Failed as error:
-        return _failed(terminal, str(error), error.code, ERROR)
-    except APIStatusError as error:
-        return _failed(terminal, *told_by(error), ERROR)
-    except APIConnectionError as error:
-        where = f"{error.request.url.scheme}://{error.request.url.netloc.decode()}"
-        message = f"No answer from {where}: {error.__cause__ or error}. `cacheai doctor` looks for the reason."
-        return _failed(terminal, message, "unreachable", ERROR)
-    except CacheAIError as error:
-        return _failed(terminal, in_options(str(error)), "client", ERROR)
     except BrokenPipeError:
         # Whoever read our output has enough of it. Without this, the interpreter would complain while it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ERROR
-    except OSError as error:
-        return _failed(terminal, f"{error.filename}: {error.strerror}" if error.filename else str(error), "file", ERROR)
-    except KeyboardInterrupt:
-        return _failed(terminal, "Interrupted.", "interrupted", INTERRUPTED)
-    except SystemExit as asked:  # --help, --version
-        return int(asked.code or 0)
+        return UNREAD
 
 
-def _failed(terminal: Terminal, message: str, code: str, exit_code: int) -> int:
-    terminal.fail(message, code)
-    return exit_code
+def _tell_interrupted(*, as_json: bool) -> None:
+    """Without the terminal's module, which may be what was being loaded."""
+    if as_json:
+        sys.stdout.write(json.dumps({"error": {"message": "Interrupted.", "code": "interrupted"}}, indent=2) + "\n")
+    sys.stderr.write("cacheai: Interrupted.\n")

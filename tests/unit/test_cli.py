@@ -22,6 +22,8 @@ from cacheai._cli.terminal import Progress, plain, table
 from cacheai._cli.transfer import LARGEST_BYTES, SMALLEST_BYTES, Pace
 from tests.unit.command_server import BASE_URL, KEY, CommandServer, entry
 
+INSTALLED = Path(sys.executable).with_name("cacheai")
+
 
 class Keyboard(io.StringIO):
     """A terminal with somebody at it."""
@@ -489,6 +491,16 @@ def test_an_end_has_its_code(command: Command, tmp_path: Path, down: BaseExcepti
     assert (ended.code, ended.out) == (code, "")
     assert len(ended.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", [("stats",), ("stats", "--json")])
+def test_interrupted_while_it_loads_the_command_ends_as_it_does_later(tmp_path: Path, line: tuple[str, ...]) -> None:
+    (tmp_path / "openai.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([INSTALLED, *line], env=environment, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "cacheai: Interrupted.\n")
+    told = json.dumps({"error": {"message": "Interrupted.", "code": "interrupted"}}, indent=2)
+    assert ended.stdout == (f"{told}\n" if "--json" in line else "")
 
 
 def test_a_web_page_is_no_answer(command: Command) -> None:
