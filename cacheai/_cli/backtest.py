@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .._client import Client
 from .terminal import Failed, Misused, Progress, Terminal, table
-from .transfer import opened
+from .transfer import opened, tell_rejected
 
 PAUSE_SECONDS: Final = 0.25
 LINES: Final = {"Content-Type": "application/x-ndjson"}
@@ -23,8 +23,9 @@ def backtest(client: Client, args: Namespace, terminal: Terminal) -> int:
     job = _waited(client, str(_fields(begun)["job_id"]))
     if job["status"] == "failed":
         raise Failed("The server gave up: try again.", "failed")
-    terminal.show(job["result"], _lines(job["result"], most=args.pairs))
-    return 0
+    result, rejected = job["result"], job["rejected"]
+    terminal.show({**result, "rejected": rejected}, _lines(result, most=args.pairs))
+    return tell_rejected(terminal, rejected, result["errors"])
 
 
 def _waited(client: Client, job_id: str) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _lines(result: dict[str, Any], *, most: int) -> list[str]:
     if result["borderline"] and most:
         pairs = ((f"{one['probability']:.3f}", one["asked"], one["stored"]) for one in result["borderline"][:most])
         shown += ["", "Nearest to the project's own cut:", *table(("p", "asked", "stored"), pairs)]
-    return [*shown, *(f"line {error['line']}: {error['reason']}" for error in result["errors"])]
+    return shown
 
 
 def _fields(answer: object) -> dict[str, Any]:

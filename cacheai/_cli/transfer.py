@@ -6,7 +6,7 @@ import sys
 import time
 from argparse import Namespace
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -129,6 +129,11 @@ def load(client: Client, args: Namespace, terminal: Terminal) -> int:
     if unindexed:
         lines_told.append(f"Still to index: {unindexed:,}. Until then they are found by the same words alone.")
     terminal.show(document, lines_told)
+    return tell_rejected(terminal, rejected, errors)
+
+
+def tell_rejected(terminal: Terminal, rejected: int, errors: Sequence[Mapping[str, Any]]) -> int:
+    """The lines that were broken, by their number; and the code to end with."""
     for error in errors[:ERRORS_SHOWN]:
         terminal.say(f"line {error['line']}: {error['reason']}")
     if rejected > ERRORS_SHOWN:

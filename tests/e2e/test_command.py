@@ -124,6 +124,9 @@ def test_past_questions_are_tried_at_each_setting(run: Run, tmp_path: Path) -> N
     assert shown[1].split()[:4] == ["promise", "floor", "exact", "similar"]
     assert run("backtest", "--days", "1").stdout.startswith("Questions: 0;")
     assert run("backtest", code=2).returncode == 2
+    broken = run("backtest", "-", input='{broken\n\n{"question": "Why?"}\n{}', code=1)
+    assert broken.stdout.startswith("Questions: 1;")
+    assert [line.partition(":")[0] for line in broken.stderr.splitlines()] == ["line 1", "line 4"]
 
 
 def test_broken_lines_are_told_and_the_others_are_in(run: Run, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ LISTED = FILTERS | {"q", "status", "limit", "offset", "cursor"}
 SELECTORS = FILTERS | {"keys", "expired", "all", "older_than_days", "writer", "depends_on"}
 LOOKED_UP = {"question", "model", "provider", "system", "similarity_threshold", "limit", "include_answer"}
 PAGE_MAX = 200
+BROKEN_TOLD = 100
 
 
 class Refused(Exception):
@@ -119,6 +120,8 @@ class CommandServer:
                 return self._purge(body)
             case "POST", ["cache", "lookup"]:
                 return self._lookup(body)
+            case "POST", ["backtest"]:
+                return self._backtest(body)
             case "GET", ["cache", "jobs", job]:
                 return self.jobs[job]
             case method, ["cache", "blocklist", *rest]:
@@ -195,6 +198,17 @@ class CommandServer:
         told = {"status": "done", "total": total, "done": total, "rejected": len(errors), "errors": errors}
         self.jobs[job] = {**told, "unindexed": self.unindexed}
         return httpx2.Response(202, json={"job_id": job})
+
+    def _backtest(self, body: bytes) -> Any:
+        self._require("cache:read")
+        lines = [(number, line) for number, line in enumerate(body.splitlines(), 1) if line.strip()]
+        broken = [number for number, line in lines if not line.startswith(b"{")]
+        tried = len(lines) - len(broken)
+        result = {"questions": tried, "looked_up": tried, "unpriced": tried, "settings": [], "borderline": []}
+        told = {"status": "done", "total": len(lines), "done": len(lines), "rejected": len(broken)}
+        errors = [{"line": number, "reason": "This is no JSON."} for number in broken]
+        self.jobs["backtest"] = {**told, "result": {**result, "errors": errors[:BROKEN_TOLD]}}
+        return httpx2.Response(202, json={"job_id": "backtest"})
 
     def _export(self, params: dict[str, Any]) -> Any:
         self._require("cache:read")

@@ -407,6 +407,24 @@ def test_broken_lines_are_told_by_their_number_in_the_file(
     assert [error["line"] for error in document["errors"]] == [3, 6]
 
 
+def test_a_backtest_tells_broken_lines_as_an_import_does(command: Command, tmp_path: Path) -> None:
+    file = tmp_path / "past.jsonl"
+    file.write_text('{"question": "Why?"}\n\nbroken\n{"question": "How?"}\nbroken too\n')
+    ended = command("backtest", str(file))
+    assert (ended.code, ended.out.split(";")[0]) == (1, "Questions: 2")
+    assert ended.err == "line 3: This is no JSON.\nline 5: This is no JSON.\n"
+    in_json = command("backtest", str(file), "--json")
+    assert (in_json.code, in_json.document["rejected"]) == (1, 2)
+    assert [error["line"] for error in in_json.document["errors"]] == [3, 5]
+    assert in_json.err == ended.err
+
+    file.write_text("broken\n" * 101)
+    many = command("backtest", str(file))
+    assert (many.code, len(many.err.splitlines())) == (1, 21)
+    assert many.err.endswith("81 more: --json names those the server told.\n")
+    assert command("backtest", "-", piped=b'{"question": "Why?"}\n').code == 0
+
+
 def test_an_import_says_what_is_to_be_indexed_yet(command: Command, tmp_path: Path) -> None:
     command.server.unindexed = 1_200
     file = tmp_path / "in.jsonl"
