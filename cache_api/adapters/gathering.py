@@ -62,9 +62,14 @@ class Gatherer(Generic[T, R]):
         due = self._now() + timeout_seconds
         tickets: list[_Ticket[T, R]] = [_Ticket(item, due) for item in items]
         self._waiting.extend(tickets)
-        if tickets and self._leading.acquire(blocking=False):
-            self._lead(tickets[0])
-        return [self._answer_to(ticket) for ticket in tickets]
+        try:
+            if tickets and self._leading.acquire(blocking=False):
+                self._lead(tickets[0])
+            return [self._answer_to(ticket) for ticket in tickets]
+        except BaseException:
+            for ticket in tickets:
+                self._leave(ticket)
+            raise
 
     def _answer_to(self, ticket: _Ticket[T, R]) -> R:
         if not ticket.told.acquire(timeout=max(0.0, ticket.due - self._now())) and self._gives_up(ticket):
@@ -80,6 +85,9 @@ class Gatherer(Generic[T, R]):
         own.told.acquire(blocking=False)  # Chosen in the moment its time was up: nobody has taken the word yet.
         while not own.done:
             self._run(self._next_batch())
+        self._stop_leading()
+
+    def _stop_leading(self) -> None:
         while not self._hands_on():
             self._leading.release()
             # Who lined up just before the release found the lead taken, and waits.
@@ -117,6 +125,12 @@ class Gatherer(Generic[T, R]):
                     return True
                 self._waiting.popleft()
         return False
+
+    def _leave(self, ticket: _Ticket[T, R]) -> None:
+        """Nobody will ask for this answer; were the ticket chosen to lead, nobody would."""
+        if not self._gives_up(ticket) and not ticket.done:
+            ticket.given_up = True
+            self._stop_leading()
 
     def _gives_up(self, ticket: _Ticket[T, R]) -> bool:
         with self._choosing:

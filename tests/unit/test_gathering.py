@@ -102,6 +102,21 @@ def test_a_batch_that_loses_an_answer_is_an_error_for_all_its_callers() -> None:
         Gatherer(trips).submit("lost", LONG_SECONDS)
 
 
+def test_who_goes_with_items_still_in_line_does_not_take_the_lead_along() -> None:
+    trips = Trips()
+    gatherer = Gatherer(trips, max_batch=1)
+    with ThreadPoolExecutor(2) as callers:
+        leaving = callers.submit(gatherer.submit_all, ["bad", "b", "c"], LONG_SECONDS)
+        trips.arrived.acquire()
+        after = callers.submit(gatherer.submit, "d", LONG_SECONDS)
+        waiting(gatherer, 3)
+        trips.gate.release(2)
+        with pytest.raises(ValueError, match="bad batch"):
+            leaving.result()
+        assert after.result() == "D"
+    assert trips.batches == [["bad"], ["d"]]
+
+
 def test_who_waits_too_long_goes_and_is_left_out_of_the_next_trip() -> None:
     trips, clock = Trips(), Clock()
     gatherer = Gatherer(trips, now=clock)
