@@ -62,6 +62,8 @@ REDIS_SETTINGS = {
     "daemonize": "no",
 }
 
+EMULATED_STRIPE_KEY = "sk_test_emulated"
+
 
 class CannotEmbed(Exception):
     """PostgreSQL or Redis cannot be started here; the message tells a person what to do."""
@@ -121,6 +123,15 @@ def secrets(home: Path) -> Secrets:
     finally:
         Path(draft).unlink()
     return made
+
+
+def stripe_url(home: Path) -> str:
+    """Where the emulator is of the stack that runs at this home, for the commands given beside it; or empty."""
+    try:
+        url: str = json.loads((home / "ready.json").read_text())["stripe_url"]
+    except (FileNotFoundError, KeyError):
+        return ""
+    return url
 
 
 def prepare(home: Path) -> None:

@@ -105,6 +105,13 @@ CSRF_COOKIE_HTTPONLY = True
 # Proxies of ours: what they say of whom a call comes from is believed. Read by wsgi.py.
 TRUSTED_PROXIES = env.networks("CACHEAI_TRUSTED_PROXIES")
 
+# -- Stripe. Without a key billing is off, and operators set plans.
+_emulator = embedded.stripe_url(HOME)
+STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", embedded.EMULATED_STRIPE_KEY if _emulator else "")
+STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
+# An emulator's address; empty: Stripe's own.
+STRIPE_API_BASE = env.text("STRIPE_API_BASE", _emulator if STRIPE_SECRET_KEY == embedded.EMULATED_STRIPE_KEY else "")
+
 # -- What a browser is told of pages for people.
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -112,7 +119,6 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_HSTS_SECONDS = 365 * 86_400 if SESSION_COOKIE_SECURE else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SESSION_COOKIE_SECURE else None
-STRIPE_API_BASE = env.text("STRIPE_API_BASE", "")  # an emulator's address; empty: Stripe's own
 _CHECKOUTS = [STRIPE_API_BASE] if STRIPE_API_BASE else ["https://checkout.stripe.com", "https://billing.stripe.com"]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -233,10 +239,6 @@ BODY_LIMIT_BYTES = 32 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 413 in the dialect's shape.
 FILE_UPLOAD_HANDLERS = ["dashboard.uploads.Upload"]
 
-# -- Stripe. Without a key billing is off, and operators set plans.
-STRIPE_SECRET_KEY = env.text("STRIPE_SECRET_KEY", "")
-STRIPE_WEBHOOK_SECRETS = env.words("STRIPE_WEBHOOK_SECRETS")  # each is tried, so that one can follow another
-
 # -- Operators: staff with a second factor, from these networks alone where some are named.
 OPERATOR_NETWORKS = env.networks("CACHEAI_OPERATOR_NETWORKS")
 UNFOLD = {
@@ -274,5 +276,6 @@ LOGGING = {
     "formatters": {"json": {"()": "cacheai.apps.log_formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.text("CACHEAI_LOG_LEVEL", "INFO")},
-    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+    # The last two tell each request of theirs.
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
 }

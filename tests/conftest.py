@@ -61,8 +61,12 @@ class Cast:
 
 
 def pytest_configure() -> None:
-    """No test asks how long a password would withstand, and a hash that makes it long takes half a second."""
+    """No test asks how long a password would withstand, and a hash that makes it long takes half a second.
+
+    Nor does any mean the Stripe of a `make run` beside it.
+    """
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STRIPE_SECRET_KEY = ""
 
 
 @pytest.fixture(scope="session")

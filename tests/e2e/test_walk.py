@@ -274,6 +274,10 @@ def is_refused(stack: Stack, secret: str) -> bool:
     return False
 
 
+def test_a_command_given_beside_the_stack_means_its_stripe(stack: Stack) -> None:
+    assert "Everything is as it should be." in stack.manage("stripe_setup", "--check")
+
+
 def test_an_operator_finds_them_and_does_what_has_to_be_done(stack: Stack, visitor: Callable[[str], Person]) -> None:
     ada = visitor("Ada")
     ada.signs_up()

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from billing import catalogue
+from billing import catalogue, stripe_api
 from billing.catalogue import Immutable
 from billing.errors import BillingError
 
@@ -25,6 +26,8 @@ class Command(BaseCommand):
         except (BillingError, Immutable) as error:
             raise CommandError(str(error)) from error
 
+        if stripe_api.is_emulated():
+            print(f"This is an emulator of Stripe's, at {settings.STRIPE_API_BASE}.")
         for line in report.told or ["Everything is as it should be."]:
             print(line)
         if report.webhook_secret:

@@ -31,7 +31,6 @@ CONNECTIONS = 8_192
 # Stripe's stand-in, while no key is set: it is with the tests, which an image leaves out.
 EMULATOR = settings.BASE_DIR / "tests" / "stripe_emulator"
 EMULATOR_PORT = 12111
-EMULATED_KEY = "sk_test_emulated"
 EMULATED_WEBHOOK_SECRET = "whsec_emulated"  # noqa: S105 (it guards nothing)
 WELCOME = """
 CacheAI is ready.
@@ -91,14 +90,15 @@ class Command(BaseCommand):
         ours = {"CACHEAI_HOME": str(home), "CACHEAI_DEMO_URL": demo_url}
         environment = {"CACHEAI_PUBLIC_URL": root, **os.environ, **ours}
         processes = stack(home, root, bind=f"{host}:{port}", demo_port=demo_port, reload=reload)
-        billing = "Stripe, with the key that is set" if settings.STRIPE_SECRET_KEY else "off: no STRIPE_SECRET_KEY"
+        has_key = settings.STRIPE_SECRET_KEY not in ("", embedded.EMULATED_STRIPE_KEY)  # that: a killed stack's
+        billing = "Stripe, with the key that is set" if has_key else "off: no STRIPE_SECRET_KEY"
         emulator_url = ""
-        if not settings.STRIPE_SECRET_KEY and EMULATOR.is_dir():
+        if not has_key and EMULATOR.is_dir():
             emulator_port = _port_near(EMULATOR_PORT)
             emulator_url = f"http://127.0.0.1:{emulator_port}"
             processes += emulator_processes(home, root, emulator_url, port=emulator_port)
             environment |= {
-                "STRIPE_SECRET_KEY": EMULATED_KEY,
+                "STRIPE_SECRET_KEY": embedded.EMULATED_STRIPE_KEY,
                 "STRIPE_WEBHOOK_SECRETS": EMULATED_WEBHOOK_SECRET,
                 "STRIPE_API_BASE": emulator_url,
             }
