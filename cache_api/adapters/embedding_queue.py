@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from cache_api.adapters.breaker import Breaker
 from cache_api.adapters.gathering import Gatherer, Overdue
+from cache_api.adapters.shared_clock import SharedClock
 from cache_api.domain.entry import Vector
 from cache_api.ports import CacheUnavailable
 
@@ -168,14 +169,15 @@ class QueueEmbedder:
             channel._create_client = partial(_first, channel._create_client())
             self._producer = self._app.amqp.Producer(channel, auto_declare=False)
             self._replies = self._redis.connection_pool.make_connection()
+            self._clock = SharedClock(self._redis.time, now=self._now)
             self._pid = os.getpid()
         # What send_task does beside this, signals and routing that nobody asked for, takes longer than all of this.
         message = self._app.amqp.create_task_message(
             uuid4().hex,
             TASK,
-            (sealed_texts(texts, self._seal), reply_id),
+            # By the shared clock: `expires` would be of this machine's, and a worker elsewhere may have another.
+            (sealed_texts(texts, self._seal), reply_id, self._clock.latest() + due - self._now()),
             {},
-            expires=max(0.0, due - self._now()),
             ignore_result=True,
             argsrepr="",  # a picture of the arguments for logs, which there is none of
             kwargsrepr="",

@@ -1,27 +1,26 @@
 """Queue `embed`: texts to vectors."""
 
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from celery import Task, shared_task
+import redis
+from celery import shared_task
 from celery.signals import celeryd_after_setup
 from django.conf import settings
 
 from cache_api.adapters.embedding_model import EmbeddingFailed
 from cache_api.adapters.embedding_queue import QUEUE, TASK, unsealed_texts
-from cache_api.adapters.embedding_worker import EmbeddingWorker, ModelSettings
+from cache_api.adapters.embedding_worker import REDIS_SECONDS, EmbeddingWorker, ModelSettings
+from cache_api.adapters.shared_clock import SharedClock
 from tenants import vault
 
-PATIENT_SECONDS = 60.0  # For a task without `expires`, which none of ours is.
 
-
-@shared_task(name=TASK, bind=True, acks_late=False, reject_on_worker_lost=False, ignore_result=True)  # type: ignore[untyped-decorator]
-def embed(self: Task, sealed: str, reply_id: str) -> None:
-    _worker().answer(
-        unsealed_texts(sealed, vault.transport_unseal), reply_id, seconds_left=_seconds_left(self.request.expires)
-    )
+@shared_task(name=TASK, acks_late=False, reject_on_worker_lost=False, ignore_result=True)  # type: ignore[untyped-decorator]
+def embed(sealed: str, reply_id: str, due: float) -> None:
+    seconds_left = due - _clock().earliest()
+    if seconds_left > 0:  # else nobody listens any more
+        _worker().answer(unsealed_texts(sealed, vault.transport_unseal), reply_id, seconds_left=seconds_left)
 
 
 @celeryd_after_setup.connect  # type: ignore[untyped-decorator]
@@ -38,9 +37,6 @@ def _worker() -> EmbeddingWorker:
     return EmbeddingWorker(wanted, settings.REDIS_URL)
 
 
-def _seconds_left(expires: str | datetime | None) -> float:
-    if expires is None:
-        return PATIENT_SECONDS
-    if isinstance(expires, str):
-        expires = datetime.fromisoformat(expires)
-    return (expires - datetime.now(UTC)).total_seconds()
+@cache
+def _clock() -> SharedClock:
+    return SharedClock(redis.Redis.from_url(settings.REDIS_URL, socket_timeout=REDIS_SECONDS).time)

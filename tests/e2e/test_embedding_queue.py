@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from celery import Celery
 from django.conf import settings
 
 from cache_api.adapters.breaker import Breaker
-from cache_api.adapters.embedding_queue import QUEUE, QueueEmbedder
+from cache_api.adapters.embedding_queue import QUEUE, REPLY_PREFIX, TASK, QueueEmbedder, sealed_texts
 from cache_api.ports import CacheUnavailable
 from cacheai import embedded
 from cacheai.celery import broker_url
@@ -65,9 +66,17 @@ class Pair:
             process.kill()
             process.wait()
 
-    def embedder(self) -> QueueEmbedder:
+    def embedder(self, *, ahead_seconds: float = 0.0) -> QueueEmbedder:
+        """Of a machine whose clocks may be ahead of the worker's."""
         app = Celery("test", broker=broker_url(self.redis_url), set_as_current=False)
-        return QueueEmbedder(app, self.redis_url, seal=vault.transport_seal, breaker=Breaker())
+        app.now = lambda: datetime.now(UTC) + timedelta(seconds=ahead_seconds)
+        return QueueEmbedder(
+            app,
+            self.redis_url,
+            seal=vault.transport_seal,
+            breaker=Breaker(),
+            now=lambda: time.monotonic() + ahead_seconds,
+        )
 
     def tasks_sent(self) -> int:
         stats: dict[str, dict[str, int]] = self.client.info("commandstats")  # type: ignore[assignment]
@@ -181,6 +190,24 @@ def test_a_hanging_worker_costs_the_deadline_five_times_and_then_nothing(pair: P
     finally:
         pair.worker.send_signal(signal.SIGCONT)
     wait_until(lambda: answers(embedder), seconds=30)
+
+
+@pytest.mark.parametrize("ahead_seconds", [-3600.0, 3600.0])
+def test_a_machine_whose_clock_is_wrong_gets_its_vectors(pair: Pair, ahead_seconds: float) -> None:
+    embedder = pair.embedder(ahead_seconds=ahead_seconds)
+    wait_until(lambda: answers(embedder), seconds=30)
+
+
+def test_a_task_whose_caller_waits_no_longer_is_left(pair: Pair, embedder: QueueEmbedder) -> None:
+    app = Celery("test", broker=broker_url(pair.redis_url), set_as_current=False)
+    seconds: int = pair.client.time()[0]  # type: ignore[index]
+    texts = sealed_texts([QUESTION], vault.transport_seal)
+    for reply_id, due in (("late", seconds - 1), ("in time", seconds + 600)):
+        app.send_task(TASK, (texts, reply_id, due), queue=QUEUE)
+
+    assert pair.client.blpop([REPLY_PREFIX + "in time"], timeout=30)
+    assert answers(embedder)
+    assert not pair.client.exists(REPLY_PREFIX + "late")
 
 
 def test_text_lies_in_redis_only_sealed(pair: Pair, embedder: QueueEmbedder) -> None:
