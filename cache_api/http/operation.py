@@ -20,6 +20,7 @@ from cache_api.adapters import catalogue
 from cache_api.dialects.errors import Refused
 from cache_api.http.answering import JSON, identify, refusal
 from cache_api.http.headers import plain_headers
+from cache_api.http.paths import wrong_base_url
 from cache_api.http.shapes import shape_of
 from cache_api.ports import CacheUnavailable
 from tenants import isolation
@@ -114,9 +115,8 @@ def bad_request(http: WSGIRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(http: WSGIRequest, exception: Exception) -> HttpResponse:
-    # A client whose address lacks it meets nothing else that would tell.
-    hint = "" if http.path.startswith("/v1/") else " The API's paths begin with /v1/."
-    return refusal(Refused(404, "not_found", f"There is nothing here.{hint}"), shape_of(http.path), {})
+    message = f"There is nothing here.{wrong_base_url(http.path)}"
+    return refusal(Refused(404, "not_found", message), shape_of(http.path), {})
 
 
 def server_error(http: WSGIRequest) -> HttpResponse:

@@ -15,6 +15,13 @@ _KEPT = ":@!$&'()*+,=~"
 
 PATH_MAX_CHARACTERS = 1024
 
+# What is wrong with a client's base URL is told by no other answer.
+_WRONG_BASE_URL = (
+    (re.compile(r".*//"), " Two slashes follow each other: does the client's base URL end in one?"),
+    (re.compile(r"/v1/v1(?:/|\Z)"), " This client adds /v1 itself: leave it out of its base URL."),
+    (re.compile(r"(?!/v1/)"), " The API's paths begin with /v1/."),
+)
+
 
 def path_of(http: WSGIRequest, path: str) -> str:
     """The path as it goes to the provider. Raises Refused."""
@@ -37,6 +44,11 @@ def query_of(http: WSGIRequest) -> str:
     return query
 
 
+def wrong_base_url(path: str) -> str:
+    """A sentence more for a path that nothing is at; empty if it does not look like the base URL's fault."""
+    return next((hint for what, hint in _WRONG_BASE_URL if what.match(path)), "")
+
+
 def _checked(http: WSGIRequest, path: str) -> str:
     steps = path.split("/")
     if len(path) > PATH_MAX_CHARACTERS or _MISREAD.search(path) or any(step in {"", ".", ".."} for step in steps):
@@ -50,4 +62,5 @@ def _as_sent(http: WSGIRequest) -> str:
 
 
 def _no_such_path(http: WSGIRequest) -> Refused:
-    return Refused(404, "not_found", f"There is nothing at {http.method} {http.path[:PATH_MAX_CHARACTERS]}.")
+    path = http.path[:PATH_MAX_CHARACTERS]
+    return Refused(404, "not_found", f"There is nothing at {http.method} {path}.{wrong_base_url(path)}")

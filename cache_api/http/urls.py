@@ -35,7 +35,7 @@ OPERATION = [
 # Whatever else a provider has. Below our own paths nothing goes on: a mistyped one is no call to a provider.
 PASSED_THROUGH = [
     re_path(
-        r"^v1/(?!(?:cache|backtest|usage|calls|pricing|schema|projects|keys|provider_keys|audit|tenant|budgets|metrics)(?:/|\Z))(?P<path>.+)\Z",
+        r"^v1/(?!(?:v1|cache|backtest|usage|calls|pricing|schema|projects|keys|provider_keys|audit|tenant|budgets|metrics)(?:/|\Z))(?P<path>.+)\Z",
         pass_through,
     ),
     re_path(r"^(?P<path>(?:chat|completions|embeddings|responses|messages)/.+)\Z", pass_through),

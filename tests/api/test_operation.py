@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cacheai.demo_provider import DemoProvider
 from tests.api.conftest import Api
 from tests.fakes import FixedEmbedder
 
@@ -53,6 +54,33 @@ def test_what_is_not_there_is_said_in_json(api: Api) -> None:
     answer = api.get("/nothing")
     assert (answer.status, answer.json["error"]["code"]) == (404, "not_found")
     assert api.get("/v1/cache/projects/x").json["error"] == "not_found"
+
+
+TWICE, SLASH = "leave it out of its base URL.", "base URL end in one?"
+
+
+@pytest.mark.parametrize(
+    ("path", "shape", "said"),
+    [
+        ("//v1/chat/completions", ["error"], SLASH),
+        ("/v1//chat/completions", ["error"], SLASH),
+        ("//v1/cache/query", ["detail", "error", "message"], SLASH),
+        ("/v1/v1/chat/completions", ["error"], TWICE),
+        ("/v1/v1/messages", ["error", "request_id", "type"], TWICE),
+        ("/v1/v1/cache/query", ["detail", "error", "message"], TWICE),
+        ("/api/chat/completions", ["error"], "begin with /v1/."),
+        ("/v1/cache/nothing/here", ["error"], "There is nothing here."),
+    ],
+)
+def test_a_base_url_that_is_wrong_is_told_in_the_shape_its_client_reads(
+    api: Api, demo: DemoProvider, path: str, shape: list[str], said: str
+) -> None:
+    """And no provider is asked: it would not know an address that nobody gave it."""
+    answer = api.post(path, {"model": "demo-small", "messages": [{"role": "user", "content": "Why?"}]})
+    assert (answer.status, sorted(answer.json)) == (404, shape)
+    message = answer.json["message"] if "message" in shape else answer.json["error"]["message"]
+    assert message.endswith(said)
+    assert demo.calls() == []
 
 
 @pytest.mark.parametrize(("path", "shape"), [("/v1/cache/stats", "error"), ("/v1/cache/query", "message")])

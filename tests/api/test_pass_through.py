@@ -323,7 +323,18 @@ def test_no_content_type_holds_more_than_one(api: Api, demo: Echo, content_type:
     assert demo.asked == []
 
 
-OURS = ["cache", "cache/nothing/here", "usage/x", "pricing/x", "schema/x", "projects/x", "keys/x", "projects", "keys"]
+OURS = [
+    "v1/files",
+    "cache",
+    "cache/nothing/here",
+    "usage/x",
+    "pricing/x",
+    "schema/x",
+    "projects/x",
+    "keys/x",
+    "projects",
+    "keys",
+]
 
 
 @pytest.mark.parametrize("path", OURS)
