@@ -71,10 +71,11 @@ def test_the_demo_is_made_once_and_keeps_its_key(live: None, tmp_path: Path, mon
 
     first, second = _demo(tmp_path, "http://one/v1"), _demo(tmp_path, "http://two/v1")
 
-    assert set(first) == {"api_key", "base_url", "dashboard_url", "email", "password", "model"}
+    assert set(first) == {"api_key", "base_url", "dashboard_url", "email", "password", "model", "project_id"}
     assert second == first | {"base_url": "http://two/v1", "dashboard_url": "http://two/v1"}
     assert stat.S_IMODE((tmp_path / "demo.json").stat().st_mode) == 0o600
     access = authenticate(first["api_key"], address=HERE)
+    assert str(access.project_id) == first["project_id"]
     assert (access.rpm, access.entries_max, access.requests_included) == (100_000, 1_000_000, 10_000_000)
     user = sign_in(username=first["email"], password=first["password"])
     assert user is not None

@@ -5,6 +5,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
@@ -43,9 +44,10 @@ class Command(BaseCommand):
         path = settings.HOME / "demo.json"
         demo = _written(path) or _made()
         model = OPENAI_MODEL if "openai" in settings.PROVIDER_KEYS else MODEL
+        (key,) = api_keys.keys_matching(demo["api_key"])
         demo |= {"base_url": options["base_url"], "dashboard_url": options["dashboard_url"], "model": model}
-        _write(path, demo)
-        _keep_provider_keys(demo["api_key"])
+        _write(path, demo | {"project_id": str(key.project_id)})
+        _keep_provider_keys(key.tenant_id)
 
 
 def _written(path: Path) -> dict[str, str] | None:
@@ -72,9 +74,8 @@ def _made() -> dict[str, str]:
     return {"api_key": key.secret, "email": EMAIL, "password": password}
 
 
-def _keep_provider_keys(api_key: str) -> None:
+def _keep_provider_keys(tenant_id: UUID) -> None:
     """The environment's credentials become the demo tenant's own: no other tenant may spend them."""
-    tenant_id = api_keys.keys_matching(api_key)[0].tenant_id
     for provider, secret in settings.PROVIDER_KEYS.items():
         provider_keys.provider_key_put(tenant_id=tenant_id, provider=provider, secret=secret)
 
