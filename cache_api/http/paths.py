@@ -18,7 +18,7 @@ PATH_MAX_CHARACTERS = 1024
 # What is wrong with a client's base URL is told by no other answer.
 _WRONG_BASE_URL = (
     (re.compile(r".*//"), " Two slashes follow each other: does the client's base URL end in one?"),
-    (re.compile(r"/v1/v1(?:/|\Z)"), " This client adds /v1 itself: leave it out of its base URL."),
+    (re.compile(r"/v1/v1(?:/|\Z)"), " /v1 stands there twice: leave one out of the client's base URL."),
     (re.compile(r"(?!/v1/)"), " The API's paths begin with /v1/."),
 )
 

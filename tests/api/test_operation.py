@@ -56,7 +56,7 @@ def test_what_is_not_there_is_said_in_json(api: Api) -> None:
     assert api.get("/v1/cache/projects/x").json["error"] == "not_found"
 
 
-TWICE, SLASH = "leave it out of its base URL.", "base URL end in one?"
+TWICE, SLASH = "leave one out of the client's base URL.", "base URL end in one?"
 
 
 @pytest.mark.parametrize(
