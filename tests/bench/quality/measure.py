@@ -25,9 +25,10 @@ from tests.bench.quality import (
 )
 from tests.bench.quality.data import Data, read, some
 from tests.bench.quality.gates import gates
+from tests.bench.quality.pictures import drawn
 from tests.bench.quality.probes import SOURCE, generated, generated_data
 from tests.bench.quality.product import POLICY, remember_texts
-from tests.bench.quality.report import drawn, markdown
+from tests.bench.quality.report import markdown
 from tests.bench.quality.vectors import ROOT, embedder_version
 
 OUT = ROOT / "out" / "quality"
@@ -40,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data", type=Path, help="folder of .jsonl or .jsonl.gz files; without it, generated questions"
     )
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help="folder of report.json, report.md, curves.svg, audit.jsonl"
-    )
+    files = "report.json, report.md, curves.svg, promise.png, audit.jsonl"
+    parser.add_argument("--out", type=Path, default=OUT, help=f"folder of {files}")
     parser.add_argument("--tests", default=",".join(TESTS), help=f"some of {','.join(TESTS)}")
     parser.add_argument(
         "--http",
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = markdown(report, found)
     (chosen.out / "report.json").write_text(json.dumps(_plain(report), ensure_ascii=False, indent=1))
     (chosen.out / "report.md").write_text(text)
-    drawn(results, chosen.out / "curves.svg")
+    drawn(results, chosen.out)
     print(text)
     return 1 if any(gate.met is False for gate in found) else 0
 

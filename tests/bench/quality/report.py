@@ -1,8 +1,7 @@
-"""How are the figures shown: gates first, then a table a test, and hit rate over error as a picture?"""
+"""How are the figures shown: gates first, then a table a test?"""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tests.bench.quality.cosine import beside_published
@@ -11,7 +10,6 @@ from tests.bench.quality.t2_probes import BOUNDS
 
 MET = {True: "met", False: "NOT MET", None: "not measured"}
 SHOWN_FAILURES = 40
-E_HIT_SHOWN = 0.3  # the right end of the picture: further out nobody would serve
 
 
 def markdown(report: Mapping[str, Any], gates: Sequence[Gate]) -> str:
@@ -347,37 +345,3 @@ def _published(results: Mapping[str, Any]) -> str:
             for test, what, then, now in beside_published(results)
         ],
     )
-
-
-def drawn(results: Mapping[str, Any], path: Path) -> None:
-    """Hit rate over E_hit, a panel for each file of T2, a line for each mix."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    files = results.get("T2", {})
-    if not files:
-        return
-    columns = min(4, len(files))
-    lines = math.ceil(len(files) / columns)
-    figure, panels = pyplot.subplots(lines, columns, figsize=(3.4 * columns, 2.9 * lines), squeeze=False)
-    for panel in panels.flat[len(files) :]:
-        panel.set_visible(False)
-    for panel, (name, found) in zip(panels.flat, files.items(), strict=False):
-        for (mix, of), dash in zip(found["mixes"].items(), ("-", "--", ":"), strict=False):
-            for whose, colour in (("product", "#0b6e4f"), ("cosine", "#c0392b")):
-                points = of["curve"][whose]
-                panel.plot(
-                    [error * 100 for _, error in points],
-                    [hits * 100 for hits, _ in points],
-                    dash,
-                    color=colour,
-                    label=f"{whose}, {mix}",
-                )
-        panel.axvline(2, color="#999999", linewidth=0.8)
-        panel.set(title=name, xlim=(0, E_HIT_SHOWN * 100), xlabel="wrong hits, %", ylabel="hit rate, %")
-    panels.flat[0].legend(fontsize=6)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
