@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from ._llm_cache import LLMCache
+    from ._names import ChatCompletion, ChatCompletionChunk, ChatMessage, Completion, Model, ModelList
     from ._types import (
         BlockedQuestion,
         BlocklistAnswer,
@@ -58,7 +59,11 @@ __all__ = [
     "CacheAIError",
     "CacheError",
     "Candidate",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatMessage",
     "Client",
+    "Completion",
     "ConfigurationError",
     "ConnectionError",
     "DeleteAnswer",
@@ -70,6 +75,8 @@ __all__ = [
     "JobError",
     "LLMCache",
     "LookupAnswer",
+    "Model",
+    "ModelList",
     "NotFoundError",
     "PermissionDeniedError",
     "ProviderStats",
@@ -99,7 +106,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    for home in ("._errors", "._config", "._types", "._client", "._llm_cache", "._decorators"):
+    for home in ("._errors", "._config", "._names", "._types", "._client", "._llm_cache", "._decorators"):
         module = vars(import_module(home, __name__))
         for member in module.keys() & set(__all__):
             globals()[member] = module[member]

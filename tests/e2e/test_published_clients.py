@@ -11,6 +11,8 @@ import openai
 import pytest
 import requests
 
+import cacheai
+
 from .private_model import ANSWER, API_KEY, private_model
 from .published_clients import run_with
 
@@ -223,6 +225,12 @@ except RateLimitError as error:
     )
 
     assert (told["status"], told["message"]) == (429, "Rate limit exceeded. Please try again later.")
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_every_name_that_was_published_is_there_in_the_new_package(version: str) -> None:
+    told = run_with(version, "import cacheai, json; print(json.dumps(cacheai.__all__))", {})
+    assert set(json.loads(told.stdout)) <= set(cacheai.__all__)
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
