@@ -393,15 +393,23 @@ DELETE FROM usage_dirty WHERE (tenant_id, hour) IN
 RETURNING hour
 """
 
-_ROLL_UP_HOUR = """
+
+def models_asked(since: str, until: str) -> str:
+    """SQL that writes down, for whole hours between two SQL expressions, which models were asked and which served."""
+    return (
+        "INSERT INTO usage_model SELECT DISTINCT tenant_id, date_trunc('hour', at, 'UTC'), model_asked, model_served "  # noqa: S608
+        f"FROM call WHERE tenant_id = %(tenant)s AND at >= {since} AND at < {until}"
+    )
+
+
+_ROLL_UP_HOUR = f"""
 DELETE FROM usage_hour WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
 INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour');
 DELETE FROM usage_end_user WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
 INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, %(hour)s, %(hour)s + interval '1 hour');
 DELETE FROM usage_model WHERE tenant_id = %(tenant)s AND hour = %(hour)s;
-INSERT INTO usage_model SELECT DISTINCT tenant_id, %(hour)s::timestamptz, model_asked, model_served FROM call
-WHERE tenant_id = %(tenant)s AND at >= %(hour)s AND at < %(hour)s + interval '1 hour'
-"""
+{models_asked("%(hour)s", "%(hour)s + interval '1 hour'")}
+"""  # noqa: S608 (a query of ours)
 
 
 def _added(model: type[Model], figures: str) -> str:

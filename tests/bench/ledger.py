@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 from django.test import Client
 from psycopg import ClientCursor
 
+from cache_api.accounting import models_asked
 from cache_api.adapters import books
 from tenants import api_keys, audit, features, projects, services
 from tenants.audit import Actor
@@ -56,8 +57,7 @@ ROLL_UPS = (
         f"DELETE FROM {table} WHERE tenant_id = %(tenant)s"
         for table in ("usage_hour", "usage_day", "usage_end_user", "usage_end_user_day", "usage_model")
     ),
-    "INSERT INTO usage_model SELECT DISTINCT tenant_id, date_trunc('hour', at, 'UTC'), model_asked, model_served"
-    " FROM call WHERE tenant_id = %(tenant)s",
+    models_asked("now() - interval '91 days'", "now()"),
     "INSERT INTO usage_hour SELECT * FROM usage_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_end_user SELECT * FROM end_user_figures(%(tenant)s, now() - interval '91 days', now())",
     "INSERT INTO usage_day SELECT figures.* FROM generate_series((now() - interval '91 days')::date, now()::date,"
