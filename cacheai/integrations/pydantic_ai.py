@@ -119,6 +119,9 @@ async def cached_agent_run(
         raise ValidationError("the prompt is empty")
     if redis_url or is_set(REDIS_VARIABLE):
         warnings.warn(f"redis_url and {REDIS_VARIABLE} have no effect: CacheAI keeps the answers", stacklevel=2)
+    for name, costs in (custom_costs or {}).items():
+        if not isinstance(costs, ModelCosts):
+            raise ValidationError(f"custom_costs[{name!r}] must be ModelCosts")
     if transcript_history is not None:
         if "message_history" in run_kwargs:
             raise ValidationError("transcript_history and message_history mean the same: give one of them")
@@ -133,8 +136,11 @@ async def cached_agent_run(
         return hit.result if full_result else hit.result.output
 
     cost = _cost(result.usage, asking.model, custom_costs or {})
-    await _told(expense_recorder, asking.model, task_name, cost)
-    await asking.keep(result, cost, task_name, ttl)
+    try:
+        await _told(expense_recorder, asking.model, task_name, cost)
+    finally:
+        # The answer is paid for, whatever becomes of the note.
+        await asking.keep(result, cost, task_name, ttl)
     return result if full_result else result.output
 
 

@@ -230,6 +230,25 @@ def test_the_recorder_hears_each_run_and_nothing_spent_on_a_hit(side: SyncSide, 
     ]
 
 
+def test_an_answer_whose_expense_nobody_could_note_is_kept_all_the_same(side: SyncSide) -> None:
+    asked = Asked()
+
+    def recorder(*told: Any) -> None:
+        raise OSError("no room left for notes")
+
+    with pytest.raises(OSError, match="no room"):
+        run(side, Agent(asked.model), expense_recorder=recorder)
+    assert run(side, Agent(asked.model)) == "answer 1"
+    assert asked.times == 1
+
+
+def test_a_price_that_is_none_is_refused_before_anything_is_paid(side: SyncSide) -> None:
+    asked = Asked()
+    with pytest.raises(cacheai.ValidationError, match="custom_costs"):
+        run(side, Agent(asked.model), custom_costs={"model-1": 5})
+    assert asked.times == 0
+
+
 def test_skip_cache_asks_and_tells_but_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CACHEAI_API_KEY", raising=False)
     asked, heard = Asked(), []
