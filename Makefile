@@ -56,7 +56,7 @@ quality: $(VENV)/bench.stamp  ## Measure hits and wrong hits beside plain cosine
 
 .PHONY: soak
 soak: $(VENV)/test.stamp  ## Hurt a stack at random, under load, and see what is left of it; MINUTES=1440
-	$(TOOLS)/python -m tests.e2e.soak --minutes $(or $(MINUTES),10)
+	$(TOOLS)/python -m tests.e2e.with_faults.soak --minutes $(or $(MINUTES),10)
 
 .PHONY: clean
 clean:  ## Remove what was installed and built; data in .cacheai stays

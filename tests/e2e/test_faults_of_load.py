@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.e2e.conftest import Stack, start
-from tests.e2e.faults import (
+from tests.e2e.test_data_plane import fresh
+from tests.e2e.with_faults.hurting import (
     Line,
     arrived,
     embedded_stack,
@@ -22,7 +23,6 @@ from tests.e2e.faults import (
     sql,
     web_workers,
 )
-from tests.e2e.test_data_plane import fresh
 from tests.waiting import wait_until
 
 MIB = 2**20

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Stack
-from tests.e2e.faults import tree
+from tests.e2e.with_faults.hurting import tree
 
 ENTRIES = 2_400
 LINES = {"Content-Type": "application/x-ndjson"}

@@ -1,6 +1,7 @@
 """What is left of a stack after hours of random faults under load?
 
-`python -m tests.e2e.soak --minutes 1440` starts one, hurts it until the time is over, and prints what was wrong.
+`python -m tests.e2e.with_faults.soak --minutes 1440` starts one, hurts it until the time is over, and says what was
+wrong.
 """
 
 import argparse
@@ -22,8 +23,10 @@ import redis
 from cacheai import embedded
 from tests.bench.processes import private_mib
 from tests.e2e.conftest import Stack
-from tests.e2e.faults import (
+from tests.e2e.test_data_plane import fresh
+from tests.e2e.with_faults.hurting import (
     BUSY_START_SECONDS,
+    EMBEDDED,
     Answer,
     Line,
     Load,
@@ -37,7 +40,6 @@ from tests.e2e.faults import (
     unpriced,
     web_workers,
 )
-from tests.e2e.test_data_plane import fresh
 from tests.waiting import wait_until
 
 HEALED_SECONDS = 15 + BUSY_START_SECONDS
@@ -147,7 +149,7 @@ def _heal(stack: Stack, tenant: Tenant) -> None:
 
     def healed() -> bool:
         reasons = {answer.reason for answer in tenant.calls.since(since)}
-        return "exact" in reasons and not reasons.isdisjoint({"no_candidate", "below_threshold", "similar"})
+        return "exact" in reasons and not reasons.isdisjoint(EMBEDDED)
 
     wait_until(healed, seconds=HEALED_SECONDS, what="hits and embedded questions")
 
@@ -230,7 +232,7 @@ FAULTS: Mapping[str, Callable[[Stack, random.Random], None]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.e2e.soak")
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e.with_faults.soak")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     told = parser.parse_args(arguments)
