@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.api.conftest import Api
 from tests.api.test_export_import import work
-from tests.browser.conftest import NARROW, WIDE, screenshot
-from tests.browser.test_pages import _findings
+from tests.browser.looking import looked_at
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
@@ -39,19 +38,6 @@ def api(cast: Cast, embedder: FixedEmbedder) -> Api:
     caller.chat(REWORDED, headers={"x_cacheai_tags": "help,orders"})
     tending.policy_set(place, {"mode": "on"}, actor=SYSTEM)
     return caller
-
-
-def looked_at(page: Page, name: str) -> None:
-    """In each scheme and size: nothing is cut off, nothing serious is found."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert _findings(page) == []
-        for size in (WIDE, NARROW):
-            page.set_viewport_size(size)
-            page.evaluate("new Promise(requestAnimationFrame)")
-            screenshot(page, name, size, scheme)
-            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        page.set_viewport_size(WIDE)
 
 
 def test_an_entry_is_found_by_meaning_tagged_and_deleted(api: Api, cast: Cast, signed_in: Callable[..., Any]) -> None:

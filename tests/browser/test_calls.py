@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from cache_api.domain.signals import call_id_of
 from tests.api.conftest import Api
-from tests.browser.conftest import NARROW, PATIENCE_MS, WIDE, screenshot
-from tests.browser.test_pages import _findings
+from tests.browser.conftest import PATIENCE_MS
+from tests.browser.looking import looked_at
 from tests.conftest import Cast
 from tests.db.calls import call_of, write
 from tests.fakes import FixedEmbedder
@@ -40,14 +40,7 @@ def test_a_hit_is_opened_by_the_keyboard_and_judged_wrong(
         page.locator(f"a[href$='{call_id}']").focus()
         page.keyboard.press("Enter")
         expect(page.get_by_text("How do I cancel order 77?")).to_be_visible()
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert _findings(page) == []
-            for size in (WIDE, NARROW):
-                page.set_viewport_size(size)
-                page.evaluate("new Promise(requestAnimationFrame)")
-                screenshot(page, "call", size, scheme)
-                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        looked_at(page, "call")
 
         page.get_by_role("button", name="Wrong answer").click()
 

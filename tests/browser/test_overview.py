@@ -12,8 +12,8 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from tests.api.conftest import Api
-from tests.browser.conftest import NARROW, PATIENCE_MS, WIDE, screenshot, signs_up
-from tests.browser.test_pages import _findings
+from tests.browser.conftest import PATIENCE_MS, signs_up
+from tests.browser.looking import looked_at
 from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, write
 
@@ -30,11 +30,7 @@ def test_somebody_new_signs_up_and_sees_a_first_hit_arrive(visitor: Page, monkey
     page.get_by_role("button", name="Make a key").click()
     expect(page.locator("#secret")).to_be_visible()
     lines = page.locator("#first-call").inner_text()
-    for size in (WIDE, NARROW):
-        page.set_viewport_size(size)
-        screenshot(page, "first-steps", size, "light")
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-    assert _findings(page) == []
+    looked_at(page, "first-steps")
     key = re.search(r"Bearer (ca-[0-9A-Za-z]{39})", lines)[1]
     Api(key).chat("What is a semantic cache?")
     expect(page.locator("#arrived").get_by_text("miss")).to_be_visible(timeout=PATIENCE_MS)

@@ -6,11 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from tests.browser.conftest import NARROW, WIDE, screenshot
+from tests.browser.looking import looked_at
 from tests.conftest import Cast
 from tests.db.calls import call_of, hit_of, write
 
@@ -44,7 +43,6 @@ PAGES = (
     "settings",
 )
 TRANSFERRED_MAX_BYTES = 150_000
-SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture
@@ -105,15 +103,7 @@ def test_a_page_fits_its_screen_and_reads_well(name: str, team: Cast, signed_in:
         assert answer.status == 200
         assert 0 < sum(transferred) < TRANSFERRED_MAX_BYTES
 
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert _findings(page) == []
-            for size in (WIDE, NARROW):
-                page.set_viewport_size(size)
-                page.evaluate("new Promise(requestAnimationFrame)")
-                screenshot(page, name, size, scheme)
-                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-            page.set_viewport_size(WIDE)
+        looked_at(page, name)
 
 
 def test_a_page_of_twice_the_size_needs_no_scrolling_sideways(team: Cast, signed_in: Callable[..., Any]) -> None:
@@ -128,9 +118,3 @@ def _weighed(page: Page) -> list[int]:
     sizes: list[int] = []
     page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
     return sizes
-
-
-def _findings(page: Page) -> list[str]:
-    """What axe finds serious."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {node['html'][:200]}" for one in found if one["impact"] in SERIOUS for node in one["nodes"]]

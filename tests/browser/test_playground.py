@@ -7,8 +7,7 @@ from django.urls import reverse
 from playwright.sync_api import expect
 
 from tests.api.conftest import Api
-from tests.browser.conftest import NARROW, WIDE, screenshot
-from tests.browser.test_pages import _findings
+from tests.browser.looking import looked_at
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 
@@ -27,14 +26,7 @@ def test_both_answers_stand_side_by_side_with_how_it_was_decided(
         page.keyboard.press("Enter")
         expect(page.get_by_text("With the cache")).to_be_visible()
         expect(page.get_by_text("would be served")).to_be_visible()
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            assert _findings(page) == []
-            for size in (WIDE, NARROW):
-                page.set_viewport_size(size)
-                page.evaluate("new Promise(requestAnimationFrame)")
-                screenshot(page, "playground-asked", size, scheme)
-                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        looked_at(page, "playground-asked")
 
         page.get_by_role("link", name="Open the call").first.click()
 

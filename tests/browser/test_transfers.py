@@ -11,8 +11,9 @@ from playwright.sync_api import expect
 from tests.api.conftest import Api
 from tests.api.test_entries import put
 from tests.api.test_export_import import work
+from tests.browser.looking import looked_at
 from tests.browser.test_cache import QUESTIONS as STORED
-from tests.browser.test_cache import REWORDED, looked_at
+from tests.browser.test_cache import REWORDED
 from tests.conftest import Cast
 from tests.fakes import FixedEmbedder
 

@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.api.conftest import Api
 from tests.api.test_export_import import work
 from tests.browser.conftest import NARROW
-from tests.browser.test_cache import api, looked_at
+from tests.browser.looking import looked_at
+from tests.browser.test_cache import api
 from tests.conftest import Cast
 
 __all__ = ["api"]
