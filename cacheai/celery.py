@@ -1,8 +1,9 @@
 """Which queue does a task go to, and when does the clock call?"""
 
 import os
+from typing import Any
 
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.schedules import crontab
 from kombu import Queue
 
@@ -17,6 +18,25 @@ def broker_url(redis_url: str) -> str:
     if not redis_url.startswith("unix://"):
         return redis_url
     return redis_url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+
+
+class Unacknowledged(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Of a queue without acknowledgements none are sent.
+
+    The worker acknowledges every message, and kombu's Redis transport sends that, two trips for nothing, and remembers
+    the message for ever: only one that is kept for acknowledgement would make it forget.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        """On each connection that is made anew."""
+        if all(queue.no_ack for queue in consumer.task_consumer.queues):
+            consumer.task_consumer.channel.basic_ack = _nothing
+
+
+def _nothing(*_: object, **__: object) -> None:
+    pass
 
 
 def _configure(app: Celery) -> None:
@@ -99,3 +119,4 @@ def _configure(app: Celery) -> None:
 
 app = Celery("cacheai")
 _configure(app)
+app.steps["consumer"].add(Unacknowledged)

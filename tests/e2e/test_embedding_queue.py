@@ -79,8 +79,11 @@ class Pair:
         )
 
     def tasks_sent(self) -> int:
+        return self.calls_of("lpush")
+
+    def calls_of(self, command: str) -> int:
         stats: dict[str, dict[str, int]] = self.client.info("commandstats")  # type: ignore[assignment]
-        return stats.get("cmdstat_lpush", {}).get("calls", 0)
+        return stats.get(f"cmdstat_{command}", {}).get("calls", 0)
 
 
 def worker_answers(pair: Pair, embedder: QueueEmbedder) -> bool:
@@ -238,6 +241,17 @@ def test_a_dead_redis_is_found_out_at_once_and_its_return_too(pair: Pair, embedd
     assert seconds < DEADLINE_SECONDS + SLACK_SECONDS
     pair.start_redis()
     wait_until(lambda: answers(embedder), seconds=30)
+
+
+def test_no_task_is_acknowledged_on_this_connection_or_the_next(pair: Pair, embedder: QueueEmbedder) -> None:
+    """Each would be a trip to Redis, and a word that the worker keeps for ever."""
+    for _ in range(2):
+        before = pair.calls_of("lpush"), pair.calls_of("zrem")
+        for number in range(3):
+            embedder.embed(f"question {number}", PATIENT_SECONDS)
+        assert (pair.calls_of("lpush") - before[0], pair.calls_of("zrem") - before[1]) == (3, 0)
+        pair.client.client_kill_filter(_type="normal", skipme=True)
+        wait_until(lambda: answers(embedder), seconds=30)
 
 
 def test_a_hanging_redis_costs_a_caller_no_more_than_its_deadline(pair: Pair, embedder: QueueEmbedder) -> None:
