@@ -123,11 +123,12 @@ View = Callable[Concatenate[HttpRequest, Visit, P], HttpResponseBase]
 
 
 def page(
-    *, may: str, methods: Sequence[str] = ("GET",), fresh: bool = False
+    *, may: str, methods: Sequence[str] = ("GET",), fresh: bool = False, back: str = ""
 ) -> Callable[[View[P]], Callable[..., HttpResponseBase]]:
     """A view of one tenant, for its members whose role allows the act. To all others the tenant does not exist.
 
     `fresh`: whoever found the browser open is asked for the password, a passkey or a code again, and then led back.
+    `back`: the page that says what is refused, where there is no field to say it beside.
     """
 
     def decorate(view: View[P]) -> Callable[..., HttpResponseBase]:
@@ -146,7 +147,13 @@ def page(
                 if "secret" in http.POST:
                     return HttpResponseRedirect(http.get_full_path())
                 raise ReauthenticationRequired
-            return view(http, visit, *args, **kwargs)
+            try:
+                return view(http, visit, *args, **kwargs)
+            except Refusal as refusal:
+                if not back:
+                    raise
+                messages.error(http, str(refusal))
+                return HttpResponseRedirect(visit.href(back))
 
         return never_cache(guarded)
 
@@ -160,12 +167,6 @@ def show(http: HttpRequest, visit: Visit, template: str, *, status: int = 200, *
 def done(http: HttpRequest, visit: Visit, said: str, name: str, *args: Any) -> HttpResponseRedirect:
     """Say that it is done, on the page where that can be seen."""
     messages.success(http, said)
-    return HttpResponseRedirect(visit.href(name, *args))
-
-
-def refused(http: HttpRequest, visit: Visit, refusal: Refusal, name: str, *args: Any) -> HttpResponseRedirect:
-    """The same for what could not be done, where there is no field to say it beside."""
-    messages.error(http, str(refusal))
     return HttpResponseRedirect(visit.href(name, *args))
 
 

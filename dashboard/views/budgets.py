@@ -11,7 +11,7 @@ from cache_api import budgets as services
 from cache_api import wiring
 from cache_api.domain.budget import Budget
 from dashboard.forms import NewBudget
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import features, selectors
 from tenants.refusals import Refusal
 
@@ -41,12 +41,9 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "budget_new.html", form=form)
 
 
-@page(may="budgets", methods=("POST",))
+@page(may="budgets", methods=("POST",), back="budgets")
 def delete(http: HttpRequest, visit: Visit, budget_id: UUID) -> HttpResponseBase:
-    try:
-        services.budget_delete(tenant_id=visit.tenant.id, actor=visit.actor, budget_id=budget_id)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "budgets")
+    services.budget_delete(tenant_id=visit.tenant.id, actor=visit.actor, budget_id=budget_id)
     wiring.parts().quotas.forget_budgets(visit.tenant.id)
     return done(http, visit, "The budget is gone.", "budgets")
 

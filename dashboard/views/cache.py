@@ -32,7 +32,7 @@ from dashboard.entry_forms import (
     PurgeChoice,
 )
 from dashboard.one_project import one_project
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants.refusals import Conflict, NotFound
 
 PAGE_ENTRIES = 50
@@ -86,7 +86,7 @@ def entry(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> Ht
     return _entry_page(http, visit, one, form)
 
 
-@page(may="purge", methods=("POST",))
+@page(may="purge", methods=("POST",), back="cache")
 @one_project
 def change(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> HttpResponseBase:
     one, now = _entry(place, fingerprint), datetime.now(UTC)
@@ -95,15 +95,15 @@ def change(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> H
         return _entry_page(http, visit, one, form)
     tags, lives = form.cleaned_data["tags"], form.lives_for
     if not tending.entry_change(place, one, tags=tags, lives=lives, now=now, actor=visit.actor):
-        return refused(http, visit, NotFound("This entry is gone."), "cache")
+        raise NotFound("This entry is gone.")
     return done(http, visit, "The entry is changed.", "cache-entry", fingerprint)
 
 
-@page(may="purge", methods=("POST",))
+@page(may="purge", methods=("POST",), back="cache")
 @one_project
 def delete(http: HttpRequest, visit: Visit, place: Place, fingerprint: str) -> HttpResponseBase:
     if not catalogue.delete(place, _bytes_of(fingerprint), actor=visit.actor):
-        return refused(http, visit, NotFound("This entry is gone already."), "cache")
+        raise NotFound("This entry is gone already.")
     return done(http, visit, "The entry is gone.", "cache")
 
 
@@ -140,11 +140,11 @@ def blocklist(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase
     return show(http, visit, "cache_blocklist.html", form=form, listed=listed, asked=asked, **_met(place, asked))
 
 
-@page(may="policy", methods=("POST",))
+@page(may="policy", methods=("POST",), back="cache-blocklist")
 @one_project
 def unblock(http: HttpRequest, visit: Visit, place: Place, number: int) -> HttpResponseBase:
     if not tending.question_unblock(place, number, actor=visit.actor):
-        return refused(http, visit, NotFound("It is off the list already."), "cache-blocklist")
+        raise NotFound("It is off the list already.")
     return done(http, visit, "It is off the list.", "cache-blocklist")
 
 

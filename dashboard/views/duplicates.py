@@ -22,7 +22,7 @@ from cache_api.models import Job
 from dashboard.entry_forms import DuplicateSearch
 from dashboard.explanations import refusal_words
 from dashboard.one_project import one_project
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants.refusals import BadValue
 
 PAGE_GROUPS = 10
@@ -79,12 +79,12 @@ def duplicates(http: HttpRequest, visit: Visit, place: Place) -> HttpResponse:
     )
 
 
-@page(may="texts", methods=("POST",))
+@page(may="texts", methods=("POST",), back="cache-duplicates")
 @one_project
 def seek(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
     form = DuplicateSearch(http.POST)
     if not form.is_valid():
-        return refused(http, visit, BadValue("Choose how similar they have to be."), "cache-duplicates")
+        raise BadValue("Choose how similar they have to be.")
     job_id = jobs.duplicates_later(place, at_least=form.cleaned_data["at_least"], now=datetime.now(UTC))
     tending.job_hint(place, job_id)
     return HttpResponseRedirect(visit.href("cache-duplicates"))
@@ -109,13 +109,13 @@ def progress(http: HttpRequest, visit: Visit, place: Place, job_id: UUID) -> Htt
     )
 
 
-@page(may="purge", methods=("POST",))
+@page(may="purge", methods=("POST",), back="cache-duplicates")
 @one_project
 def delete(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
     """Those that were chosen, of a group."""
     chosen = {bytes.fromhex(one) for one in http.POST.getlist("entry") if is_fingerprint(one)}
     if not chosen:
-        return refused(http, visit, BadValue("Choose which entries are to go."), "cache-duplicates")
+        raise BadValue("Choose which entries are to go.")
     gone = tending.entries_delete(place, chosen, actor=visit.actor)
     said = "1 entry is gone." if gone == 1 else f"{gone} entries are gone."
     return done(http, visit, said, "cache-duplicates")

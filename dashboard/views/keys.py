@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 
 from cache_api.adapters.targets import known_providers
 from dashboard.forms import KeyChange, NewKey, Rotation
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import api_keys, features, selectors
 from tenants.api_keys import NewKey as MadeKey
 from tenants.refusals import BadValue, NotAllowed, NotFound, Refusal
@@ -52,7 +52,7 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "key_form.html", form=form, may_narrow=features.NETWORKS in visit.tenant.features)
 
 
-@page(may="keys", methods=("GET", "POST"), fresh=True)
+@page(may="keys", methods=("GET", "POST"), fresh=True, back="keys")
 def change(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     reach = api_keys.reach_of_role(visit.role)
     try:
@@ -60,7 +60,7 @@ def change(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     except NotFound as missing:
         raise Http404 from missing
     if set(key.scopes) - reach.scopes:
-        return refused(http, visit, NotAllowed("It may more than your role can give: an owner changes it."), "keys")
+        raise NotAllowed("It may more than your role can give: an owner changes it.")
     form = KeyChange(
         http.POST if http.method == "POST" else None, key=key, scopes=reach.scopes, providers=sorted(known_providers())
     )
@@ -76,31 +76,25 @@ def change(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     return show(http, visit, "key_form.html", form=form, key=key, may_narrow=may_narrow)
 
 
-@page(may="keys", methods=("POST",), fresh=True)
+@page(may="keys", methods=("POST",), fresh=True, back="keys")
 def rotate(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
     form = Rotation(http.POST)
     if not form.is_valid():
-        return refused(http, visit, BadValue("Choose when the old key ends."), "keys")
-    try:
-        made = api_keys.key_rotate(
-            tenant_id=visit.tenant.id,
-            key_id=key_id,
-            grace=form.cleaned_data["grace"],
-            created_by=visit.user_id,
-            reach=api_keys.reach_of_role(visit.role),
-            actor=visit.actor,
-        )
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "keys")
+        raise BadValue("Choose when the old key ends.")
+    made = api_keys.key_rotate(
+        tenant_id=visit.tenant.id,
+        key_id=key_id,
+        grace=form.cleaned_data["grace"],
+        created_by=visit.user_id,
+        reach=api_keys.reach_of_role(visit.role),
+        actor=visit.actor,
+    )
     return _shown_once(http, visit, made, rotated=True)
 
 
-@page(may="keys", methods=("POST",), fresh=True)
+@page(may="keys", methods=("POST",), fresh=True, back="keys")
 def revoke(http: HttpRequest, visit: Visit, key_id: UUID) -> HttpResponseBase:
-    try:
-        api_keys.key_revoke(tenant_id=visit.tenant.id, key_id=key_id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "keys")
+    api_keys.key_revoke(tenant_id=visit.tenant.id, key_id=key_id, actor=visit.actor)
     return done(http, visit, "The key is revoked. It stops working everywhere within ten seconds.", "keys")
 
 

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
 from dashboard.forms import ROLE_WORDS, Invitation
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import members as services
 from tenants import selectors
 from tenants.refusals import Refusal
@@ -44,54 +44,37 @@ def invite(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "member_invite.html", form=form)
 
 
-@page(may="members", methods=("POST",), fresh=True)
+@page(may="members", methods=("POST",), fresh=True, back="members")
 def withdraw(http: HttpRequest, visit: Visit, invitation_id: UUID) -> HttpResponseBase:
-    try:
-        services.invitation_withdraw(tenant_id=visit.tenant.id, invitation_id=invitation_id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "members")
+    services.invitation_withdraw(tenant_id=visit.tenant.id, invitation_id=invitation_id, actor=visit.actor)
     return done(http, visit, "The invitation is withdrawn.", "members")
 
 
-@page(may="members", methods=("POST",), fresh=True)
+@page(may="members", methods=("POST",), fresh=True, back="members")
 def role(http: HttpRequest, visit: Visit, user_id: UUID) -> HttpResponseBase:
-    try:
-        services.role_change(
-            tenant_id=visit.tenant.id, user_id=user_id, role=http.POST.get("role", ""), actor=visit.actor
-        )
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "members")
+    services.role_change(tenant_id=visit.tenant.id, user_id=user_id, role=http.POST.get("role", ""), actor=visit.actor)
     return done(http, visit, "The role is changed.", "members")
 
 
-@page(may="members", methods=("POST",), fresh=True)
+@page(may="members", methods=("POST",), fresh=True, back="members")
 def remove(http: HttpRequest, visit: Visit, user_id: UUID) -> HttpResponseBase:
-    try:
-        services.member_remove(tenant_id=visit.tenant.id, user_id=user_id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "members")
+    services.member_remove(tenant_id=visit.tenant.id, user_id=user_id, actor=visit.actor)
     return done(http, visit, "They are no member any more.", "members")
 
 
-@page(may="figures", methods=("POST",), fresh=True)
+@page(may="figures", methods=("POST",), fresh=True, back="members")
 def leave(http: HttpRequest, visit: Visit) -> HttpResponseBase:
-    try:
-        services.member_remove(tenant_id=visit.tenant.id, user_id=visit.user_id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "members")
+    services.member_remove(tenant_id=visit.tenant.id, user_id=visit.user_id, actor=visit.actor)
     messages.success(http, f"You left {visit.tenant.name}.")
     return redirect("home")
 
 
-@page(may="tenant", methods=("POST",), fresh=True)
+@page(may="tenant", methods=("POST",), fresh=True, back="members")
 def transfer(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     """The owner's part goes to somebody else, and the owner stays as an admin."""
-    try:
-        services.ownership_transfer(
-            tenant_id=visit.tenant.id, user_id=_user_id(http.POST.get("user_id", "")), actor=visit.actor
-        )
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "members")
+    services.ownership_transfer(
+        tenant_id=visit.tenant.id, user_id=_user_id(http.POST.get("user_id", "")), actor=visit.actor
+    )
     return done(http, visit, "The tenant is handed over. You are an admin now.", "members")
 
 

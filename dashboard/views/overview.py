@@ -19,12 +19,11 @@ from cache_api.selectors import Latency
 from cache_api.wrong_hits import LOOKED_BACK, WrongHits, wrong_hits
 from dashboard import charts, ranges
 from dashboard.forms import FigureFilter
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from dashboard.ranges import Range
 from tenants import api_keys
 from tenants import selectors as tenants
 from tenants.models import Project
-from tenants.refusals import Refusal
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_CALLS = 5  # that a newcomer sees arrive
@@ -95,23 +94,20 @@ def overview(http: HttpRequest, visit: Visit) -> HttpResponse:
     return show(http, visit, "overview.html", by_model=by_model, **context, **around)
 
 
-@page(may="keys", methods=("POST",), fresh=True)
+@page(may="keys", methods=("POST",), fresh=True, back="overview")
 def start(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     """A newcomer's first key, in the lines they copy."""
     project = visit.project or next(iter(visit.projects), None)
     if project is None:
         return done(http, visit, "A key belongs to a project: make one first.", "projects")
-    try:
-        made = api_keys.key_create(
-            tenant_id=visit.tenant.id,
-            project_id=project.id,
-            name="First steps",
-            created_by=visit.user_id,
-            reach=api_keys.reach_of_role(visit.role),
-            actor=visit.actor,
-        )
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "overview")
+    made = api_keys.key_create(
+        tenant_id=visit.tenant.id,
+        project_id=project.id,
+        name="First steps",
+        created_by=visit.user_id,
+        reach=api_keys.reach_of_role(visit.role),
+        actor=visit.actor,
+    )
     return _first_steps(http, _asked(http, visit), made.secret)
 
 

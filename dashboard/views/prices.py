@@ -12,7 +12,7 @@ from cache_api.adapters.targets import known_providers
 from cache_api.domain.cost import Rates
 from dashboard.forms import OwnPriceFields
 from dashboard.one_project import one_project
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import features
 from tenants.refusals import NotFound, Refusal
 
@@ -48,7 +48,7 @@ def put(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
     return _shown(http, visit, place, form)
 
 
-@page(may="keys", methods=("POST",))
+@page(may="keys", methods=("POST",), back="prices")
 @one_project
 def delete(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
     ended = services.price_delete(
@@ -60,7 +60,7 @@ def delete(http: HttpRequest, visit: Visit, place: Place) -> HttpResponseBase:
         actor=visit.actor,
     )
     if not ended:
-        return refused(http, visit, NotFound("There is no such price."), "prices")
+        raise NotFound("There is no such price.")
     return done(http, visit, "The built-in list holds again, from now on.", "prices")
 
 

@@ -7,10 +7,10 @@ from django.http.response import HttpResponseBase
 
 from cache_api.closing import project_delete
 from dashboard.forms import ProjectFacts
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import projects as services
 from tenants import selectors
-from tenants.refusals import NotFound, Refusal
+from tenants.refusals import Refusal
 
 
 @page(may="figures")
@@ -30,12 +30,9 @@ def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "project_form.html", form=form, title="New project", button="Create project")
 
 
-@page(may="keys", methods=("GET", "POST"))
+@page(may="keys", methods=("GET", "POST"), back="projects")
 def change(http: HttpRequest, visit: Visit, project_id: UUID) -> HttpResponseBase:
-    try:
-        project = selectors.project_of(tenant_id=visit.tenant.id, project_id=project_id)
-    except NotFound as refusal:
-        return refused(http, visit, refusal, "projects")
+    project = selectors.project_of(tenant_id=visit.tenant.id, project_id=project_id)
     now = {"name": project.name, "default_model": project.default_model}
     form = ProjectFacts(http.POST if http.method == "POST" else None, initial=now)
     if form.is_bound and form.is_valid():
@@ -49,10 +46,7 @@ def change(http: HttpRequest, visit: Visit, project_id: UUID) -> HttpResponseBas
     return show(http, visit, "project_form.html", form=form, title=project.name, button="Save")
 
 
-@page(may="keys", methods=("POST",), fresh=True)
+@page(may="keys", methods=("POST",), fresh=True, back="projects")
 def delete(http: HttpRequest, visit: Visit, project_id: UUID) -> HttpResponseBase:
-    try:
-        project_delete(tenant_id=visit.tenant.id, project_id=project_id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "projects")
+    project_delete(tenant_id=visit.tenant.id, project_id=project_id, actor=visit.actor)
     return done(http, visit, "The project, its keys and its entries are gone.", "projects")

@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from cache_api import provider_keys as tested_keys
 from cache_api.adapters.targets import known_providers
 from dashboard.forms import ProviderSecret
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import provider_keys, selectors
 from tenants.refusals import Refusal
 
@@ -36,21 +36,15 @@ def put(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "provider_form.html", form=form)
 
 
-@page(may="provider_keys", methods=("POST",))
+@page(may="provider_keys", methods=("POST",), back="providers")
 def test(http: HttpRequest, visit: Visit, provider: str) -> HttpResponseBase:
-    try:
-        tested = tested_keys.provider_key_test(tenant_id=visit.tenant.id, provider=provider)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "providers")
+    tested = tested_keys.provider_key_test(tenant_id=visit.tenant.id, provider=provider)
     return _told(http, visit, provider, tested)
 
 
-@page(may="provider_keys", methods=("POST",), fresh=True)
+@page(may="provider_keys", methods=("POST",), fresh=True, back="providers")
 def delete(http: HttpRequest, visit: Visit, provider: str) -> HttpResponseBase:
-    try:
-        provider_keys.provider_key_delete(tenant_id=visit.tenant.id, provider=provider, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "providers")
+    provider_keys.provider_key_delete(tenant_id=visit.tenant.id, provider=provider, actor=visit.actor)
     return done(http, visit, f"The credential for {provider} is gone.", "providers")
 
 

@@ -8,7 +8,7 @@ from django.http.response import HttpResponseBase
 
 from cache_api import exports
 from dashboard.forms import TenantEnd, TenantName
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import erasure, leaks
 from tenants import members as services
 from tenants.erasure import ErasureError
@@ -74,12 +74,12 @@ def delete(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return _shown(http, visit, TenantName(initial={"name": visit.tenant.name}), form)
 
 
-@page(may="tenant", methods=("POST",), fresh=True)
+@page(may="tenant", methods=("POST",), fresh=True, back="settings")
 def undelete(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     try:
         erasure.erasure_withdraw(tenant_id=visit.tenant.id, actor=visit.actor, now=datetime.now(UTC))
     except ErasureError as error:
-        return refused(http, visit, Refusal(str(error)), "settings")
+        raise Refusal(str(error)) from error
     return done(http, visit, "The tenant stays.", "settings")
 
 

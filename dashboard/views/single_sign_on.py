@@ -5,7 +5,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 
 from dashboard.forms import SsoFacts
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import features, sso
 from tenants.refusals import Refusal
 
@@ -26,32 +26,23 @@ def connection(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     return show(http, visit, "single_sign_on.html", form=form, facts=facts, callback=_callback(http, visit))
 
 
-@page(may="sso", methods=("POST",), fresh=True)
+@page(may="sso", methods=("POST",), fresh=True, back="sso-connection")
 def prove(http: HttpRequest, visit: Visit) -> HttpResponseBase:
-    try:
-        sso.sso_prove(tenant_id=visit.tenant.id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "sso-connection")
+    sso.sso_prove(tenant_id=visit.tenant.id, actor=visit.actor)
     return done(http, visit, "The domain is yours.", "sso-connection")
 
 
-@page(may="sso", methods=("POST",), fresh=True)
+@page(may="sso", methods=("POST",), fresh=True, back="sso-connection")
 def require(http: HttpRequest, visit: Visit) -> HttpResponseBase:
     required = http.POST.get("required") == "yes"
-    try:
-        sso.sso_require(tenant_id=visit.tenant.id, required=required, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "sso-connection")
+    sso.sso_require(tenant_id=visit.tenant.id, required=required, actor=visit.actor)
     said = "Passwords are closed here, to all but you." if required else "Passwords are open again."
     return done(http, visit, said, "sso-connection")
 
 
-@page(may="sso", methods=("POST",), fresh=True)
+@page(may="sso", methods=("POST",), fresh=True, back="sso-connection")
 def remove(http: HttpRequest, visit: Visit) -> HttpResponseBase:
-    try:
-        sso.sso_remove(tenant_id=visit.tenant.id, actor=visit.actor)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "sso-connection")
+    sso.sso_remove(tenant_id=visit.tenant.id, actor=visit.actor)
     return done(http, visit, "Single sign-on is off.", "sso-connection")
 
 

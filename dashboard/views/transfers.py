@@ -18,7 +18,7 @@ from cache_api.http import playground
 from cache_api.models import Job
 from dashboard.entry_forms import EntryFilters, ImportFile
 from dashboard.one_project import one_project
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants.refusals import NotFound
 
 SHOWN = 10  # the newest
@@ -132,11 +132,11 @@ def file(http: HttpRequest, visit: Visit, place: Place, job_id: UUID) -> Streami
     )
 
 
-@page(may="purge", methods=("POST",))
+@page(may="purge", methods=("POST",), back="cache-transfers")
 @one_project
 def stop(http: HttpRequest, visit: Visit, place: Place, job_id: UUID) -> HttpResponseBase:
     if not tending.job_stop(place, job_id, now=datetime.now(UTC), actor=visit.actor):
-        return refused(http, visit, NotFound("It is over already."), "cache-transfers")
+        raise NotFound("It is over already.")
     return done(http, visit, "It is stopped. What was done stays done.", "cache-transfers")
 
 

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from dashboard.forms import NewEndpoint
-from dashboard.people import Visit, done, page, refused, show
+from dashboard.people import Visit, done, page, show
 from tenants import features
 from tenants import webhooks as services
 from tenants.models import WebhookEndpoint
@@ -56,39 +56,27 @@ def endpoint(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponse
     return show(http, visit, template, endpoint=found, deliveries=deliveries)
 
 
-@page(may="webhooks", methods=("POST",))
+@page(may="webhooks", methods=("POST",), back="webhooks")
 def test(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponseBase:
-    try:
-        services.endpoint_test(tenant_id=visit.tenant.id, endpoint_id=endpoint_id, now=datetime.now(UTC))
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "webhooks")
+    services.endpoint_test(tenant_id=visit.tenant.id, endpoint_id=endpoint_id, now=datetime.now(UTC))
     return done(http, visit, "A test is on its way.", "webhooks-endpoint", endpoint_id)
 
 
-@page(may="webhooks", methods=("POST",))
+@page(may="webhooks", methods=("POST",), back="webhooks")
 def enable(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponseBase:
-    try:
-        services.endpoint_enable(tenant_id=visit.tenant.id, actor=visit.actor, endpoint_id=endpoint_id)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "webhooks")
+    services.endpoint_enable(tenant_id=visit.tenant.id, actor=visit.actor, endpoint_id=endpoint_id)
     return done(http, visit, "It is told again from now on.", "webhooks-endpoint", endpoint_id)
 
 
-@page(may="webhooks", methods=("POST",), fresh=True)
+@page(may="webhooks", methods=("POST",), fresh=True, back="webhooks")
 def delete(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponseBase:
-    try:
-        services.endpoint_delete(tenant_id=visit.tenant.id, actor=visit.actor, endpoint_id=endpoint_id)
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "webhooks")
+    services.endpoint_delete(tenant_id=visit.tenant.id, actor=visit.actor, endpoint_id=endpoint_id)
     return done(http, visit, "The endpoint is gone.", "webhooks")
 
 
-@page(may="webhooks", methods=("POST",))
+@page(may="webhooks", methods=("POST",), back="webhooks")
 def again(http: HttpRequest, visit: Visit, endpoint_id: UUID, delivery_id: UUID) -> HttpResponseBase:
-    try:
-        services.delivery_again(tenant_id=visit.tenant.id, delivery_id=delivery_id, now=datetime.now(UTC))
-    except Refusal as refusal:
-        return refused(http, visit, refusal, "webhooks-endpoint", endpoint_id)
+    services.delivery_again(tenant_id=visit.tenant.id, delivery_id=delivery_id, now=datetime.now(UTC))
     return done(http, visit, "It is sent again.", "webhooks-endpoint", endpoint_id)
 
 
