@@ -45,14 +45,7 @@ def query(visit: Visit) -> HttpResponseBase:
     asked = read(visit)
     parts = wiring.parts()
     reply = parts.service.answer(asked.request, asked.policy, vectorcache, parts.upstream.send)
-    heard = hear(asked, reply)
-    answered = vectorcache.answer(
-        heard.text,
-        reply.signals,
-        usage=heard.usage,
-        cost_usd=heard.cost_usd,
-        milliseconds=milliseconds_since(began),
-    )
+    answered = translated(asked, reply, began=began)
     if asked.fields.get("include_debug"):
         answered["debug"] = vectorcache.debug(reply.signals, reply.timings, entries=_entries(visit))
     return respond(replace(reply, body=orjson.dumps(answered)), visit.who.rate)
@@ -80,6 +73,15 @@ def read(visit: Visit, *, required: tuple[str, ...] = ()) -> Asked:
         parsed = replace(parsed, unparsed=True, question=None)
     raw = json.dumps(chat).encode() if body.unparsed else orjson.dumps(chat)
     return Asked(fields, *build_request(vectorcache, visit.who, controls, parsed, raw=raw))
+
+
+def translated(asked: Asked, reply: Reply, *, began: float) -> dict[str, Any]:
+    """What a chat call's answer says, in Vectorcache's words. Raises Refused for one that failed."""
+    heard = hear(asked, reply)
+    passed = milliseconds_since(began)
+    return vectorcache.answer(
+        heard.text, reply.signals, usage=heard.usage, cost_usd=heard.cost_usd, milliseconds=passed
+    )
 
 
 def hear(asked: Asked, reply: Reply) -> Heard:

@@ -19,9 +19,8 @@ from cache_api.dialects.vectorcache import Status
 from cache_api.domain.decision import Reason, judge
 from cache_api.domain.entry import Candidate, Entry
 from cache_api.http.answering import respond
-from cache_api.http.query import Asked, hear, read
+from cache_api.http.query import Asked, read, translated
 from cache_api.http.visits import Visit
-from cache_api.looking import milliseconds_since
 from cache_api.ports import CacheUnavailable
 from cache_api.service import Reply
 
@@ -74,14 +73,7 @@ def trial(visit: Visit) -> HttpResponseBase:
     service.store = watched(parts.service.store, laps)
     service.embedder = watched(parts.service.embedder, laps)
     reply = service.answer(asked.request, asked.policy, vectorcache, watched(parts.upstream, laps).send)
-    heard = hear(asked, reply)
-    answered = vectorcache.answer(
-        heard.text,
-        reply.signals,
-        usage=heard.usage,
-        cost_usd=heard.cost_usd,
-        milliseconds=milliseconds_since(began),
-    )
+    answered = translated(asked, reply, began=began)
     similar = [
         vectorcache.similar_entry(one.entry.cache_key, one.entry.question, one.similarity, one.entry.created_at)
         for one in _similar(asked, laps, reply)
