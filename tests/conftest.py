@@ -168,6 +168,18 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def keys_unopened() -> Iterator[None]:
+    """As in a process that has just started; and the next test finds none that this one opened."""
+    from tenants import vault
+
+    vault._tenant_keys.clear()
+    vault._provider_keys.clear()
+    yield
+    vault._tenant_keys.clear()
+    vault._provider_keys.clear()
+
+
+@pytest.fixture
 def cast(live: None) -> Cast:
     """Written as rows: the services would ask the database eighty times, more than most tests do."""
     from allauth.account.models import EmailAddress  # Django must be pointed at the test's database first.

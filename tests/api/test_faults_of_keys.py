@@ -1,7 +1,7 @@
 """What becomes of a call when a master key is wrong, or stored bytes are not what was sealed?"""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -19,12 +19,7 @@ from tests.rows import rows_of
 QUESTION = "How do I reset my password?"
 WRONG = "9:" + base64.b64encode(b"w" * 32).decode()
 
-
-@pytest.fixture(autouse=True)
-def _fresh_keys() -> Iterator[None]:
-    vault._tenant_keys.clear()
-    yield
-    vault._tenant_keys.clear()
+pytestmark = pytest.mark.usefixtures("keys_unopened")
 
 
 def decision(answer: Answer) -> tuple[int, str, str]:

@@ -23,6 +23,7 @@ from tenants.audit import Actor
 from tenants.isolation import as_owner, as_tenant, tenant_tables
 from tenants.models import ApiKey, TenantExport
 from tests.conftest import Cast, Person
+from tests.db.entries import put_sealed
 from tests.rows import fill_tables
 
 NOW = datetime.now(UTC)
@@ -36,24 +37,8 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def entry_put(tenant_id: UUID, project_id: UUID, question: str, *, size: int = 0) -> None:
-    entry_id = uuid4()
-    text = {"question": question, "request": {}, "answer": "It is blue. " + "x" * size}
-    body = vault.seal(tenant_id, orjson.dumps(text), column="entry.body", row_id=entry_id)
-    with as_tenant(tenant_id):
-        Entry.objects.create(
-            tenant_id=tenant_id,
-            id=entry_id,
-            project_id=project_id,
-            fingerprint=entry_id.bytes * 2,
-            scope=bytes(32),
-            provider="demo",
-            model="demo-small",
-            endpoint="chat/completions",
-            body=body,
-            size_bytes=len(body),
-            cost_usd=Decimal("0.0000000001"),
-            usage={"in_total": 3},
-        )
+    said = {"question": question, "request": {}, "answer": "It is blue. " + "x" * size}
+    put_sealed(tenant_id, project_id, said, cost_usd=Decimal("0.0000000001"), usage={"in_total": 3})
 
 
 def export(person: Person) -> Path:

@@ -4,12 +4,10 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import orjson
 import pytest
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -23,39 +21,17 @@ from tenants.isolation import as_owner, as_tenant
 from tenants.keys import read_versions
 from tenants.models import DataKey, ProviderKey
 from tests.conftest import Cast
+from tests.db.entries import put_sealed
 
 ROOT = Path(__file__).parents[2]
 NEW_MASTER = "9:" + base64.b64encode(b"m" * 32).decode()
 NOW = datetime.now(UTC)
 
-
-@pytest.fixture(autouse=True)
-def _fresh_process() -> Iterator[None]:
-    vault._tenant_keys.clear()
-    vault._provider_keys.clear()
-    yield
-    vault._tenant_keys.clear()
-    vault._provider_keys.clear()
+pytestmark = pytest.mark.usefixtures("keys_unopened")
 
 
 def store(cast: Cast, question: str) -> UUID:
-    """An entry, with nothing in it but what is looked at here."""
-    owner, entry_id = cast.owner, uuid4()
-    body = vault.seal(owner.tenant_id, orjson.dumps({"question": question}), column="entry.body", row_id=entry_id)
-    with as_tenant(owner.tenant_id):
-        Entry.objects.create(
-            tenant_id=owner.tenant_id,
-            id=entry_id,
-            project_id=owner.project_id,
-            fingerprint=entry_id.bytes * 2,
-            scope=bytes(32),
-            provider="demo",
-            model="demo-small",
-            endpoint="chat/completions",
-            body=body,
-            size_bytes=len(body),
-        )
-    return entry_id
+    return put_sealed(cast.owner.tenant_id, cast.owner.project_id, {"question": question})
 
 
 def read(cast: Cast, entry_id: UUID) -> tuple[int, str]:

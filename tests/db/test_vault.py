@@ -1,7 +1,6 @@
 """Which keys are a tenant's own, and what do they open?"""
 
 import base64
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -17,14 +16,7 @@ ROW = uuid4()
 COLUMN = "entry.body"
 OTHER_MASTER = "9:" + base64.b64encode(b"m" * 32).decode()
 
-
-@pytest.fixture(autouse=True)
-def _fresh_process() -> Iterator[None]:
-    vault._tenant_keys.clear()
-    vault._provider_keys.clear()
-    yield
-    vault._tenant_keys.clear()
-    vault._provider_keys.clear()
+pytestmark = pytest.mark.usefixtures("keys_unopened")
 
 
 def test_what_a_tenant_sealed_it_opens(cast: Cast) -> None:
