@@ -34,8 +34,8 @@ class Ask(Generic[A]):
         return options
 
     def read(self, answer: object) -> A:
-        # Anything but JSON comes through as text: a web page, where `base_url` is not CacheAI's.
-        if not isinstance(answer, self.answer):
+        # Where `base_url` is not CacheAI's: a web page, which comes through as text, or JSON of somebody else's.
+        if not isinstance(answer, self.answer) or not answer.model_fields_set & self.answer.model_fields.keys():
             raise CacheError(CacheError.__doc__)
         read: A = getattr(answer, self.part) if self.part else answer  # type: ignore[assignment]
         return read

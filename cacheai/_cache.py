@@ -30,8 +30,10 @@ from ._types import (
     UpdateAnswer,
 )
 
-# `.` and `..` would fit too, but a proxy on the way would fold them into the path.
-CACHE_KEY: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.:-]{1,128}", re.ASCII)
+# `.` and `..` would fit too, but a proxy on the way would fold them into the path; and so would names of endpoints.
+ENDPOINTS: Final = "query|test|clear|projects|lookup|entries|export|purge|feedback|blocklist|stats|jobs"
+CACHE_KEY: Final = re.compile(rf"(?!(?:\.{{1,2}}|{ENDPOINTS})\Z)[A-Za-z0-9_.:-]{{1,128}}", re.ASCII)
+NO_CACHE_KEY: Final = "a cache key is 1 to 128 letters, digits and _.:-, and no name of an endpoint, as stats is"
 
 JOB_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
@@ -304,7 +306,7 @@ def _job(job_id: str) -> Ask[Job]:
 
 def _path(cache_key: str) -> str:
     if not CACHE_KEY.fullmatch(cache_key):
-        raise ValidationError("a cache key is 1 to 128 letters, digits and _.:-")
+        raise ValidationError(NO_CACHE_KEY)
     return f"/cache/{cache_key}"
 
 

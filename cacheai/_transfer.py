@@ -136,9 +136,12 @@ def _entry(line: bytes) -> Entry:
     except InvalidEntry:
         pass  # A field of tomorrow's kind is taken as it is, which is slow.
     try:
-        return Entry.model_construct(**json.loads(line))
-    except (ValueError, TypeError) as error:
+        fields = json.loads(line)
+    except ValueError as error:
         raise CacheError(CacheError.__doc__) from error
+    if not (isinstance(fields, dict) and "cache_key" in fields):
+        raise CacheError(CacheError.__doc__)
+    return Entry.model_construct(**fields)
 
 
 def _lines(entries: Source) -> Iterator[bytes]:
@@ -209,10 +212,14 @@ def _job_id(answer: object) -> str:
     return Ask[JobAnswer]("post", "/cache/entries", JobAnswer).read(answer).job_id
 
 
+def _job(answer: object) -> Job:
+    return Ask[Job]("get", "/cache/jobs", Job).read(answer)
+
+
 def _waited(client: OpenAI, job_id: str) -> Job:
     pause = FIRST_PAUSE_SECONDS
     while True:
-        job = client.get(f"/cache/jobs/{job_id}", cast_to=Job)
+        job = _job(client.get(f"/cache/jobs/{job_id}", cast_to=Job))
         if job.status in ("done", "failed"):
             return job
         sleep_here(pause)
@@ -222,7 +229,7 @@ def _waited(client: OpenAI, job_id: str) -> Job:
 async def _waited_async(client: AsyncOpenAI, job_id: str) -> Job:
     pause = FIRST_PAUSE_SECONDS
     while True:
-        job = await client.get(f"/cache/jobs/{job_id}", cast_to=Job)
+        job = _job(await client.get(f"/cache/jobs/{job_id}", cast_to=Job))
         if job.status in ("done", "failed"):
             return job
         await sleep(pause)

@@ -1,4 +1,4 @@
-"""How does the `cacheai` command end where nothing of its own went wrong: interrupted, or with nobody reading on?"""
+"""How does the `cacheai` command end that is interrupted, or whose output nobody takes?"""
 
 import json
 import os
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from .._client import Client
 
-UNREAD: Final = 1
+NOT_WRITTEN: Final = 1
 INTERRUPTED: Final = 130
 
 
 def main(line: Sequence[str] | None = None, *, connect: "Callable[..., Client] | None" = None) -> int:
     line = sys.argv[1:] if line is None else line
+    _open_closed_streams()
+    code = 0
     try:
         try:
             # These take a second to load: time enough to be interrupted in.
@@ -27,10 +29,20 @@ def main(line: Sequence[str] | None = None, *, connect: "Callable[..., Client] |
             code = INTERRUPTED
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        # Whoever read our output has enough of it. Without this, the interpreter would complain while it ends.
+    except OSError as error:
+        # Without this, the interpreter would try again while it ends, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
+        has_enough = isinstance(error, BrokenPipeError)  # whoever read our output
+        if not (code or has_enough):
+            sys.stderr.write(f"cacheai: {error.strerror}\n")
+        return code or NOT_WRITTEN
+
+
+def _open_closed_streams() -> None:
+    """A job without a terminal may come without any of them: `>&-`."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _tell_interrupted(*, as_json: bool) -> None:

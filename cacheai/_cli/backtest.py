@@ -2,9 +2,13 @@
 
 import time
 from argparse import Namespace
+from codecs import BOM_UTF8
 from typing import Any, Final
 
+import httpx2
+
 from .._client import Client
+from .entries import ask, document
 from .terminal import Failed, Misused, Progress, Terminal, table
 from .transfer import opened, tell_rejected
 
@@ -16,11 +20,12 @@ def backtest(client: Client, args: Namespace, terminal: Terminal) -> int:
     if (args.file is None) == (args.days is None):
         raise Misused("Give a FILE of questions, or --days of the project's own.")
     if args.file is None:
-        begun = client.post("/backtest", cast_to=object, body={"days": args.days})
+        begun = ask(client, "POST", "/backtest", days=args.days)
     else:
         with opened(args.file) as file:
-            begun = client.post("/backtest", cast_to=object, content=file.read(), options={"headers": LINES})
-    job = _waited(client, str(_fields(begun)["job_id"]))
+            lines = file.read().removeprefix(BOM_UTF8)
+        begun = document(client.post("/backtest", cast_to=httpx2.Response, content=lines, options={"headers": LINES}))
+    job = _waited(client, str(begun["job_id"]))
     if job["status"] == "failed":
         raise Failed("The server gave up: try again.", "failed")
     result, rejected = job["result"], job["rejected"]
@@ -31,7 +36,7 @@ def backtest(client: Client, args: Namespace, terminal: Terminal) -> int:
 def _waited(client: Client, job_id: str) -> dict[str, Any]:
     with Progress("Trying", None) as progress:
         while True:
-            job = _fields(client.get(f"/cache/jobs/{job_id}", cast_to=object))
+            job = ask(client, "GET", f"/cache/jobs/{job_id}")
             if job["status"] in ("done", "failed"):
                 return job
             progress.total = job["total"] or None
@@ -59,9 +64,3 @@ def _lines(result: dict[str, Any], *, most: int) -> list[str]:
         pairs = ((f"{one['probability']:.3f}", one["asked"], one["stored"]) for one in result["borderline"][:most])
         shown += ["", "Nearest to the project's own cut:", *table(("p", "asked", "stored"), pairs)]
     return shown
-
-
-def _fields(answer: object) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise Failed("This is not CacheAI: see its base URL.", "not_cacheai")
-    return answer

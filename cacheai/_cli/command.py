@@ -44,7 +44,8 @@ def run(line: Sequence[str], connect: Callable[..., Client]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        return _failed(terminal, f"{error.filename}: {error.strerror}" if error.filename else str(error), "file", ERROR)
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(terminal, f"{where}{error.strerror or error}", "file", ERROR)
     except SystemExit as asked:  # --help, --version
         return int(asked.code or 0)
 

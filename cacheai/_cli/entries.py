@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
+import httpx2
+
 from .._asking import given
-from .._cache import CACHE_KEY
+from .._cache import CACHE_KEY, NO_CACHE_KEY
 from .._client import Client
 from .._errors import CacheError
-from .terminal import Misused, Progress, Terminal, pairs, plain, table
+from .terminal import Misused, Progress, Terminal, is_ours, pairs, plain, table
 
 PAGE_MAX: Final = 200
 MISS: Final = 3
@@ -81,7 +83,7 @@ def _page(client: Client, args: Namespace, limit: int, **place: Any) -> dict[str
 
 def show(client: Client, args: Namespace, terminal: Terminal) -> int:
     if not CACHE_KEY.fullmatch(args.key):
-        raise Misused("A cache key is 1 to 128 letters, digits and _.:-")
+        raise Misused(f"{args.key!r}: {NO_CACHE_KEY}")
     entry = ask(client, "GET", f"/cache/{args.key}")
     if args.output is None:
         terminal.show(entry, _entry_lines(entry))
@@ -196,20 +198,31 @@ def ask(client: Client, method: str, path: str, **fields: Any) -> dict[str, Any]
     """The server's own document, so that `--json` hides nothing of it. Fields that are None are not sent."""
     fields = given(**fields)
     options: Any = {"extra_json": fields} if method in ("POST", "PUT") else {"params": fields}
-    answer = getattr(client, method.lower())(path, cast_to=object, options=options)
-    if not isinstance(answer, dict):  # a web page, where the address is not CacheAI's
+    return document(getattr(client, method.lower())(path, cast_to=httpx2.Response, options=options))
+
+
+def document(answer: httpx2.Response) -> dict[str, Any]:
+    """Raises CacheError."""
+    check_ours(answer)
+    read: dict[str, Any] = answer.json()
+    return read
+
+
+def check_ours(answer: httpx2.Response) -> None:
+    """A web page, or what another service says, is no answer. Raises CacheError."""
+    if not is_ours(answer):
         raise CacheError(CacheError.__doc__)
-    return answer
 
 
 @contextmanager
 def whole_file(name: str) -> Iterator[IO[bytes]]:
     """A file that is there when it is complete, and not before; devices and pipes are written to as they are."""
-    path = Path(name).resolve()
+    path = Path(name)
     if path.exists() and not path.is_file():
         with path.open("wb") as device:
             yield device
         return
+    path = path.resolve()
     try:
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:

@@ -1,8 +1,8 @@
 """What does a person at a terminal, or a program behind a pipe, get to see?"""
 
 import json
+import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 from unicodedata import category
 
+import httpx2
 from openai import APIStatusError
 
 from .._errors import CacheError
@@ -18,6 +19,7 @@ REDRAWN_SECONDS: Final = 0.1
 LINE_SECONDS: Final = 10.0  # between two lines where nothing can be redrawn
 WIDTH_WITHOUT_TERMINAL: Final = 160
 BAR_WIDTH: Final = 24
+FALLBACK_COLUMNS: Final = 80  # of a terminal that does not tell
 ARGUMENT: Final = re.compile(r"\b(api_key|base_url)\b")
 
 
@@ -33,9 +35,13 @@ def told_by(error: APIStatusError) -> tuple[str, str]:
     """The server's own sentence and word for what is wrong."""
     if isinstance(error.body, Mapping):
         return str(error.body.get("message") or error.message), str(error.body.get("code") or error.status_code)
-    ours = "x-cacheai-request-id" in error.response.headers  # else it is a page, of whoever answers there
-    message = error.message if ours else in_options(f"{error.message}. {CacheError.__doc__}")
+    message = error.message if is_ours(error.response) else in_options(f"{error.message}. {CacheError.__doc__}")
     return message, str(error.status_code)
+
+
+def is_ours(answer: httpx2.Response) -> bool:
+    """Else it is of whoever answers at that address."""
+    return "x-cacheai-request-id" in answer.headers
 
 
 def in_options(message: str) -> str:
@@ -103,7 +109,7 @@ class Progress:
 
     def reach(self, done: int) -> None:
         self.done = done
-        redraws = self.stream.isatty()
+        redraws = self.stream.isatty() and os.environ.get("TERM") != "dumb"
         if self.now() - self._shown < (REDRAWN_SECONDS if redraws else LINE_SECONDS):
             return
         self._shown = self.now()
@@ -122,11 +128,12 @@ class Progress:
         return f"{self.doing}: {self.done:,} of {self.total:,} ({share:.0%}), {rate:,.0f}/s, {left}"
 
     def _draw(self) -> None:
-        bar = ""
-        if self.total:
+        bar, line = "", self.line()
+        width = _columns(self.stream) - 1  # What reaches the edge would go on below, and stay there.
+        if self.total and width >= BAR_WIDTH + len("[] ") + len(line):
             full = round(BAR_WIDTH * min(1.0, self.done / self.total))
             bar = f"[{'#' * full}{'.' * (BAR_WIDTH - full)}] "
-        self.stream.write(f"\r\x1b[K{bar}{self.line()}")
+        self.stream.write(f"\r\x1b[K{bar}{cut(line, width)}")
         self.stream.flush()
         self._drawn = True
 
@@ -166,7 +173,14 @@ def _duration(seconds: float) -> str:
 
 
 def _width() -> int:
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+    return _columns(sys.stdout) if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
+
+
+def _columns(terminal: TextIO) -> int:
+    try:
+        return os.get_terminal_size(terminal.fileno()).columns or FALLBACK_COLUMNS
+    except OSError:
+        return FALLBACK_COLUMNS
 
 
 def _write(stream: TextIO, line: str) -> None:

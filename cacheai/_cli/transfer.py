@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from argparse import Namespace
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,7 @@ from .._client import Client
 from .._errors import CacheAIError
 from .._transfer import lines_in
 from .._types import Job
-from .entries import ask, filters_of, whole_file
+from .entries import ask, check_ours, filters_of, whole_file
 from .terminal import Failed, Misused, Progress, Terminal
 
 FORMATS: Final = ("jsonl", "json")
@@ -41,7 +42,7 @@ Batch = list[tuple[int, bytes]]  # lines, each with its number
 
 
 def export(client: Client, args: Namespace, terminal: Terminal) -> int:
-    to_stdout = args.file == STANDARD
+    to_stdout = args.file in (STANDARD, "/dev/stdout")
     if to_stdout and terminal.as_json and args.format == "jsonl":
         raise Misused("--json means one document on the standard output: give -f json, or a FILE.")
     form = "json" if to_stdout and terminal.as_json else _format(args)
@@ -77,6 +78,7 @@ def _exported(client: Client, args: Namespace) -> Iterator[Iterator[bytes]]:
     query = {**filters_of(args), **given(limit=args.limit), "format": "jsonl"}
     answer = client.get("/cache/export", cast_to=object, options={"params": query}, stream=True, stream_cls=Stream[Any])
     try:
+        check_ours(answer.response)
         yield answer.response.iter_bytes()
     except httpx2.TransportError as error:
         raise Failed(f"The export broke off ({error}): nothing was written. Try again.", "broken") from error
@@ -173,7 +175,9 @@ def _count(args: Namespace) -> int | None:
 
 def _filled(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """The lines with something in them, each with its number."""
-    return ((number, line) for number, line in enumerate(file, 1) if line.strip())
+    for number, line in enumerate(file, 1):
+        if (text := line.removeprefix(BOM_UTF8) if number == 1 else line).strip():
+            yield number, text
 
 
 def _lines_of_array(file: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:

@@ -83,15 +83,15 @@ class CommandServer:
             raise self.down
         if not self.speaks:
             return httpx2.Response(200, html="<h1>Welcome</h1>")
-        headers = {"date": format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)}
         try:
             answer = self._answer(request)
         except Refused as refused:
             error = {"message": str(refused), "type": "any", "param": None, "code": refused.code}
-            return httpx2.Response(refused.status, json={"error": error}, headers=headers)
-        if isinstance(answer, httpx2.Response):
-            return answer
-        return httpx2.Response(200, json=answer, headers=headers)
+            answer = httpx2.Response(refused.status, json={"error": error})
+        told = answer if isinstance(answer, httpx2.Response) else httpx2.Response(200, json=answer)
+        told.headers["date"] = format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)
+        told.headers["x-cacheai-request-id"] = "req_1"
+        return told
 
     def _answer(self, request: httpx2.Request) -> Any:
         path = request.url.path

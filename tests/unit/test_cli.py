@@ -1,11 +1,13 @@
 """Does the command do what its words say, and end as they say?"""
 
 import io
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -113,6 +115,8 @@ def test_the_key_comes_from_the_environment_or_the_line(command: Command, monkey
         ("list", "--status", "gone"),
         ("list", "--bas", BASE_URL),  # no guessing at what was begun
         ("show",),
+        ("show", "stats"),
+        ("show", ".."),
         ("stats", "--since", "yesterday"),
         ("purge", "-o", "-1"),
         ("purge",),
@@ -340,9 +344,10 @@ def test_an_export_as_json_is_one_document(command: Command, tmp_path: Path, cou
     assert command("export", "-", "--json").document == json.loads(out.read_text())
 
 
-def test_an_export_to_stdout_holds_nothing_else(command: Command) -> None:
+@pytest.mark.parametrize("file", ["-", "/dev/stdout"])
+def test_an_export_to_stdout_holds_nothing_else(command: Command, file: str) -> None:
     command.server.hold(2)
-    ended = command("export", "-")
+    ended = command("export", file)
     assert [json.loads(line) for line in ended.out.splitlines()] == command.server.entries
     assert ended.err == "2 exported.\n"
 
@@ -405,6 +410,18 @@ def test_broken_lines_are_told_by_their_number_in_the_file(
     assert (document["total"], document["stored"], document["rejected"]) == (6, 4, 2)
     assert len(command.server.jobs) > 2
     assert [error["line"] for error in document["errors"]] == [3, 6]
+
+
+def test_a_mark_that_windows_begins_a_file_with_is_no_part_of_its_first_line(command: Command, tmp_path: Path) -> None:
+    past = {"question": "Why?"}
+    for name, content, verb, told in (
+        ("in.jsonl", entry("a"), "import", "1 stored, 0 rejected."),
+        ("in.json", [entry("b")], "import", "1 stored, 0 rejected."),
+        ("past.jsonl", past, "backtest", "Questions: 1;"),
+    ):
+        file = tmp_path / name
+        file.write_text(json.dumps(content), encoding="utf-8-sig")
+        assert command(verb, str(file)).out.startswith(told)
 
 
 def test_a_backtest_tells_broken_lines_as_an_import_does(command: Command, tmp_path: Path) -> None:
@@ -529,6 +546,39 @@ def test_a_web_page_is_no_answer(command: Command) -> None:
         assert "--base-url" in ended.err
 
 
+@pytest.mark.parametrize("answer", [{"json": {}}, {"json": {"data": 1}}, {"json": []}, {"html": "<h1>Sign in</h1>"}])
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("stats", "-v"),
+        ("list",),
+        ("show", "a" * 64),
+        ("purge", "-a", "-y"),
+        ("export", "out"),
+        ("import", "in.jsonl"),
+        ("backtest", "in.jsonl"),
+        ("backtest", "-d", "1"),
+        ("lookup", "Why?"),
+        ("blocklist", "add", "Why?"),
+        ("blocklist", "check", "Why?"),
+        ("blocklist", "list"),
+        ("blocklist", "remove", "1"),
+        ("blocklist", "false-positive", "1"),
+    ],
+)
+def test_what_another_service_answers_is_no_answer_and_no_backup(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...], answer: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text('{"question": "Why?"}\n')
+    Path("out").write_text("the good one")
+    command.server.down = httpx2.Response(200, **answer)
+    ended = command(*line)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("cacheai: What answered does not speak as CacheAI does: is `--base-url` right?")
+    assert Path("out").read_text() == "the good one"
+
+
 def test_an_error_page_of_something_else_is_no_answer_either(command: Command) -> None:
     command.server.down = httpx2.Response(404, html="<h1>Not found</h1>")
     ended = command("stats")
@@ -542,9 +592,46 @@ def test_what_is_no_address_is_told_in_the_command_s_own_words(command: Command)
     assert (ended.code, ended.err) == (1, "cacheai: --base-url must be an address with http:// or https://\n")
 
 
+def test_an_export_may_go_to_a_pipe_that_the_shell_names(command: Command) -> None:
+    """As in `>(gzip)`: the name leads to one that is none of a file."""
+    command.server.hold(1)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        ended = command("export", f"/dev/fd/{writing}")
+        os.close(writing)
+        assert (ended.code, len(pipe.read().splitlines())) == (0, 1)
+
+
+@pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_is_closed_is_as_one_that_nobody_reads(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    command.server.hold(1)
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["export", str(tmp_path / "out"), "--api-key", KEY], connect=command.server.connect) == 0
+    getattr(sys, closed).close()
+
+
+@pytest.mark.parametrize("line", [("completion", "bash"), ("nothing", "--json")])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_that_is_full_is_told_in_a_line(line: tuple[str, ...], unbuffered: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        ended = subprocess.run([INSTALLED, *line], env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (1, "cacheai: No space left on device\n")
+
+
 def test_a_folder_that_is_not_there_is_told_by_the_name_that_was_given(command: Command, tmp_path: Path) -> None:
     out = tmp_path / "missing" / "out"
     assert command("export", str(out)).err == f"cacheai: {out}: No such file or directory\n"
+
+
+def test_a_folder_is_no_file(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    for verb in ("export", "import", "backtest"):
+        ended = command(verb, "folder")
+        assert (ended.code, ended.err) == (1, "cacheai: folder: Is a directory\n")
 
 
 def test_long_statistics_stand_in_one_column(command: Command) -> None:
@@ -637,6 +724,22 @@ def test_on_a_terminal_progress_is_redrawn_in_place() -> None:
     assert shown.count("\n") == 1
     assert shown.endswith("1,000 of 1,000 (100%), 32/s, 0 s left\n")
     assert 200 < shown.count("\r") < 320
+
+
+def test_on_a_narrow_terminal_progress_stays_on_its_line() -> None:
+    reading, writing = os.openpty()
+    termios.tcsetwinsize(writing, (24, 40))
+    seconds = itertools.count()
+    with (
+        os.fdopen(writing, "w") as terminal,
+        Progress("Importing", 100_000, terminal, lambda: next(seconds)) as progress,
+    ):
+        progress.reach(12_345)
+        terminal.flush()
+        shown = os.read(reading, 4096).decode()
+    os.close(reading)
+    assert len(shown.removeprefix("\r\x1b[K")) == 39
+    assert shown.startswith("\r\x1b[KImporting: 12,345 of 100,000 (12%)")
 
 
 def test_without_a_total_there_is_no_time_left() -> None:

@@ -226,7 +226,9 @@ def test_a_word_of_tomorrow_breaks_nothing(side: SyncSide) -> None:
     assert side.get(side.client().cache.lookup("Why?", model="m")).decision == "divined"
 
 
-@pytest.mark.parametrize("cache_key", ["", ".", "..", "a/b", "a?b", "a b", "ü", "k" * 129, "a\n", "..%2Fstats"])
+@pytest.mark.parametrize(
+    "cache_key", ["", ".", "..", "a/b", "a?b", "a b", "ü", "k" * 129, "a\n", "..%2Fstats", "stats"]
+)
 @pytest.mark.parametrize("name", ["get", "update", "delete"])
 def test_what_is_no_cache_key_is_never_sent(side: SyncSide, name: str, cache_key: str) -> None:
     fields = {"output": "So."} if name == "update" else {}
@@ -251,8 +253,9 @@ def test_one_text_in_place_of_a_list_is_refused(side: SyncSide) -> None:
         side.get(side.client().cache.purge(keys="abc"))
 
 
-def test_a_web_page_in_place_of_an_answer_is_a_cache_error(side: SyncSide) -> None:
-    side.server.answers = [httpx2.Response(200, text="<html>", headers={"content-type": "text/html"})]
+@pytest.mark.parametrize("answer", [{"html": "<html>"}, {"json": {}}, {"json": {"status": "ok"}}, {"json": []}])
+def test_a_web_page_or_json_of_another_service_is_a_cache_error(side: SyncSide, answer: dict[str, Any]) -> None:
+    side.server.answers = [httpx2.Response(200, **answer)]
 
     with pytest.raises(cacheai.CacheError, match="base_url"):
         side.get(side.client().cache.stats())

@@ -90,9 +90,10 @@ def test_an_export_that_is_refused_or_no_export_says_so(side: SyncSide) -> None:
     with pytest.raises(cacheai.PermissionDeniedError):
         exported(side)
 
-    side.server.answers = [httpx2.Response(200, text="<html>")]
-    with pytest.raises(cacheai.CacheError, match="base_url"):
-        exported(side)
+    for not_ours in ({"text": "<html>"}, {"json": {}}, {"json": []}):
+        side.server.answers = [httpx2.Response(200, **not_ours)]
+        with pytest.raises(cacheai.CacheError, match="base_url"):
+            exported(side)
 
 
 def test_an_export_that_breaks_off_is_an_error_and_no_short_export() -> None:
