@@ -8,10 +8,11 @@ from argparse import Namespace
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any, Final
 
 import httpx2
@@ -145,15 +146,28 @@ def tell_rejected(terminal: Terminal, rejected: int, errors: Sequence[Mapping[st
 
 def _sent(send: Callable[[Batch], Job], batches: Iterable[Batch]) -> Iterator[tuple[Batch, Job]]:
     """Each batch with what became of it, in order."""
-    with ThreadPoolExecutor(UNDER_WAY) as senders:
-        under_way: deque[tuple[Batch, Future[Job]]] = deque()
-        for batch in batches:
-            under_way.append((batch, senders.submit(send, batch)))
-            if len(under_way) == UNDER_WAY:
-                first, job = under_way.popleft()
-                yield first, job.result()
-        for last, job in under_way:
-            yield last, job.result()
+    under_way: deque[tuple[Batch, Future[Job]]] = deque()
+    for batch in batches:
+        under_way.append((batch, _begun(send, batch)))
+        if len(under_way) == UNDER_WAY:
+            first, job = under_way.popleft()
+            yield first, job.result()
+    for last, job in under_way:
+        yield last, job.result()
+
+
+def _begun(send: Callable[[Batch], Job], batch: Batch) -> "Future[Job]":
+    """In a thread that nobody waits for, as an executor's are: whoever interrupts has waited long enough."""
+    future: Future[Job] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(send(batch))
+        except Exception as error:  # noqa: BLE001 (raised to whoever asks for the result)
+            future.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return future
 
 
 @contextmanager

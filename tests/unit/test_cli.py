@@ -5,9 +5,11 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import termios
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -526,6 +528,31 @@ def test_an_end_has_its_code(command: Command, tmp_path: Path, down: BaseExcepti
     assert (ended.code, ended.out) == (code, "")
     assert len(ended.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_import_waits_for_no_answer(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(json.dumps(entry("a")))
+    here, over, answered = threading.get_ident(), threading.Event(), threading.Event()
+
+    def late(server: CommandServer, request: httpx2.Request) -> httpx2.Response:
+        signal.pthread_kill(here, signal.SIGINT)
+        over.wait(30)
+        answered.set()
+        return httpx2.Response(503)
+
+    monkeypatch.setattr(CommandServer, "handle", late)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # Tests in the background ignore it.
+    try:
+        ended = command("import", str(file))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (ended.code, ended.err) == (130, "cacheai: Interrupted.\n")
+    assert not answered.is_set()
+    over.set()
+    assert answered.wait(30)
 
 
 @pytest.mark.parametrize("line", [("stats",), ("stats", "--json")])
