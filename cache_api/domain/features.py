@@ -15,10 +15,11 @@ from typing import NamedTuple
 from cache_api.domain.actions import ACTION_OF
 from cache_api.domain.guard import traits
 from cache_api.domain.guard.amounts import amounts_missing
+from cache_api.domain.guard.other_words import are_other_words
 from cache_api.domain.guard.spelling import plain, stem, words
 from cache_api.domain.guard.units import UNITS
 
-FEATURES_VERSION = 4  # raised with any change of what a feature says: older weights do not fit then
+FEATURES_VERSION = 5  # raised with any change of what a feature says: older weights do not fit then
 
 LIKENESS = (
     "cosine",
@@ -351,7 +352,7 @@ def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str]]:
     for one in sorted(our_extra):
         action, first, written = ACTION_OF.get(one), one[0], ours.spelt[one]
         for other in left:
-            if (other[0] == first and (_nearly(one, other) or _misspelt(written, theirs.spelt[other]))) or (
+            if (other[0] == first and _is_another_spelling(one, other, written, theirs.spelt[other])) or (
                 action and action == ACTION_OF.get(other)
             ):
                 our_extra.discard(one)
@@ -367,6 +368,16 @@ def _match_joined(extra: set[str], their_extra: set[str], theirs: View) -> None:
         if (joined := a + b) in extra and len(joined) >= _SHORTEST_JOINED:
             extra.discard(joined)
             their_extra.difference_update((a, b))
+
+
+def looks_like(one: str, other: str) -> bool:
+    """Would one written word be taken for the other, but for what is known of words that only look alike?"""
+    stems = stem(one), stem(other)
+    return stems[0][0] == stems[1][0] and (_nearly(*stems) or _misspelt(one, other))
+
+
+def _is_another_spelling(one: str, other: str, written: str, their_written: str) -> bool:
+    return (_nearly(one, other) or _misspelt(written, their_written)) and not are_other_words(one, other)
 
 
 def _nearly(one: str, other: str) -> bool:
