@@ -83,14 +83,18 @@ def kill(pid: int) -> None:
 @contextlib.contextmanager
 def stopped(pids: Sequence[int]) -> Iterator[None]:
     """They hang: alive, their sockets open, and silent."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(pids, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):  # A test may have killed it meanwhile.
-                os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    """One of them may have ended meanwhile: a database's processes come and go with its connections."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def rss_bytes(pid: int) -> int:

@@ -7,7 +7,6 @@ wrong.
 import argparse
 import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,11 +30,11 @@ from tests.e2e.with_faults.hurting import (
     Line,
     Load,
     embedded_stack,
-    is_alive,
     kill,
     load,
     rows_of,
     sql,
+    stopped,
     tree,
     unpriced,
     web_workers,
@@ -184,15 +183,8 @@ def _kill_web_worker(stack: Stack, chance: random.Random) -> None:
 
 
 def _hung(name: str, stack: Stack, chance: random.Random) -> None:
-    pids = tree(stack.pids()[name])
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(tree(stack.pids()[name])):
         time.sleep(HUNG_SECONDS * (0.5 + chance.random()))  # It hangs for as long as it hangs.
-    finally:
-        for pid in pids:
-            if is_alive(pid):
-                os.kill(pid, signal.SIGCONT)
 
 
 def _flushed(stack: Stack, chance: random.Random) -> None:
