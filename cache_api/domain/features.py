@@ -331,13 +331,20 @@ def _special(extra: set[str], view: View) -> set[str]:
 
 
 def _replaced(ours: View, theirs: View, our_extra: set[str], their_extra: set[str]) -> bool:
-    """Do they say the same but for one or two words, as a form that is filled in? Units are left to the guards."""
+    """Do they say the same but for one or two words, as a form that is filled in?"""
     if len(ours.weighty) != len(theirs.weighty):
         return False
     pairs = [(one, other) for one, other in zip(ours.weighty, theirs.weighty, strict=True) if one != other]
     return len(pairs) <= _MOST_REPLACED and all(
-        one in our_extra and other in their_extra and not (one in UNITS and other in UNITS) for one, other in pairs
+        one in our_extra and other in their_extra and not _left_to_guards(ours, theirs, one, other)
+        for one, other in pairs
     )
+
+
+def _left_to_guards(ours: View, theirs: View, one: str, other: str) -> bool:
+    """Two names of a unit, or the units of two amounts: 5 kg are 5,000 g. Without a number, inches are not feet."""
+    unit, their_unit = UNITS.get(ours.spelt[one]), UNITS.get(theirs.spelt[other])
+    return unit is not None and their_unit is not None and (unit == their_unit or bool(ours.numbers))
 
 
 def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str]]:

@@ -60,6 +60,8 @@ DIFFERENT = [
     ("How do I clean rice?", "How do I clean lentils?", "replaced"),
     ("My thumb hurts when I play golf", "My wrist hurts when I play golf", "replaced"),
     ("Wie reinige ich Silber?", "Wie reinige ich Leder?", "replaced"),
+    ("How do I convert feet to metres?", "How do I convert inches to metres?", "replaced"),
+    ("How do I use http in my code?", "How do I use https in my code?", "replaced"),
     ("How do I change my plan?", "How do I charge my plan?", "replaced"),
     ("When does my contract end?", "When does my contact end?", "replaced"),
     ("When do my contracts end?", "When do my contacts end?", "replaced"),

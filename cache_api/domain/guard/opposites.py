@@ -45,7 +45,10 @@ manually/automatically wired/wireless weekday/weekend indoor/outdoor thick/thin 
 deep/shallow tall/short vacant/occupied single/married married/divorced odd/even prefix/suffix synonym/antonym
 singular/plural buyer/seller lender/borrower landlord/tenant employer/employee winner/loser husband/wife
 mother/father mom/dad son/daughter brother/sister king/queen uncle/aunt bullish/bearish summer/winter
-raw/cooked sharp/blunt gross/net plus/minus nearest/farthest closest/farthest closest/furthest
+raw/cooked sharp/blunt gross/net plus/minus former/current former/present former/future past/future past/present
+current/previous current/past ancient/modern senior/junior partial/full partial/complete primary/secondary
+sender/recipient sender/receiver driver/passenger teacher/student doctor/patient debtor/creditor supply/demand
+lossy/lossless wholesale/retail urban/rural inner/outer in/out nearest/farthest closest/farthest closest/furthest
 aktivieren/deaktivieren an/aus ein/aus einschalten/ausschalten offnen/schliessen kaufen/verkaufen vor/nach
 vorher/nachher mehr/weniger erhohen/senken erhohen/verringern sperren/entsperren hinzufugen/entfernen mit/ohne
 erlaubt/verboten richtig/falsch gut/schlecht beginnen/enden anfang/ende beginn/ende ankunft/abfahrt

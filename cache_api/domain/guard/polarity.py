@@ -50,6 +50,10 @@ _LIGHT_BUT_OPPOSED = frozenset(
     "much many with on off before after more plus con avec mit com met mas piu mais an aus ein voor na vor nach"
     " aan uit".split()
 )
+# `check in` is not `check out`.
+_IN_OR_OUT = frozenset(
+    "check checked checking zoom opt opted log logged logging sign signed signing clock move".split()
+)
 _AFFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "des", "de", "mis", "on", "anti", "ab")
 _SHORTEST_BASE = 3
 # Words that begin like a denial of another word and are none.
@@ -120,7 +124,7 @@ def polarity(words: Sequence[str]) -> Polarity:
                 denials.append(Denial(_denied(words, position), related))
         elif word in _LESSENING and following not in _COMPARING and before not in ("or", "at", "o", "oder", "ou"):
             denials.append(Denial(_denied(words, position), False))
-        elif word not in LIGHT or word in _LIGHT_BUT_OPPOSED:
+        elif word not in LIGHT or word in _LIGHT_BUT_OPPOSED or (word == "in" and before in _IN_OR_OUT):
             wished = "get" in words[max(0, position - 5) : position]  # "get it unlocked"
             meant = word if word in STATES and not wished else stem(word)
             stems.add(meant)

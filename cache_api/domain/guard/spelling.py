@@ -22,6 +22,7 @@ _NEGATED = {f"{stem}nt": (stem, "not") for stem in _SHORT_AUXILIARIES.split()} |
     "shant": ("shall", "not"),
 }
 _IRREGULAR = {"ca": "can", "wo": "will", "ai": "is", "sha": "shall"}
+_NO_PLURAL = frozenset({"https", "news"})
 _DROPPED_TAILS = frozenset({"s", "re", "ve", "ll", "d", "m"})
 
 
@@ -83,7 +84,7 @@ def words(folded: str) -> list[str]:
 @lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """A light stem, good enough to see that `disabled` is `disable`; never shorter than three letters."""
-    if len(word) > 32:  # no word of a language: keep the cache small
+    if len(word) > 32 or word in _NO_PLURAL:  # so long is no word of a language: keep the cache small
         return word
     for ending, instead in (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", ""), ("ly", "")):
         if word.endswith(ending) and len(word) - len(ending) >= 3 and not word.endswith(("ss", "us", "is")):

@@ -51,6 +51,11 @@ _FORMS = [
         "mould mold;adviser advisor;grown grow;shown show;drawn draw;known know;flown fly;eaten eat;fallen fall"
     ).split(";")
 ]
+# Of words that the model does not know whole, those that are often taken for one another.
+_TAKEN_FOR = (
+    "stationary stationery;untie unite;desert dessert;personal personnel;lightning lightening;"
+    "complement compliment;principal principle;discreet discrete;hydroxyzine hydralazine"
+)
 # What a word may end in and still be the same word, or one of its family: as far as answers go, `cancel` and
 # `cancellation`, but not `Niger` and `Nigeria`.
 _ENDINGS = frozenset(
@@ -109,6 +114,7 @@ def main() -> int:
         and not _are_forms(stem(one), stem(other))
         and not _are_family(*sorted((stem(one), stem(other))))
     }
+    found |= {" ".join(sorted(map(stem, pair.split()))) for pair in _TAKEN_FOR.split(";")}
     FILE.write_text("".join(f"{pair}\n" for pair in sorted(found)))
     sys.stdout.write(f"{len(words)} words, {len(found)} pairs that only look alike: {FILE}\n")
     return 0
