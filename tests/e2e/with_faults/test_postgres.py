@@ -52,7 +52,7 @@ def test_postgres_gone_for_a_while_costs_no_call_and_no_row(own_stack: Stack) ->
         wait_until(lambda: hits(calls.answers[-4:]), seconds=HEALED_SECONDS, what="hits again")
     answers, during = list(calls.answers), calls.between(gone_at + 0.5, back_at)
 
-    assert len(during) > 100
+    assert len(during) > 20
     assert {answer.decision for answer in during} == {"bypass"}
     assert {answer.status for answer in answers} == {200}  # wanted: 99.9 %
     wait_until(lambda: rows_of(own_stack, answers) == len(answers), seconds=30, what="the spool replayed")
