@@ -60,6 +60,23 @@ NEAR = tenant_function(
 )
 
 
+# Where all entries had one scope when they were last counted, any index of the tenant would seem as good as the scope's.
+SEVERAL_SCOPES = RunSQL(
+    """DO $$ DECLARE part regclass;
+    BEGIN
+      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope SET (n_distinct = -0.05)', part);
+      END LOOP;
+    END $$""",
+    """DO $$ DECLARE part regclass;
+    BEGIN
+      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope RESET (n_distinct)', part);
+      END LOOP;
+    END $$""",
+)
+
+
 class Migration(migrations.Migration):
     dependencies = [("cache_api", "0014_quick_pages")]
-    operations = [RunSQL(before.NEAR.reverse_sql, before.NEAR.sql), NEAR]
+    operations = [RunSQL(before.NEAR.reverse_sql, before.NEAR.sql), NEAR, SEVERAL_SCOPES]

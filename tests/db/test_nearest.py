@@ -49,14 +49,14 @@ def test_each_of_a_small_scope_is_found_where_the_planner_would_walk_a_graph_tha
     assert [row is not None and row[0] < 0.1 for row in distances] == [True] * ENTRIES
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["with statistics", "before there are any"])
-def test_for_a_small_scope_nothing_of_a_larger_one_is_read(cast: Cast, database: str, *, known: bool) -> None:
+@pytest.mark.parametrize("others", [["one"], ["one", "another"]], ids=["one", "two"])
+def test_for_a_small_scope_nothing_of_larger_ones_is_read(cast: Cast, database: str, others: list[str]) -> None:
+    """Of which the statistics know, and not of the small one."""
     with psycopg.connect(database) as connection:
         for axis in range(ENTRIES):
-            for scope in ("one large", "another large"):
+            for scope in others:
                 connection.execute(PUT, {**place_of(cast, scope), "vector": vector(axis)})
-        if known:
-            connection.execute("ANALYZE entry")
+        connection.execute("ANALYZE entry")
         for axis in range(3):
             connection.execute(PUT, {**place_of(cast), "vector": vector(axis)})
         before = connection.execute(READ).fetchone()

@@ -92,6 +92,7 @@ class Stub(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-CacheAI-Request-Id", "stub")
         self.end_headers()
         self.wfile.write(body.encode())
 
