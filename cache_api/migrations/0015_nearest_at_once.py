@@ -60,12 +60,13 @@ NEAR = tenant_function(
 )
 
 
-# Where all entries had one scope when they were last counted, any index of the tenant would seem as good as the scope's.
+# Where all entries had one scope when they were last counted, any index of the tenant would seem as good as the scope's:
+# it is to be taken for the most telling of all.
 SEVERAL_SCOPES = RunSQL(
     """DO $$ DECLARE part regclass;
     BEGIN
       FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass LOOP
-        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope SET (n_distinct = -0.05)', part);
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope SET (n_distinct = -1)', part);
       END LOOP;
     END $$""",
     """DO $$ DECLARE part regclass;
