@@ -46,7 +46,9 @@ NEAR = tenant_function(
         FROM (
           SELECT entry.id, (entry.vector <=> near) + 0 AS distance {LIVE} ORDER BY 2 LIMIT {MOST}
         ) AS nearest
-        JOIN entry ON entry.tenant_id = tenant AND entry.id = nearest.id
+        CROSS JOIN LATERAL (  -- one by one: a join might read all of a small tenant's
+          SELECT * FROM entry WHERE entry.tenant_id = tenant AND entry.id = nearest.id LIMIT 1
+        ) AS entry
         ORDER BY nearest.distance LIMIT most;
       ELSE  -- A shared index with a tenant filter silently returns too few rows unless the scan goes on.
         PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true);
@@ -60,8 +62,8 @@ NEAR = tenant_function(
 )
 
 
-# Where all entries had one scope when they were last counted, any index of the tenant would seem as good as the scope's:
-# it is to be taken for the most telling of all.
+# Where all entries had one scope when they were last counted, any index of the tenant would seem as good as that of the
+# scope: it is to be taken for the most telling column of all.
 SEVERAL_SCOPES = RunSQL(
     """DO $$ DECLARE part regclass;
     BEGIN
