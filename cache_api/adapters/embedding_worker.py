@@ -15,6 +15,7 @@ from cache_api.adapters import embedding_model
 from cache_api.adapters.embedding_model import DEFAULT_MODEL, EmbeddingFailed, EmbeddingModel
 from cache_api.adapters.embedding_queue import REPLY_KEPT_SECONDS, REPLY_PREFIX, Reply
 from cache_api.adapters.gathering import Gatherer, Overdue
+from cache_api.adapters.shared_clock import SharedClock
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class EmbeddingWorker:
         self._loaded: _Loaded | None = None
         self._failed_at = float("-inf")
         self._replies = redis.Redis.from_url(redis_url, socket_timeout=REDIS_SECONDS)
+        self._clock = SharedClock(self._replies.time, now=now)
 
     def load(self) -> _Loaded:
         """Raises EmbeddingFailed, and for some time again without another try."""
@@ -72,12 +74,15 @@ class EmbeddingWorker:
             )
             return self._loaded
 
-    def answer(self, texts: list[str], reply_id: str, *, seconds_left: float) -> None:
-        """Embed, and push the reply to the list that the caller listens to."""
+    def answer(self, texts: list[str], reply_id: str, *, due: float) -> None:
+        """Embed, and push the reply to the list that the caller listens to until it is due, by the shared clock."""
+        seconds_left = due - self._clock.earliest()
+        if seconds_left <= 0:
+            return  # Nobody listens any more.
         try:
             reply = self._reply(texts, seconds_left)
         except Overdue:
-            return  # Nobody listens any more.
+            return
 
         key = REPLY_PREFIX + reply_id
         with self._replies.pipeline(transaction=False) as pipe:

@@ -357,9 +357,9 @@ def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str]]:
     _match_joined(their_extra, our_extra, ours)
     left = sorted(their_extra)
     for one in sorted(our_extra):
-        action, first, written = ACTION_OF.get(one), one[0], ours.spelt[one]
+        action, written = ACTION_OF.get(one), ours.spelt[one]
         for other in left:
-            if (other[0] == first and _is_another_spelling(one, other, written, theirs.spelt[other])) or (
+            if (looks_like(one, other, written, theirs.spelt[other]) and not are_other_words(one, other)) or (
                 action and action == ACTION_OF.get(other)
             ):
                 our_extra.discard(one)
@@ -377,14 +377,9 @@ def _match_joined(extra: set[str], their_extra: set[str], theirs: View) -> None:
             their_extra.difference_update((a, b))
 
 
-def looks_like(one: str, other: str) -> bool:
-    """Would one written word be taken for the other, but for what is known of words that only look alike?"""
-    stems = stem(one), stem(other)
-    return stems[0][0] == stems[1][0] and (_nearly(*stems) or _misspelt(one, other))
-
-
-def _is_another_spelling(one: str, other: str, written: str, their_written: str) -> bool:
-    return (_nearly(one, other) or _misspelt(written, their_written)) and not are_other_words(one, other)
+def looks_like(one: str, other: str, written: str, their_written: str) -> bool:
+    """May one stem be the other in another form, or one word as it was written a slip of the other?"""
+    return one[0] == other[0] and (_nearly(one, other) or _misspelt(written, their_written))
 
 
 def _nearly(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ from django.db.migrations.operations import RunSQL
 
 from tenants.isolation import tenant_function
 
+initial = import_module("cache_api.migrations.0001_initial")
 planned = import_module("cache_api.migrations.0006_planned_reads")
 before = import_module("cache_api.migrations.0013_exact_nearest")
 
@@ -64,22 +65,13 @@ NEAR = tenant_function(
 
 # Where all entries had one scope when they were last counted, any index of the tenant would seem as good as that of the
 # scope: it is to be taken for the most telling column of all.
-SEVERAL_SCOPES = RunSQL(
-    """DO $$ DECLARE part regclass;
-    BEGIN
-      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass LOOP
-        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope SET (n_distinct = -1)', part);
-      END LOOP;
-    END $$""",
-    """DO $$ DECLARE part regclass;
-    BEGIN
-      FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entry'::regclass LOOP
-        EXECUTE format('ALTER TABLE %s ALTER COLUMN scope RESET (n_distinct)', part);
-      END LOOP;
-    END $$""",
+PARTITIONS = [f"ALTER TABLE entry_{part} ALTER COLUMN scope" for part in range(initial.ENTRY_PARTITIONS)]
+TELLING = RunSQL(
+    [f"{partition} SET (n_distinct = -1)" for partition in PARTITIONS],
+    [f"{partition} RESET (n_distinct)" for partition in PARTITIONS],
 )
 
 
 class Migration(migrations.Migration):
     dependencies = [("cache_api", "0014_quick_pages")]
-    operations = [RunSQL(before.NEAR.reverse_sql, before.NEAR.sql), NEAR, SEVERAL_SCOPES]
+    operations = [RunSQL(before.NEAR.reverse_sql, before.NEAR.sql), NEAR, TELLING]

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 
 from dashboard.forms import NewEndpoint
@@ -74,9 +75,13 @@ def delete(http: HttpRequest, visit: Visit, endpoint_id: UUID) -> HttpResponseBa
     return done(http, visit, "The endpoint is gone.", "webhooks")
 
 
-@page(may="webhooks", methods=("POST",), back="webhooks")
+@page(may="webhooks", methods=("POST",))
 def again(http: HttpRequest, visit: Visit, endpoint_id: UUID, delivery_id: UUID) -> HttpResponseBase:
-    services.delivery_again(tenant_id=visit.tenant.id, delivery_id=delivery_id, now=datetime.now(UTC))
+    try:
+        services.delivery_again(tenant_id=visit.tenant.id, delivery_id=delivery_id, now=datetime.now(UTC))
+    except Refusal as refusal:  # where its log is, of many endpoints
+        messages.error(http, str(refusal))
+        return HttpResponseRedirect(visit.href("webhooks-endpoint", endpoint_id))
     return done(http, visit, "It is sent again.", "webhooks-endpoint", endpoint_id)
 
 

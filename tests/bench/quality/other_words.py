@@ -106,13 +106,13 @@ def main() -> int:
     vocabulary = json.loads(tokenizer.read_text())["model"]["vocab"]
     words = sorted(word for word in vocabulary if _WORD.fullmatch(word))
     found = {
-        " ".join(sorted((stem(one), stem(other))))
+        " ".join(stems)
         for one, other in pairs(words)
-        if stem(one) != stem(other)
-        and looks_like(one, other)
+        for stems in [sorted(map(stem, (one, other)))]
+        if looks_like(stem(one), stem(other), one, other)
         and not _are_forms(one, other)
-        and not _are_forms(stem(one), stem(other))
-        and not _are_family(*sorted((stem(one), stem(other))))
+        and not _are_forms(*stems)
+        and not _are_family(*stems)
     }
     found |= {" ".join(sorted(map(stem, pair.split()))) for pair in _TAKEN_FOR.split(";")}
     FILE.write_text("".join(f"{pair}\n" for pair in sorted(found)))
