@@ -324,6 +324,9 @@ def test_an_endpoint_is_made_tested_and_deleted(go: Post) -> None:
     assert "whsec_" in page
     assert b"on its way" in go("webhooks-test", {}, endpoint_id).content
     assert b"whsec_" not in go("webhooks-endpoint", None, endpoint_id).content
+    refused = go("webhooks-again", {}, endpoint_id, uuid4())
+    assert endpoint_id in refused.request["PATH_INFO"]
+    assert b"There is no such delivery." in refused.content
     assert b"No endpoints yet" in go("webhooks-delete", {}, endpoint_id).content
 
 
