@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -20,7 +21,16 @@ from cache_api.domain.request import Request
 from cache_api.domain.usage import Usage, estimated_usage, usage_as_kept
 
 
-def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usage: Usage, source: str) -> NewEntry:
+def entry_of(
+    request: Request,
+    policy: Policy,
+    answer: Mapping[str, Any],
+    *,
+    now: datetime,
+    usage: Usage,
+    source: str,
+    entry_id: UUID | None = None,
+) -> NewEntry:
     """The entry of a whole answer, without its vector. Raises Refused."""
     if len(orjson.dumps(answer)) > ANSWER_MAX_BYTES:
         raise Refused(413, "request_too_large", f"Answers over {ANSWER_MAX_BYTES // 2**20} MiB are not stored.")
@@ -28,7 +38,7 @@ def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usa
         request,
         policy,
         answer,
-        now=datetime.now(UTC),
+        now=now,
         usage=usage,
         vector=None,
         matchable=fuzzy(request, policy) and not dialect_at(request.endpoint).has_tool_calls(answer),
@@ -36,6 +46,7 @@ def entry_of(request: Request, policy: Policy, answer: Mapping[str, Any], *, usa
             request.caller, request.target.provider, (request.target.model,), usage
         ),
         source=source,
+        entry_id=entry_id,
     )
 
 

@@ -2,15 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import connections
 from django.utils import timezone
 
 from cache_api import backtesting, duplicates
@@ -32,7 +30,7 @@ from tenants.isolation import DatabaseUnavailable
 ENTRIES_MAX = 100_000
 BYTES_MAX = 1024**3
 LINE_MAX_BYTES = 8 * 1024 * 1024
-PART_BYTES = 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
+PART_BYTES = 3 * 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
 RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
 NO_ROOM = "nothing more may be stored: the plan is full"
 
@@ -115,19 +113,27 @@ def unfinished(now: datetime) -> list[tuple[UUID, UUID]]:
 
 
 def some_wait() -> bool:
-    return bool(jobs.waiting(timezone.now()))
+    return jobs.some_wait(timezone.now())
 
 
-def run(tenant_id: UUID, job_id: UUID) -> bool:
-    """Work at it for a while, unless another does; True if there is more to do."""
+def run(tenant_id: UUID, job_id: UUID, *, call_next: Callable[[], None] = lambda: None) -> bool:
+    """Work at it for a while, unless another does; True if there is more to do.
+
+    `call_next` is called once if there is: at the end, or at the beginning where another can work beside this one.
+    """
     job = jobs.begin(tenant_id, job_id, timezone.now())
     if job is None:
         return False
+    shared = job.kind == "import" and jobs.parts_wait(job, timezone.now())
+    if shared:
+        call_next()
     ends = time.monotonic() + RUN_SECONDS
     work = _WORK[job.kind]
     try:
         if work(job, ends):
-            jobs.pause(job)
+            if not shared:
+                jobs.pause(job)
+                call_next()
             return True
         jobs.finish(job, timezone.now())
     except (CacheUnavailable, DatabaseUnavailable, vault.Corrupt) as error:
@@ -137,29 +143,21 @@ def run(tenant_id: UUID, job_id: UUID) -> bool:
 
 
 def _import(job: Job, ends: float) -> bool:
-    """A part is read while the one before is written. True if there is more to do."""
-    importer = Importer(job, timezone.now())
+    """Part by part, beside others. True if there is more to do."""
+    importer = Importer(job)
     room = 0  # counted when it may be too little: to count is slow where there is much
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="import") as writer:
-        writing: Future[None] | None = None
-        part = jobs.next_part(job, after=-1)
-        try:
-            while part is not None and time.monotonic() < ends:
-                taken, rejected = importer.read(part)
-                if writing is not None:
-                    writing.result()
-                if room < len(taken):
-                    room = room_of(tenant_id=job.tenant_id)
-                fit, beyond = taken[:room], taken[room:]
-                room -= len(fit)
-                rejected += [Rejected(one.line, NO_ROOM) for one in beyond]
-                writing = writer.submit(jobs.part_done, job, part.number, fit, rejected, timezone.now())
-                part = jobs.next_part(job, after=part.number)
-            if writing is not None:
-                writing.result()
-        finally:
-            writer.submit(connections.close_all).result()  # its thread's own
-    return part is not None
+    while time.monotonic() < ends:
+        part = jobs.take_part(job, timezone.now())
+        if part is None:
+            return False
+        taken, rejected = importer.read(part)
+        if room < len(taken):
+            room = room_of(tenant_id=job.tenant_id)
+        fit, beyond = taken[:room], taken[room:]
+        room -= len(fit)
+        rejected += [Rejected(one.line, NO_ROOM) for one in beyond]
+        jobs.part_done(job, part.number, fit, rejected, timezone.now())
+    return True
 
 
 def _purge(job: Job, ends: float) -> bool:

@@ -153,7 +153,7 @@ class Job(models.Model):
 
 
 class JobPart(models.Model):
-    """Some lines of an upload, sealed, until they are imported."""
+    """Some lines of an upload, sealed, until they are imported; whoever took it last is at it, for seconds."""
 
     pk = models.CompositePrimaryKey("tenant_id", "job_id", "number")
     tenant_id = models.UUIDField()
@@ -161,6 +161,8 @@ class JobPart(models.Model):
     number = models.PositiveIntegerField()
     first_line = models.PositiveBigIntegerField()
     body = models.BinaryField()
+    taken_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
 
     class Meta:
         db_table = "job_part"

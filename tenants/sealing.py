@@ -6,9 +6,9 @@ The tag also covers what is not stored here, the associated data: `1|tenant|tabl
 another row, column or tenant do not open. A wrapped key has the same layout without zstd.
 """
 
+import os
 import struct
 from collections.abc import Callable
-from secrets import token_bytes
 
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -37,7 +37,7 @@ class Corrupt(Exception):
 
 
 def encrypt(plain: bytes, key: bytes, *, key_version: int, context: str) -> bytes:
-    nonce = token_bytes(NONCE_BYTES)
+    nonce = os.urandom(NONCE_BYTES)
     return header(key_version) + nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
 
 
@@ -69,6 +69,17 @@ def seal(plain: bytes, key: bytes, *, key_version: int, context: str) -> bytes:
 
 def unseal(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> bytes:
     return _decompress(decrypt(sealed, key_of, context=context))
+
+
+def sealer(key: bytes, *, key_version: int) -> Callable[[bytes, bytes], bytes]:
+    """`seal` for many, of text and context."""
+    cipher, head = AESGCM(key), header(key_version)
+
+    def sealed(plain: bytes, context: bytes) -> bytes:
+        nonce = os.urandom(NONCE_BYTES)
+        return head + nonce + cipher.encrypt(nonce, _compress(plain), context)
+
+    return sealed
 
 
 def row_context(tenant_id: object, column: str, row_id: object) -> str:

@@ -8,7 +8,7 @@ the same question at once and to similar ones as the index grows.
 import struct
 from array import array
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from uuid import UUID
 
 import orjson
 
-from cache_api.adapters.store import COLUMN, plain_body, sealed_body
+from cache_api.adapters.store import COLUMN, plain_body
 from cache_api.domain.entry import NewEntry
 from tenants import vault
 
@@ -34,11 +34,12 @@ class Cursor(Protocol):
 class Imported:
     """An entry, and what of its own it brought: its age, its end, and maybe its vector."""
 
+    line: int
     entry: NewEntry
     created_at: datetime
     expires_at: datetime | None
     metadata: Mapping[str, Any]
-    vector: bytes | None  # as little-endian 16-bit floats
+    vector: str  # little-endian 16-bit floats in base64; "" if it brought none
     embedder: str  # that made it
 
 
@@ -80,18 +81,20 @@ _COLUMNS: Mapping[str, tuple[str, str]] = {
     "expires_at": ("timestamptz", "expires_at"),
 }
 _GIVEN = "json_to_recordset(%s::json) AS given ({})"
-# What was counted of an entry stays when it is imported again, and so does the vector of the same question.
+# What was counted of an entry stays when it is imported again, and so does the vector of the same question. Ids are in
+# the order of time: what was stored after the upload stays, and so does what a later line of it brought.
 _PUT = (
     f"INSERT INTO entry (tenant_id, project_id, {', '.join(_COLUMNS)}) "  # noqa: S608 (constants only)
     f"SELECT %s, %s, {', '.join(value for _, value in _COLUMNS.values())} "
     f"FROM {_GIVEN.format(', '.join(f'{name} {kind}' for name, (kind, _) in _COLUMNS.items()))} "
     "ON CONFLICT (tenant_id, project_id, fingerprint) DO UPDATE SET quarantined = false, "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
+    + " WHERE entry.id < excluded.id RETURNING fingerprint"
 )
 _THERE = (
     "SELECT fingerprint, id, body, expires_at, metadata::text, "
     "ARRAY(SELECT tag FROM entry_tag WHERE tenant_id = entry.tenant_id AND entry_id = entry.id) "
-    "FROM entry WHERE tenant_id = %s AND project_id = %s AND fingerprint = ANY(%s) AND NOT quarantined"
+    "FROM entry WHERE tenant_id = %s AND project_id = %s AND fingerprint = ANY(%b) AND NOT quarantined"
 )
 _FORGET_LINKS = "DELETE FROM {table} WHERE tenant_id = %s AND entry_id = ANY(%s)"
 _TAG = f"INSERT INTO entry_tag (tenant_id, entry_id, tag) SELECT %s, * FROM {_GIVEN.format('id uuid, tag text')}"  # noqa: S608
@@ -106,34 +109,39 @@ _LAY_ASIDE = (
 )
 
 
-def ready(line: int, one: Imported) -> Ready:
-    """Raises CacheUnavailable."""
+def ready(seal: Callable[[bytes, UUID], bytes], one: Imported) -> Ready:
+    """`seal` is the vault's `sealer` of bodies."""
     entry, plain = one.entry, plain_body(one.entry)
     return Ready(
-        line,
+        one.line,
         entry.id,
         entry.fingerprint,
-        orjson.dumps(_row_of(one, sealed_body(entry, plain))),
+        orjson.dumps(_row_of(one, seal(plain, entry.id))),
         _digest(plain),
         one.expires_at,
         one.metadata,
         entry.tags,
         entry.depends_on,
-        b"" if one.vector is None else orjson.dumps(_aside(entry.id, one.embedder, one.vector)),
+        orjson.dumps({"id": entry.id, "embedder": one.embedder, "vector": one.vector}) if one.vector else b"",
     )
 
 
 def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, entries: Sequence[Ready]) -> None:
-    """In the transaction that is open. Of several with the same Fingerprint the last one stays."""
+    """In the transaction that is open, with a cursor that sends values apart: PostgreSQL would read each as a part of
+    the statement else. Of several with the same Fingerprint the last one stays.
+    """
     last = {one.fingerprint: one for one in entries}
     cursor.execute(_THERE, [tenant_id, project_id, list(last)])
     there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
     # What is there word for word stays as it is: writing it again would take its place in the index anew.
-    new = [one for name, one in last.items() if name not in there or not _same(tenant_id, one, *there[name])]
+    new = [one for name, one in sorted(last.items()) if name not in there or not _same(tenant_id, one, *there[name])]
     if not new:
         return
 
+    # In one order whoever writes: two that put the same entries would wait for each other.
     cursor.execute(_PUT, [tenant_id, project_id, _list(one.row for one in new)])
+    written = {bytes(fingerprint) for (fingerprint,) in cursor.fetchall()}
+    new = [one for one in new if one.fingerprint in written]
     ids = [one.id for one in new]
     for table in ("entry_tag", "entry_dependency"):
         cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, ids])
@@ -173,10 +181,6 @@ def _row_of(one: Imported, body: bytes) -> dict[str, Any]:
 def _link_of(entry_id: UUID, dependency: str) -> dict[str, Any]:
     name, _, version = dependency.partition("@")
     return {"id": entry_id, "name": name, "version": version}
-
-
-def _aside(entry_id: UUID, embedder: str, vector: bytes) -> dict[str, Any]:
-    return {"id": entry_id, "embedder": embedder, "vector": b64encode(vector).decode()}
 
 
 def _message(rows: Sequence[Mapping[str, Any]]) -> str:

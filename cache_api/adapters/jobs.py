@@ -1,17 +1,21 @@
 """Which long work is there, how far is it, and who is at it?
 
-A job belongs to whoever touched it last, for seconds: a worker that dies leaves it to the next. Each part of an import
-goes in one transaction with its entries and its count, so that it has its effect once, however often it is begun.
+A job belongs to whoever touched it last, for seconds: a worker that dies leaves it to the next. The parts of an import
+are shared out, each to whoever takes it first, for seconds too. A part goes in one transaction with its entries and its
+count, so that it has its effect once, however often it is begun.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any, Literal
 from uuid import UUID
 
+import psycopg
 from django.db import IntegrityError, connection
-from django.db.models import F, Q, QuerySet, Value
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
 from cache_api.adapters import bulk, catalogue
@@ -33,6 +37,16 @@ COLUMN = "job_part.body"
 RESULT_COLUMN = "job.result"
 
 UNFINISHED = ("queued", "running")
+
+_PART_ADD = "INSERT INTO job_part (tenant_id, job_id, number, first_line, body) VALUES (%s, %s, %s, %s, %b)"
+_PART_TAKE = """
+UPDATE job_part SET taken_at = %(now)s, attempts = attempts + 1
+WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND number = (
+  SELECT number FROM job_part
+  WHERE tenant_id = %(tenant)s AND job_id = %(job)s AND (taken_at IS NULL OR taken_at < %(lost)s)
+  ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING number, first_line, attempts, body
+"""
 
 Kind = Literal["import", "purge", "backtest", "export", "duplicates"]
 
@@ -89,10 +103,8 @@ def create(
 
 def part_add(place: Place, job_id: UUID, part: Part) -> None:
     body = vault.seal(place.tenant_id, part.lines, column=COLUMN, row_id=job_id)
-    with catalogue.reading(place):
-        JobPart.objects.create(
-            tenant_id=place.tenant_id, job_id=job_id, number=part.number, first_line=part.first_line, body=body
-        )
+    with catalogue.reading(place), _values_apart() as cursor:
+        cursor.execute(_PART_ADD, [place.tenant_id, job_id, part.number, part.first_line, body])
 
 
 def received(place: Place, job_id: UUID, *, total: int) -> None:
@@ -131,12 +143,14 @@ def latest(place: Place, kind: Kind) -> Job | None:
 def stop(place: Place, job_id: UUID, now: datetime) -> bool:
     """What is done of it stays done; whoever is at it finds nothing more to do. False if it is over already."""
     with catalogue.reading(place):
+        if not _in(place).filter(id=job_id, finished_at=None).exists():
+            return False
+        # Parts before the job, as `part_done` has it: in turns they would wait for each other.
+        _parts(place.tenant_id, job_id).delete()
         job = _in(place).filter(id=job_id, finished_at=None).select_for_update().first()
         if job is None:
             return False
-        errors = [*job.errors, Rejected(0, "stopped").as_dict()][-ERRORS_MAX:]
-        _one(place.tenant_id, job_id).update(status="failed", finished_at=now, errors=errors)
-        JobPart.objects.filter(tenant_id=place.tenant_id, job_id=job_id).delete()
+        _fail(job, "stopped", now)
     return True
 
 
@@ -152,6 +166,14 @@ def waiting(now: datetime) -> list[tuple[UUID, UUID]]:
         return list(rows.values_list("tenant_id", "id"))
 
 
+def some_wait(now: datetime) -> bool:
+    """Whether there is a job that nobody is at, or a part of one."""
+    parts = JobPart.objects.filter(_untaken(now), tenant_id=OuterRef("tenant_id"), job_id=OuterRef("id"))
+    shared = Q(Exists(parts), kind="import")
+    with as_owner():
+        return Job.objects.filter(_free(now) | shared, finished_at=None, status__in=UNFINISHED).exists()
+
+
 def sweep(now: datetime) -> int:
     """Remove what finished long ago, and uploads that never ended; how many."""
     with as_owner():
@@ -161,17 +183,16 @@ def sweep(now: datetime) -> int:
 
 
 def begin(tenant_id: UUID, job_id: UUID, now: datetime) -> Job | None:
-    """The job, for whoever asks first; None if there is nothing to do, or another is at it."""
+    """The job, for whoever asks first, or to share an import; None if there is nothing to do."""
     with as_tenant(tenant_id):
-        mine = _one(tenant_id, job_id).filter(_free(now), status__in=UNFINISHED)
-        if not mine.update(status="running", touched_at=now, attempts=F("attempts") + 1):
-            return None
-        job = _one(tenant_id, job_id).get()
+        mine = _one(tenant_id, job_id)
+        free = mine.filter(_free(now), status__in=UNFINISHED)
+        if not free.update(status="running", touched_at=now, attempts=F("attempts") + 1):
+            return mine.filter(kind="import", status="running").first()
+        job = mine.get()
         if job.attempts <= ATTEMPTS_MAX:
             return job
-        reason = Rejected(0, f"given up after {ATTEMPTS_MAX} attempts").as_dict()
-        _one(tenant_id, job_id).update(status="failed", finished_at=now, errors=[*job.errors, reason])
-        JobPart.objects.filter(tenant_id=tenant_id, job_id=job_id).delete()
+        _give_up(job, now)
     return None
 
 
@@ -182,8 +203,12 @@ def pause(job: Job) -> None:
 
 
 def finish(job: Job, now: datetime) -> None:
+    """It is done; an import when nobody is at a part of it any more."""
     with as_tenant(job.tenant_id):
-        _one(job.tenant_id, job.id).filter(status="running").update(status="done", finished_at=now)
+        mine = _one(job.tenant_id, job.id).filter(status="running")
+        if job.kind == "import":
+            mine = mine.exclude(Exists(_parts(job.tenant_id, job.id)))
+        mine.update(status="done", finished_at=now)
 
 
 def reach(job: Job, done: int, total: int, now: datetime) -> None:
@@ -196,7 +221,7 @@ def result_put(job: Job, result: bytes, *, rejected: int) -> None:
     sealed = vault.seal(job.tenant_id, result, column=RESULT_COLUMN, row_id=job.id)
     with as_tenant(job.tenant_id):
         _one(job.tenant_id, job.id).update(result=sealed, rejected=rejected)
-        JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id).delete()
+        _parts(job.tenant_id, job.id).delete()
 
 
 def result_of(job: Job) -> bytes | None:
@@ -208,12 +233,29 @@ def result_of(job: Job) -> bytes | None:
 def next_part(job: Job, *, after: int) -> Part | None:
     """Raises vault.Corrupt."""
     with as_tenant(job.tenant_id):
-        rest = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number__gt=after)
-        found = rest.order_by("number").first()
-    if found is None:
-        return None
-    lines = vault.unseal(job.tenant_id, bytes(found.body), column=COLUMN, row_id=job.id)
-    return Part(found.number, found.first_line, lines)
+        found = _parts(job.tenant_id, job.id).filter(number__gt=after).order_by("number").first()
+    return None if found is None else _opened(job, found.number, found.first_line, found.body)
+
+
+def take_part(job: Job, now: datetime) -> Part | None:
+    """The first part that nobody is at, for whoever asks first. Raises vault.Corrupt."""
+    with as_tenant(job.tenant_id), _values_apart() as cursor:
+        cursor.execute(
+            _PART_TAKE, {"tenant": job.tenant_id, "job": job.id, "now": now, "lost": now - LEASE}, binary=True
+        )
+        if (found := cursor.fetchone()) is None:
+            return None
+        number, first_line, attempts, body = found
+        if attempts > ATTEMPTS_MAX:
+            _give_up(job, now)
+            return None
+    return _opened(job, number, first_line, body)
+
+
+def parts_wait(job: Job, now: datetime) -> bool:
+    """Whether another could help."""
+    with as_tenant(job.tenant_id):
+        return _parts(job.tenant_id, job.id).filter(_untaken(now)).exists()
 
 
 def part_done(job: Job, number: int, entries: Sequence[Ready], rejected: Iterable[Rejected], now: datetime) -> None:
@@ -221,16 +263,15 @@ def part_done(job: Job, number: int, entries: Sequence[Ready], rejected: Iterabl
     refused = [one.as_dict() for one in rejected]
     vault.digest_key(job.tenant_id)  # within the transaction the tenant's keys could not be read
     with as_tenant(job.tenant_id):
-        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id, number=number)
-        if not mine.delete()[0]:
+        if not _parts(job.tenant_id, job.id).filter(number=number).delete()[0]:
             return
-        with connection.cursor() as cursor:
+        with _values_apart() as cursor:
             bulk.write(cursor, job.tenant_id, job.project_id, entries)
         stored = _one(job.tenant_id, job.id).select_for_update().get()
         _one(job.tenant_id, job.id).update(
             done=F("done") + len(entries),
             rejected=F("rejected") + len(refused),
-            errors=(stored.errors + refused)[:ERRORS_MAX],
+            errors=sorted(stored.errors + refused, key=itemgetter("line"))[:ERRORS_MAX],
             attempts=0,
             touched_at=now,
         )
@@ -239,8 +280,7 @@ def part_done(job: Job, number: int, entries: Sequence[Ready], rejected: Iterabl
 def parts_written(job: Job) -> tuple[int, int]:
     """The number of the next part of an export, and of its first line."""
     with as_tenant(job.tenant_id):
-        mine = JobPart.objects.filter(tenant_id=job.tenant_id, job_id=job.id)
-        return mine.count(), job.done + 1
+        return _parts(job.tenant_id, job.id).count(), job.done + 1
 
 
 def part_written(job: Job, part: Part, *, lines: int, after: UUID, now: datetime) -> bool:
@@ -281,9 +321,41 @@ def _free(now: datetime) -> Q:
     return Q(status="queued") | Q(touched_at__lt=now - LEASE)
 
 
+def _untaken(now: datetime) -> Q:
+    return Q(taken_at=None) | Q(taken_at__lt=now - LEASE)
+
+
+def _opened(job: Job, number: int, first_line: int, body: bytes | memoryview) -> Part:
+    lines = vault.unseal(job.tenant_id, bytes(body), column=COLUMN, row_id=job.id)
+    return Part(number, first_line, lines)
+
+
+@contextmanager
+def _values_apart() -> Iterator[psycopg.Cursor[Any]]:
+    """For megabytes: Django's own cursor writes values into the statement, which PostgreSQL then reads as its text."""
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        yield cursor
+
+
+def _give_up(job: Job, now: datetime) -> None:
+    _parts(job.tenant_id, job.id).delete()
+    _fail(job, f"given up after {ATTEMPTS_MAX} attempts", now)
+
+
+def _fail(job: Job, reason: str, now: datetime) -> None:
+    mine = _one(job.tenant_id, job.id)
+    stored = mine.select_for_update().get()
+    errors = [*stored.errors, Rejected(0, reason).as_dict()][-ERRORS_MAX:]
+    mine.update(status="failed", finished_at=now, errors=errors)
+
+
 def _in(place: Place) -> QuerySet[Job]:
     return Job.objects.filter(tenant_id=place.tenant_id, project_id=place.project_id)
 
 
 def _one(tenant_id: UUID, job_id: UUID) -> QuerySet[Job]:
     return Job.objects.filter(tenant_id=tenant_id, id=job_id)
+
+
+def _parts(tenant_id: UUID, job_id: UUID) -> QuerySet[JobPart]:
+    return JobPart.objects.filter(tenant_id=tenant_id, job_id=job_id)

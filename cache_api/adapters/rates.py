@@ -38,7 +38,8 @@ class KnownRates:
 
     def cost_of(self, caller: Caller, provider: str, models: tuple[str, ...], usage: Usage) -> Decimal | None:
         """Dollars under the first of a model's names that has a rate; None: unpriced, or not known yet."""
-        own = own_price(self._own_prices(caller), provider, models, datetime.now(UTC))
+        prices = self._own_prices(caller)
+        own = own_price(prices, provider, models, datetime.now(UTC)) if prices else None
         rates = own.rates if own is not None else self._rates(provider, models)
         return None if rates is None else cost_of(usage, rates)
 

@@ -233,11 +233,16 @@ _PIECES = re.compile(r"[^\W\d_]+|\d+|[^\w\s]|_")
 _SHORT_WORD_PIECES = 1.05  # both measured on English and German texts: one too long in 25 slips through
 _LETTERS_A_PIECE = 4.5
 
+_A_DIGIT = re.compile(r"\d")
+# What stands before the first digit is asked of behind it: a pattern that begins with a digit is looked for at digits.
 _OPERATION = re.compile(
-    r"\d ?(?:[+*×÷^=]|\*\*) ?[\d(x-]|(?:^|\bis |'s |\bwhats )\d+ ?[/x] ?\d+$|(?:^|\W)\d[\d.,]* - \d[\d.,]*(?: ?=|$)"
-    r"|\d ?% of \$?\d|\bpercent of \$?\d|\b\d[\d.,]* (?:plus|minus|times|divided by|multiplied by|over|mod|modulo) \d"
-    r"|\bsquare root of \d|\b(?:sqrt|log|ln|sin|cos|tan|gcd|lcm|factorial)\b ?(?:of )?\(?-?\d|\d!(?:\W|$)"
-    r"|\b(?:sum|product|difference|average|mean|quotient) of -?\d|\d (?:mal|durch|por|fois|per|keer) \d"
+    r"\d(?: ?(?:[+*×÷^=]|\*\*) ?[\d(x-]| ?% of \$?\d|!(?:\W|$)| (?:mal|durch|por|fois|per|keer) \d"
+    r"|(?<!\w\d)[\d.,]* (?:- \d[\d.,]*(?: ?=|$)|(?:plus|minus|times|divided by|multiplied by|over|mod|modulo) \d)"
+    r"|(?:(?<=^\d)|(?<=\bis \d)|(?<='s \d)|(?<=\bwhats \d))\d* ?[/x] ?\d+$)"
+)
+_FUNCTION = re.compile(
+    r"\b(?:percent of \$?\d|square root of \d|(?:sum|product|difference|average|mean|quotient) of -?\d"
+    r"|(?:sqrt|log|ln|sin|cos|tan|gcd|lcm|factorial)\b ?(?:of )?\(?-?\d)"
 )
 _SOLVE = re.compile(
     r"^(?:please |can you )?(?:solve|calculate|compute|evaluate|simplify|factor|integrate|differentiate|berechne|lose"
@@ -310,7 +315,7 @@ def _foreign_to_the_embedder(question: str) -> bool:
 def calculation(question: str) -> bool:
     """Numbers to be worked with: another number is another answer, and a vector hardly sees it."""
     folded = plain(question).casefold()
-    if _OPERATION.search(folded) or _SOLVE.search(folded):
+    if _A_DIGIT.search(folded) and any(form.search(folded) for form in (_OPERATION, _FUNCTION, _SOLVE)):
         return True
     if folded.count(" ") < _WORD_PROBLEM_BLANKS or _HOW_MUCH.search(folded) is None:
         return False

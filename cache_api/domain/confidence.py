@@ -12,13 +12,13 @@ a doubt too: p never comes over 1 / (1 + doubt), and below keeps the order that 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from math import exp
 from pathlib import Path
 from typing import Any, Self
 
 from cache_api.domain.features import FEATURES, FEATURES_VERSION, features
+from cache_api.domain.records import record
 
 FILE = Path(__file__).with_name("confidence.json")
 NEVER = 2.0  # no probability is so high
@@ -29,7 +29,7 @@ class BadWeights(Exception):
     """The file of weights is damaged, or written for other features."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Calibration:
     """What was learnt, for one embedder."""
 

@@ -1,7 +1,6 @@
 """May a stored answer be served, and if not, why not?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -10,6 +9,7 @@ from cache_api.domain.entry import Candidate, Entry
 from cache_api.domain.evidence import is_shut, posterior
 from cache_api.domain.guard import mismatch
 from cache_api.domain.policy import Policy
+from cache_api.domain.records import record
 from cache_api.domain.request import Request
 
 DOUBTED = "probability"
@@ -51,7 +51,7 @@ class Reason(StrEnum):
     BLOCKLIST = "blocklist"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Hit:
     entry: Entry
     reason: Reason
@@ -65,7 +65,7 @@ class Hit:
         return "semantic" if self.reason is Reason.SIMILAR else "exact"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Miss:
     reason: Reason
     similarity: float | None = None  # of the nearest candidate
@@ -75,7 +75,7 @@ class Miss:
     layer = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Bypass:
     reason: Reason
     unserved: Hit | None = None  # what a project that only watches would have served
@@ -85,7 +85,7 @@ class Bypass:
     threshold = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Synthesized:
     """Stored answers were near enough for a small model to answer from, not to be served."""
 
@@ -96,7 +96,7 @@ class Synthesized:
     layer = "synthesized"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Blocked:
     """The question is on the project's blocklist."""
 
@@ -112,7 +112,7 @@ class Blocked:
 Decision = Hit | Synthesized | Miss | Bypass | Blocked
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Judgement:
     """What became of one candidate; `refused` names the first gate that said no."""
 

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from math import floor
@@ -10,6 +10,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from cache_api.domain.evidence import Check
+from cache_api.domain.records import record
 from cache_api.domain.usage import Usage
 
 SYNTHESIZED = "synthesized"  # the source of an entry that was made of others
@@ -32,7 +33,7 @@ class Vector(bytes):
         return cls(array("f", map(float, stored)).tobytes(), embedder=embedder)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Entry:
     """A stored answer, its question, its scope, its cost when it was bought."""
 
@@ -58,7 +59,7 @@ class Entry:
         return None if self.expires_at is None else floor((self.expires_at - now).total_seconds())
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class NewEntry:
     """An answer about to be stored."""
 
@@ -107,7 +108,7 @@ class NewEntry:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Candidate:
     """An entry near the question, with its similarity (cosine, -1 to 1)."""
 

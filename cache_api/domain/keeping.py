@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from cache_api.domain.admission import ttl_seconds
 from cache_api.domain.call import new_id
@@ -26,11 +27,12 @@ def new_entry(
     latency_ms: int = 0,
     source: str = "proxied",
     metadata: Mapping[str, Any] | None = None,
+    entry_id: UUID | None = None,
 ) -> NewEntry:
     """The Entry an answer to this Request becomes."""
     seconds = ttl_seconds(request, policy)
     return NewEntry(
-        id=new_id(now),
+        id=entry_id or new_id(now),
         tenant_id=request.caller.tenant_id,
         project_id=request.caller.project_id,
         fingerprint=request.fingerprint,

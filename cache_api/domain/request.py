@@ -1,12 +1,14 @@
 """What is asked, of whom, and how may the cache be used for it?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from uuid import UUID
 
+from cache_api.domain.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record(frozen=True, slots=True)
 class Caller:
     """Whose call it is and what its key opens."""
 
@@ -21,7 +23,7 @@ class Caller:
     counted: bool = False  # against its plan, on arrival: so near the plan's end
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Controls:
     """What the caller wishes of the cache; nothing here can loosen the Policy."""
 
@@ -44,7 +46,7 @@ class Controls:
     model: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Target:
     """Where the call goes, and with which credential."""
 
@@ -59,7 +61,7 @@ class Target:
     reachable: bool = True  # False: an address we may not dial; only a client-side miss can serve it
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Parsed:
     """What a dialect makes of a body."""
 
@@ -80,7 +82,7 @@ class Parsed:
     unparsed: bool = False  # read by a lenient parser only: to be forwarded untouched
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Request:
     """A parsed call in one dialect."""
 

@@ -11,11 +11,12 @@ A check is weighted by 1 / the chance it had to be made, so that a sample speaks
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from math import ceil, exp, floor, lgamma, log
 from operator import itemgetter
 from typing import Literal, NamedTuple
+
+from cache_api.domain.records import record
 
 AIMED_AT = 0.7  # of what is promised
 STRICTER = 0.25  # of what is promised, while there is an alarm
@@ -38,7 +39,7 @@ class Checked(NamedTuple):
     weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Measured:
     """The share of wrong answers among those checked, with its 95 % interval."""
 

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
+
+from cache_api.domain.records import record
 
 TOKENS_PER_MESSAGE = 3
 
@@ -11,7 +13,7 @@ _PLAIN = re.compile(r"[A-Za-z ]")
 _DIGIT = re.compile(r"[0-9]")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Usage:
     """Tokens; `in_total` includes cached and written ones, whoever counted."""
 
@@ -94,7 +96,7 @@ def usage_as_kept(raw: Any) -> Usage | None:
     counts = [raw.get(name, 0) for name in _COUNTS]
     if set(map(type, counts)) != {int} or min(counts) < 0:
         return None
-    return Usage(**dict(zip(_COUNTS, counts, strict=True)), estimated=raw.get("estimated") is True)
+    return Usage(*counts, *[raw.get("estimated") is True])
 
 
 def estimated_tokens(text: str) -> int:

@@ -65,9 +65,8 @@ def _awaited(
         return answer({"cache_key": cache_key, "updated_fields": [], "created": False})
     usage = estimated_usage(list(request.parsed.prompt_texts), text)
     model = fields.get("model_id") or request.target.model
-    entry = entry_of(
-        request, _policy(visit), finished(request.endpoint, text, model, usage), usage=usage, source="baseline"
-    )
+    whole = finished(request.endpoint, text, model, usage)
+    entry = entry_of(request, _policy(visit), whole, now=datetime.now(UTC), usage=usage, source="baseline")
     vectors = vectors_of([entry])
     wiring.parts().store.put(with_vector(entry, vectors.get(entry.question)))
     pending.forget(request.caller, fingerprint)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from cache_api import wiring
@@ -104,7 +105,7 @@ def _built(visit: Visit, fields: Any, *, unparsed: bool) -> NewEntry | Rejected:
         request, policy = request_of(visit, fields, unparsed=unparsed)
         refuse_unstorable(request, policy)
         answer, usage = answer_in(fields, request)
-        return entry_of(request, policy, answer, usage=usage, source="put")
+        return entry_of(request, policy, answer, now=datetime.now(UTC), usage=usage, source="put")
     except Refused as refused:
         if refused.status == 503:
             raise

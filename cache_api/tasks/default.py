@@ -1,5 +1,6 @@
 """Queue `default`: upkeep, and work too long for a call. Each task is a hint, and can be lost or come twice."""
 
+from functools import partial
 from uuid import UUID
 
 from celery import shared_task
@@ -33,9 +34,7 @@ def fill_vectors() -> int:
 
 @shared_task(name="cache_api.default.run_job")  # type: ignore[untyped-decorator]
 def run_job(tenant_id: str, job_id: str) -> None:
-    if jobs.run(UUID(tenant_id), UUID(job_id)):
-        run_job.delay(tenant_id, job_id)
-    else:
+    if not jobs.run(UUID(tenant_id), UUID(job_id), call_next=partial(run_job.delay, tenant_id, job_id)):
         fill_vectors.delay()
 
 

@@ -427,6 +427,51 @@ def test_lines_are_numbered_across_parts(api: Api, monkeypatch: pytest.MonkeyPat
     assert told["done"] == 18
 
 
+def _so(answer: str, **fields: Any) -> dict[str, Any]:
+    return {"question": "Which one stays?", "answer": answer, "model": "demo-small", **fields}
+
+
+def _answers(api: Api) -> list[tuple[str, list[str]]]:
+    return [(line["answer"], line["tags"]) for line in exported(api)]
+
+
+def test_of_equal_lines_the_last_one_stays_whoever_comes_first(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cache_api import jobs
+    from cache_api.adapters import jobs as kept
+    from cache_api.imports import Importer
+
+    monkeypatch.setattr(jobs, "PART_BYTES", 1)
+    sent = send(api, _so("the first", tags=["a"]), _so("the last", tags=["b"]))
+    now = timezone.now()
+    ((tenant_id, job_id),) = jobs.unfinished(now)
+    assert str(job_id) == sent.json["job_id"]
+    job = kept.begin(tenant_id, job_id, now)
+    assert job is not None
+    parts = [kept.take_part(job, now) for _ in range(2)]
+    for part in reversed(parts):
+        assert part is not None
+        taken, rejected = Importer(job).read(part)
+        kept.part_done(job, part.number, taken, rejected, now)
+
+    assert _answers(api) == [("the last", ["b"])]
+
+
+def test_in_turn_the_last_one_stays_too_with_its_tags_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cache_api import jobs
+
+    monkeypatch.setattr(jobs, "PART_BYTES", 1)
+    imported(api, _so("the first", tags=["a"]), _so("the last", tags=["b"]))
+    assert _answers(api) == [("the last", ["b"])]
+
+
+def test_what_was_stored_after_an_upload_stays(api: Api) -> None:
+    imported(api, _so("of an earlier upload"))
+    send(api, _so("of the upload", tags=["a"]))
+    put(api, "Which one stays?", answer="stored since")
+    work()
+    assert _answers(api) == [("stored since", [])]
+
+
 def test_what_waits_to_be_imported_is_sealed(api: Api) -> None:
     from cache_api.models import JobPart
     from tenants.isolation import as_owner

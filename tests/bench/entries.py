@@ -23,7 +23,7 @@ from tenants import api_keys, projects, services
 from tenants.services import Limits
 
 # The limits are there to be kept, and are not what is measured.
-LIMITS = Limits(plan="bench", rpm=100_000_000, requests_included=100_000_000, entries_max=10_000_000)
+LIMITS = Limits(plan="bench", rpm=100_000_000, requests_included=100_000_000, entries_max=10_000_000, projects_max=None)
 BATCH = 500
 PUT = _PUT + _ROW + _REPLACING
 COLUMNS = PUT.count("%s")
@@ -51,8 +51,9 @@ def team_named(name: str) -> Team:
     return Team(tenant_id, project_id, api_keys.key_create(tenant_id=tenant_id, project_id=project_id).secret)
 
 
-def team_create(name: str) -> Team:
-    tenant_id = services.tenant_create(name=name, limits=LIMITS)
+def team_create(name: str, *, beside: Team | None = None) -> Team:
+    """A tenant with one project; or another project of the tenant of `beside`."""
+    tenant_id = beside.tenant_id if beside else services.tenant_create(name=name, limits=LIMITS)
     project_id = projects.project_create(tenant_id=tenant_id, name=name)
     return Team(tenant_id, project_id, api_keys.key_create(tenant_id=tenant_id, project_id=project_id).secret)
 

@@ -385,8 +385,9 @@ def _replayed(server: Server, size: Size, say: Progress) -> dict[str, float]:
 
 
 def _transferred(stack: Stack, entries: Any, size: Size, work: Path, say: Progress) -> Transfer:
-    """Of the tenant with the most entries, into one that has none."""
-    source, target = entries.team_named(f"bench-{size.many_entries}"), entries.team_create("bench-transfer")
+    """Of the tenant with the most entries, into an empty project of its own: another tenant's vectors are not taken."""
+    source = entries.team_named(f"bench-{size.many_entries}")
+    target = entries.team_create("bench-transfer", beside=source)
     say(f"export and import of {size.many_entries:,} entries")
     return transfer.measured(
         stack.base_url,

@@ -1,9 +1,12 @@
 """Does long work go on when whoever was at it is gone, and end when it cannot be done?"""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from cache_api import jobs as work
@@ -13,6 +16,7 @@ from cache_api.adapters.jobs import Part
 from cache_api.models import JobPart
 from tenants.isolation import as_owner
 from tests.conftest import Cast
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -74,6 +78,113 @@ def test_a_part_that_was_done_meanwhile_is_not_done_again(place: Place, job_id: 
     found = jobs.find(place, job_id)
     assert found is not None
     assert (found.rejected, found.errors) == (1, [{"line": 1, "reason": "ab"}])
+
+
+@pytest.fixture
+def uploaded(place: Place) -> UUID:
+    """An import of two parts."""
+    now = timezone.now()
+    told = {"headers": {}, "provider": "", "default_model": "", "ttl_max_seconds": None, "entries_max": None}
+    job_id = jobs.create(place, "import", told, now=now, status="receiving")
+    for number in range(2):
+        jobs.part_add(place, job_id, Part(number, number + 1, b"{}"))
+    jobs.received(place, job_id, total=2)
+    return job_id
+
+
+def test_an_import_s_parts_are_shared_out_and_it_is_done_with_the_last(place: Place, uploaded: UUID) -> None:
+    now = timezone.now()
+    one, other = (jobs.begin(place.tenant_id, uploaded, now) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    assert jobs.waiting(now) == []
+    assert jobs.take_part(one, now) == Part(0, 1, b"{}")
+    assert jobs.parts_wait(one, now)
+    assert jobs.some_wait(now)
+    assert jobs.take_part(other, now) == Part(1, 2, b"{}")
+    assert jobs.take_part(one, now) is None
+    assert not jobs.parts_wait(one, now)
+    assert not jobs.some_wait(now)
+
+    jobs.part_done(other, 1, [], [jobs.Rejected(2, "second")], now)
+    jobs.finish(other, now)
+    found = jobs.find(place, uploaded)
+    assert found is not None
+    assert found.status == "running"
+
+    jobs.part_done(one, 0, [], [jobs.Rejected(1, "first")], now)
+    jobs.finish(one, now)
+    found = jobs.find(place, uploaded)
+    assert found is not None
+    assert (found.status, [error["line"] for error in found.errors]) == ("done", [1, 2])
+    assert jobs.begin(place.tenant_id, uploaded, now) is None
+
+
+def test_however_many_share_an_import_it_is_one_attempt(place: Place, uploaded: UUID) -> None:
+    now = timezone.now()
+    shared = [jobs.begin(place.tenant_id, uploaded, now) for _ in range(2 * jobs.ATTEMPTS_MAX)]
+    assert None not in shared
+
+
+def test_whoever_begins_an_import_calls_the_next_once(place: Place, uploaded: UUID) -> None:
+    called: list[str] = []
+    beside = jobs.begin(place.tenant_id, uploaded, timezone.now())
+    assert beside is not None
+    assert not work.run(place.tenant_id, uploaded, call_next=lambda: called.append("next"))
+    assert called == ["next"]
+    assert not work.run(place.tenant_id, uploaded, call_next=lambda: called.append("again"))
+    assert called == ["next"]
+
+
+def test_the_part_of_a_dead_worker_goes_to_the_next(place: Place, uploaded: UUID) -> None:
+    now = timezone.now()
+    job = jobs.begin(place.tenant_id, uploaded, now)
+    assert job is not None
+    taken = [jobs.take_part(job, now) for _ in range(3)]
+    assert [part and part.number for part in taken] == [0, 1, None]
+    part = jobs.take_part(job, now + jobs.LEASE + timedelta(seconds=1))
+    assert part is not None
+    assert part.number == 0
+
+
+def test_a_part_that_kills_every_worker_is_given_up(place: Place, uploaded: UUID) -> None:
+    now = timezone.now()
+    job = jobs.begin(place.tenant_id, uploaded, now)
+    assert job is not None
+    for _ in range(jobs.ATTEMPTS_MAX):
+        part = jobs.take_part(job, now)
+        assert part is not None
+        assert part.number == 0
+        now += jobs.LEASE + timedelta(seconds=1)
+    assert jobs.take_part(job, now) is None
+    found = jobs.find(place, uploaded)
+    assert found is not None
+    assert (found.status, found.errors[0]["reason"]) == ("failed", "given up after 5 attempts")
+    with as_owner():
+        assert not JobPart.objects.exists()
+
+
+def test_who_stops_an_import_waits_for_the_part_that_is_written(place: Place, uploaded: UUID, database: str) -> None:
+    """In the other order each would wait for what the other holds."""
+    with ThreadPoolExecutor(1) as stopper, psycopg.connect(database) as writer:
+        writer.execute("DELETE FROM job_part WHERE job_id = %s AND number = 0", [uploaded])
+        stopped = stopper.submit(_stop, place, uploaded)
+        with psycopg.connect(database, autocommit=True) as watcher:
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: watcher.execute(waiting).fetchone() == (1,))
+        writer.execute("SELECT FROM job WHERE id = %s FOR UPDATE", [uploaded])
+        writer.commit()
+        assert stopped.result()
+    found = jobs.find(place, uploaded)
+    assert found is not None
+    assert found.status == "failed"
+
+
+def _stop(place: Place, job_id: UUID) -> bool:
+    try:
+        return jobs.stop(place, job_id, timezone.now())
+    finally:
+        connections.close_all()
 
 
 def test_old_jobs_and_uploads_that_never_ended_go(place: Place, job_id: UUID) -> None:

@@ -5,7 +5,6 @@ such difference. A guard may refuse a right answer now and then, never more than
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from cache_api.domain.guard.amounts import Amounts, amounts_differ, take_amounts
@@ -23,6 +22,7 @@ from cache_api.domain.guard.literals import (
 from cache_api.domain.guard.order import Pairs, exchanged, word_pairs
 from cache_api.domain.guard.polarity import Polarity, polarity, polarity_differs
 from cache_api.domain.guard.spelling import plain, words
+from cache_api.domain.records import record
 
 _REMEMBERED_TEXTS = 512  # one question meets five candidates, and popular ones come again
 # In other scripts neither these rules nor the shipped model know a word's meaning: only the same words are the same.
@@ -30,7 +30,7 @@ _JUDGED_SCRIPTS = frozenset({"", "LATIN"})
 _REMEMBERED_LENGTH = 2000  # longer texts are rare here and would fill the memory
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Traits:
     """What the guards see of one text."""
 

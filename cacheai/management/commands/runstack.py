@@ -148,7 +148,7 @@ def stack(home: Path, root: str, *, bind: str, demo_port: int, reload: bool) -> 
         # The model takes longest to load, and it needs no table: it begins as soon as there is a queue.
         worker("embed", "threads", 2, after=has_data),
         worker("accounting", "prefork", 1, after=is_settled),
-        worker("default", "prefork", 1, after=is_settled),
+        worker("default", "prefork", 2, after=is_settled),
         Process("beat", (python, "-m", "celery", *beat), is_settled),
         # It makes the self-check's checks itself, before it answers anybody.
         Process(
