@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +15,12 @@ from django.utils import timezone
 from cache_api import backtesting, duplicates
 from cache_api.adapters import catalogue, jobs
 from cache_api.adapters.catalogue import Filters, Place
-from cache_api.adapters.jobs import Part, Rejected
+from cache_api.adapters.jobs import Part
 from cache_api.backtesting import QUESTIONS_MAX
 from cache_api.dialects.errors import Refused
 from cache_api.export_lines import Lines
 from cache_api.imports import Importer, settings_of
-from cache_api.limits import room_of
+from cache_api.limits import room_held, room_of
 from cache_api.models import Job
 from cache_api.ports import CacheUnavailable
 from tenants import vault
@@ -32,7 +33,7 @@ BYTES_MAX = 1024**3
 LINE_MAX_BYTES = 8 * 1024 * 1024
 PART_BYTES = 3 * 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
 RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
-NO_ROOM = "nothing more may be stored: the plan is full"
+SHARERS_MAX = 16  # of one import, that a plan's limit is kept to the entry with
 
 _TIMES = ("created_after", "created_before")
 
@@ -145,18 +146,17 @@ def run(tenant_id: UUID, job_id: UUID, *, call_next: Callable[[], None] = lambda
 def _import(job: Job, ends: float) -> bool:
     """Part by part, beside others. True if there is more to do."""
     importer = Importer(job)
-    room = 0  # counted when it may be too little: to count is slow where there is much
+    spare = 0  # of the room, this worker's share; counted when it is used up: to count is slow where there is much
     while time.monotonic() < ends:
         part = jobs.take_part(job, timezone.now())
         if part is None:
             return False
         taken, rejected = importer.read(part)
-        if room < len(taken):
-            room = room_of(tenant_id=job.tenant_id)
-        fit, beyond = taken[:room], taken[room:]
-        room -= len(fit)
-        rejected += [Rejected(one.line, NO_ROOM) for one in beyond]
-        jobs.part_done(job, part.number, fit, rejected, timezone.now())
+        if spare < len(taken):
+            spare = room_of(tenant_id=job.tenant_id) // SHARERS_MAX
+        room = partial(room_held, job.tenant_id) if spare < len(taken) else None
+        spare -= 0 if room else len(taken)
+        jobs.part_done(job, part.number, taken, rejected, timezone.now(), room=room)
     return True
 
 

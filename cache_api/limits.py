@@ -57,13 +57,24 @@ class TenantLimits:
 def room_of(*, tenant_id: UUID) -> int:
     """How many entries more may be stored before the least used are taken away."""
     with as_tenant(tenant_id):
-        tenant = Tenant.objects.get(id=tenant_id)
-        entries = Entry.objects.filter(tenant_id=tenant_id)
-        if tenant.bytes_max is not None:
-            stored = entries.aggregate(bytes=Sum("size_bytes"))["bytes"] or 0
-            if stored >= with_overshoot(tenant.bytes_max):
-                return 0
-        return max(0, with_overshoot(tenant.entries_max) - entries.count())
+        return _room(tenant_id)
+
+
+def room_held(tenant_id: UUID) -> int:
+    """`room_of`, in the tenant's transaction that is open: until it ends, whoever else asks so has to wait."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"room {tenant_id}"])
+    return _room(tenant_id)
+
+
+def _room(tenant_id: UUID) -> int:
+    tenant = Tenant.objects.get(id=tenant_id)
+    entries = Entry.objects.filter(tenant_id=tenant_id)
+    if tenant.bytes_max is not None:
+        stored = entries.aggregate(bytes=Sum("size_bytes"))["bytes"] or 0
+        if stored >= with_overshoot(tenant.bytes_max):
+            return 0
+    return max(0, with_overshoot(tenant.entries_max) - entries.count())
 
 
 def limits_of(*, tenant_id: UUID, now: datetime) -> TenantLimits:

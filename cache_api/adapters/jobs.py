@@ -5,7 +5,7 @@ are shared out, each to whoever takes it first, for seconds too. A part goes in 
 count, so that it has its effect once, however often it is begun.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,6 +33,7 @@ REASON_MAX_CHARACTERS = 200
 KEPT = timedelta(days=7)
 EXPORT_KEPT = timedelta(days=1)  # its parts are the file
 UPLOAD_MAX = timedelta(hours=1)
+NO_ROOM = "nothing more may be stored: the plan is full"
 COLUMN = "job_part.body"
 RESULT_COLUMN = "job.result"
 
@@ -258,13 +259,28 @@ def parts_wait(job: Job, now: datetime) -> bool:
         return _parts(job.tenant_id, job.id).filter(_untaken(now)).exists()
 
 
-def part_done(job: Job, number: int, entries: Sequence[Ready], rejected: Iterable[Rejected], now: datetime) -> None:
-    """Entries in, part gone, counted: all or none. Nothing if another did it meanwhile."""
+def part_done(
+    job: Job,
+    number: int,
+    entries: Sequence[Ready],
+    rejected: Iterable[Rejected],
+    now: datetime,
+    *,
+    room: Callable[[], int] | None = None,
+) -> None:
+    """Entries in, part gone, counted: all or none. Nothing if another did it meanwhile.
+
+    `room` tells, in the same transaction, how many entries still fit.
+    """
     refused = [one.as_dict() for one in rejected]
     vault.digest_key(job.tenant_id)  # within the transaction the tenant's keys could not be read
     with as_tenant(job.tenant_id):
         if not _parts(job.tenant_id, job.id).filter(number=number).delete()[0]:
             return
+        if room is not None:
+            most = room()
+            refused += [Rejected(one.line, NO_ROOM).as_dict() for one in entries[most:]]
+            entries = entries[:most]
         with _values_apart() as cursor:
             bulk.write(cursor, job.tenant_id, job.project_id, entries)
         stored = _one(job.tenant_id, job.id).select_for_update().get()

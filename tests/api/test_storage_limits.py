@@ -1,9 +1,14 @@
 """Does a full cache go on serving, and do the least lately used entries make room?"""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connections
 
 from tests.api.conftest import Api
 from tests.api.test_quotas import _restarted, decided, restart, tenant  # noqa: F401 (a fixture)
@@ -167,3 +172,40 @@ def test_an_import_ends_where_the_room_does(api: Api, cast: Cast) -> None:
     assert (told["status"], told["done"], told["rejected"]) == ("done", 11, 9)
     assert told["errors"][0]["reason"] == "nothing more may be stored: the plan is full"
     assert stored(cast) == 11
+
+
+def test_workers_that_share_an_import_end_there_too(api: Api, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cache_api import jobs
+
+    monkeypatch.setattr(jobs, "PART_BYTES", 500)
+    tenant(cast, entries_max=10)
+    lines = [
+        f'{{"question": "What is {number}?", "model": "demo-small", "answer": "A number."}}' for number in range(40)
+    ]
+    api("POST", "/v1/cache/entries", raw="\n".join(lines).encode(), content_type="application/x-ndjson")
+    (job,) = query("SELECT tenant_id, id FROM job WHERE tenant_id = %s", [cast.owner.tenant_id])
+
+    # Each has counted before the other writes.
+    both, count = Barrier(2, timeout=20), jobs.room_of
+    first = threading.local()
+
+    def counted(*, tenant_id: UUID) -> int:
+        room = count(tenant_id=tenant_id)
+        if not hasattr(first, "passed"):
+            first.passed = True
+            both.wait()
+        return room
+
+    def work() -> None:
+        try:
+            jobs.run(*job)
+        finally:
+            connections.close_all()
+
+    monkeypatch.setattr(jobs, "room_of", counted)
+    with ThreadPoolExecutor(2) as workers:
+        for one in [workers.submit(work) for _ in range(2)]:
+            one.result()
+
+    assert stored(cast) == 11
+    assert query("SELECT status, done, rejected FROM job") == [("done", 11, 29)]
