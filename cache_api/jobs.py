@@ -33,6 +33,8 @@ BYTES_MAX = 1024**3
 LINE_MAX_BYTES = 8 * 1024 * 1024
 PART_BYTES = 3 * 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
 RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
+TURN_SECONDS = jobs.LEASE.total_seconds()  # then a part before may be taken from whoever was at it
+TURN_STEP_SECONDS = 0.01
 SHARERS_MAX = 16  # of one import, that a plan's limit is kept to the entry with
 
 _TIMES = ("created_after", "created_before")
@@ -144,7 +146,10 @@ def run(tenant_id: UUID, job_id: UUID, *, call_next: Callable[[], None] = lambda
 
 
 def _import(job: Job, ends: float) -> bool:
-    """Part by part, beside others. True if there is more to do."""
+    """Parts are read side by side and written one behind the other: of equal lines the last one stays.
+
+    True if there is more to do.
+    """
     importer = Importer(job)
     spare = 0  # of the room, this worker's share; counted when it is used up: to count is slow where there is much
     while time.monotonic() < ends:
@@ -152,11 +157,24 @@ def _import(job: Job, ends: float) -> bool:
         if part is None:
             return False
         taken, rejected = importer.read(part)
+        if not _has_its_turn(job, part):
+            jobs.give_back(job, part)
+            continue
         if spare < len(taken):
             spare = room_of(tenant_id=job.tenant_id) // SHARERS_MAX
         room = partial(room_held, job.tenant_id) if spare < len(taken) else None
         spare -= 0 if room else len(taken)
         jobs.part_done(job, part.number, taken, rejected, timezone.now(), room=room)
+    return True
+
+
+def _has_its_turn(job: Job, part: Part) -> bool:
+    """Once the parts before it are written; False if whoever is at one of them seems to be gone."""
+    ends = time.monotonic() + TURN_SECONDS
+    while not jobs.is_next(job, part):
+        if time.monotonic() > ends:
+            return False
+        time.sleep(TURN_STEP_SECONDS)
     return True
 
 

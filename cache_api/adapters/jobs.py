@@ -253,6 +253,17 @@ def take_part(job: Job, now: datetime) -> Part | None:
     return _opened(job, number, first_line, body)
 
 
+def is_next(job: Job, part: Part) -> bool:
+    """Whether all parts before it are written."""
+    with as_tenant(job.tenant_id):
+        return not _parts(job.tenant_id, job.id).filter(number__lt=part.number).exists()
+
+
+def give_back(job: Job, part: Part) -> None:
+    with as_tenant(job.tenant_id):
+        _parts(job.tenant_id, job.id).filter(number=part.number).update(taken_at=None, attempts=F("attempts") - 1)
+
+
 def parts_wait(job: Job, now: datetime) -> bool:
     """Whether another could help."""
     with as_tenant(job.tenant_id):

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -13,7 +14,7 @@ from cache_api import jobs as work
 from cache_api.adapters import jobs
 from cache_api.adapters.catalogue import Filters, Place
 from cache_api.adapters.jobs import Part
-from cache_api.models import JobPart
+from cache_api.models import Job, JobPart
 from tenants.isolation import as_owner
 from tests.conftest import Cast
 from tests.waiting import wait_until
@@ -145,6 +146,34 @@ def test_the_part_of_a_dead_worker_goes_to_the_next(place: Place, uploaded: UUID
     part = jobs.take_part(job, now + jobs.LEASE + timedelta(seconds=1))
     assert part is not None
     assert part.number == 0
+
+
+def test_a_part_is_written_behind_those_before_it(
+    place: Place, uploaded: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a dead worker, the next one does them first."""
+    monkeypatch.setattr(work, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "LEASE", timedelta(seconds=-1))  # whoever is at a part is taken for dead
+    order: list[int] = []
+    done = jobs.part_done
+
+    def noted(job: Job, number: int, *rest: Any, **named: Any) -> None:
+        order.append(number)
+        done(job, number, *rest, **named)
+
+    monkeypatch.setattr(jobs, "part_done", noted)
+    job = jobs.begin(place.tenant_id, uploaded, timezone.now())
+    assert job is not None
+    parts = [Part(1, 2, b"{}"), jobs.take_part(job, timezone.now())]
+    assert not jobs.is_next(job, parts[0])  # type: ignore[arg-type]
+    take = jobs.take_part
+    monkeypatch.setattr(jobs, "take_part", lambda job, now: parts.pop(0) if parts else take(job, now))
+
+    assert not work.run(place.tenant_id, uploaded)
+    assert order == [0, 1]
+    found = jobs.find(place, uploaded)
+    assert found is not None
+    assert found.status == "done"
 
 
 def test_a_part_that_kills_every_worker_is_given_up(place: Place, uploaded: UUID) -> None:
