@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
+from operator import attrgetter
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -50,7 +50,7 @@ class Ready(NamedTuple):
     id: UUID
     fingerprint: bytes
     row: bytes
-    digest: bytes  # of what is sealed, for its like was sealed in other bytes
+    plain: bytes  # what is sealed, for its like was sealed in other bytes
     expires_at: datetime | None
     metadata: Mapping[str, Any]
     tags: tuple[str, ...]
@@ -81,15 +81,19 @@ _COLUMNS: Mapping[str, tuple[str, str]] = {
     "expires_at": ("timestamptz", "expires_at"),
 }
 _GIVEN = "json_to_recordset(%s::json) AS given ({})"
-# What was counted of an entry stays when it is imported again, and so does the vector of the same question. Ids are in
-# the order of time: what was stored after the upload stays, and so does what a later line of it brought.
 _PUT = (
     f"INSERT INTO entry (tenant_id, project_id, {', '.join(_COLUMNS)}) "  # noqa: S608 (constants only)
     f"SELECT %s, %s, {', '.join(value for _, value in _COLUMNS.values())} "
     f"FROM {_GIVEN.format(', '.join(f'{name} {kind}' for name, (kind, _) in _COLUMNS.items()))} "
-    "ON CONFLICT (tenant_id, project_id, fingerprint) DO UPDATE SET quarantined = false, "
+    "ON CONFLICT (tenant_id, project_id, fingerprint) DO {} RETURNING fingerprint"
+)
+_PUT_NEW = _PUT.format("NOTHING")
+# What was counted of an entry stays when it is imported again, and so does the vector of the same question. Ids are in
+# the order of time: what was stored after the upload stays, and so does what a later line of it brought.
+_PUT_OVER = _PUT.format(
+    "UPDATE SET quarantined = false, "
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
-    + " WHERE entry.id < excluded.id RETURNING fingerprint"
+    + " WHERE entry.id < excluded.id"
 )
 _THERE = (
     "SELECT fingerprint, id, body, expires_at, metadata::text, "
@@ -117,7 +121,7 @@ def ready(seal: Callable[[bytes, UUID], bytes], one: Imported) -> Ready:
         entry.id,
         entry.fingerprint,
         orjson.dumps(_row_of(one, seal(plain, entry.id))),
-        _digest(plain),
+        plain,
         one.expires_at,
         one.metadata,
         entry.tags,
@@ -130,27 +134,35 @@ def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, entries: Sequence[R
     """In the transaction that is open, with a cursor that sends values apart: PostgreSQL would read each as a part of
     the statement else. Of several with the same Fingerprint the last one stays.
     """
-    last = {one.fingerprint: one for one in entries}
-    cursor.execute(_THERE, [tenant_id, project_id, list(last)])
-    there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
-    # What is there word for word stays as it is: writing it again would take its place in the index anew.
-    new = [one for name, one in sorted(last.items()) if name not in there or not _same(tenant_id, one, *there[name])]
-    if not new:
-        return
-
     # In one order whoever writes: two that put the same entries would wait for each other.
-    cursor.execute(_PUT, [tenant_id, project_id, _list(one.row for one in new)])
-    written = {bytes(fingerprint) for (fingerprint,) in cursor.fetchall()}
-    new = [one for one in new if one.fingerprint in written]
-    ids = [one.id for one in new]
-    for table in ("entry_tag", "entry_dependency"):
-        cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, ids])
+    last = sorted({one.fingerprint: one for one in entries}.values(), key=attrgetter("fingerprint"))
+    place = tenant_id, project_id
+    new = _put(cursor, _PUT_NEW, place, last)
+    here = {one.fingerprint for one in new}
+    vectors = [one.aside for one in new if one.aside]
+    if held := [one for one in last if one.fingerprint not in here]:
+        cursor.execute(_THERE, [*place, [one.fingerprint for one in held]])
+        there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
+        # What is there word for word stays as it is: writing it again would take its place in the index anew.
+        other = [one for one in held if (row := there.get(one.fingerprint)) is None or not _same(tenant_id, one, *row)]
+        over = _put(cursor, _PUT_OVER, place, other)
+        for table in ("entry_tag", "entry_dependency"):
+            cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, [one.id for one in over]])
+        vectors += [one.aside for one in over if one.aside and one.fingerprint not in there]
+        new += over
     if tags := [{"id": one.id, "tag": tag} for one in new for tag in dict.fromkeys(one.tags)]:
         cursor.execute(_TAG, [tenant_id, _message(tags)])
     if resting := [_link_of(one.id, name) for one in new for name in dict.fromkeys(one.depends_on)]:
         cursor.execute(_DEPEND, [tenant_id, _message(resting)])
-    if vectors := [one.aside for one in new if one.aside and one.fingerprint not in there]:
+    if vectors:
         cursor.execute(_LAY_ASIDE, [tenant_id, _list(vectors)])
+
+
+def _put(cursor: Cursor, how: str, place: tuple[UUID, UUID], entries: Sequence[Ready]) -> list[Ready]:
+    """Those that are in now."""
+    cursor.execute(how, [*place, _list(one.row for one in entries)])
+    written = {bytes(fingerprint) for (fingerprint,) in cursor.fetchall()}
+    return [one for one in entries if one.fingerprint in written]
 
 
 def _row_of(one: Imported, body: bytes) -> dict[str, Any]:
@@ -201,15 +213,11 @@ def _same(
     except vault.Corrupt:
         return False
     return (
-        _digest(plain) == one.digest
+        plain == one.plain
         and expires_at == one.expires_at
         and orjson.loads(metadata) == one.metadata
         and set(tags) == set(one.tags)
     )
-
-
-def _digest(plain: bytes) -> bytes:
-    return blake2b(plain, digest_size=32).digest()
 
 
 def half_vector(binary: bytes) -> bytes:
