@@ -11,7 +11,6 @@ from decimal import Decimal
 from functools import partial
 from hashlib import blake2b
 from itertools import islice
-from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -130,7 +129,7 @@ class Importer:
             asked = each(self._asked, each(self._told, some))
             made = each(self._made, each(self._storable, asked))
             taken += each(self._ready, each(self._imported, made))
-        return taken, sorted(rejected, key=attrgetter("line"))
+        return taken, rejected
 
     def _told(self, line: Line) -> Told:
         """Ids are in the order of lines, whoever reads them: of two with one Fingerprint the later one stays."""

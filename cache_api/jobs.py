@@ -34,7 +34,7 @@ LINE_MAX_BYTES = 8 * 1024 * 1024
 PART_BYTES = 3 * 1024 * 1024  # of lines; what a worker holds at a time, but for one long line
 RUN_SECONDS = 60.0  # then upkeep, and others' jobs, come in between
 TURN_SECONDS = jobs.LEASE.total_seconds()  # then a part before may be taken from whoever was at it
-TURN_STEP_SECONDS = 0.01
+TURN_STEP_SECONDS = 0.01  # no transaction is held while a worker waits, so nothing wakes it
 SHARERS_MAX = 16  # of one import, that a plan's limit is kept to the entry with
 
 _TIMES = ("created_after", "created_before")

@@ -37,8 +37,7 @@ class Corrupt(Exception):
 
 
 def encrypt(plain: bytes, key: bytes, *, key_version: int, context: str) -> bytes:
-    nonce = os.urandom(NONCE_BYTES)
-    return header(key_version) + nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
+    return _encrypt(AESGCM(key), header(key_version), plain, context.encode())
 
 
 def decrypt(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> bytes:
@@ -64,7 +63,7 @@ def key_version(sealed: bytes) -> int:
 
 
 def seal(plain: bytes, key: bytes, *, key_version: int, context: str) -> bytes:
-    return encrypt(_compress(plain), key, key_version=key_version, context=context)
+    return sealer(key, key_version=key_version)(plain, context.encode())
 
 
 def unseal(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> bytes:
@@ -74,12 +73,7 @@ def unseal(sealed: bytes, key_of: Callable[[int], bytes], *, context: str) -> by
 def sealer(key: bytes, *, key_version: int) -> Callable[[bytes, bytes], bytes]:
     """`seal` for many, of text and context."""
     cipher, head = AESGCM(key), header(key_version)
-
-    def sealed(plain: bytes, context: bytes) -> bytes:
-        nonce = os.urandom(NONCE_BYTES)
-        return head + nonce + cipher.encrypt(nonce, _compress(plain), context)
-
-    return sealed
+    return lambda plain, context: _encrypt(cipher, head, _compress(plain), context)
 
 
 def row_context(tenant_id: object, column: str, row_id: object) -> str:
@@ -89,6 +83,11 @@ def row_context(tenant_id: object, column: str, row_id: object) -> str:
 def derive(secret: bytes, purpose: str) -> bytes:
     """A key for one purpose, from a secret that has several."""
     return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(secret)
+
+
+def _encrypt(cipher: AESGCM, head: bytes, plain: bytes, context: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return head + nonce + cipher.encrypt(nonce, plain, context)
 
 
 def _compress(plain: bytes) -> bytes:

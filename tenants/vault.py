@@ -103,10 +103,7 @@ def digest_key(tenant_id: UUID) -> bytes:
 
 def seal(tenant_id: UUID, plain: bytes, *, column: str, row_id: UUID) -> bytes:
     """`column` is table and column, as in `entry.body`."""
-    keys = _keys_of(tenant_id)
-    newest = max(keys.text)
-    context = sealing.row_context(tenant_id, column, row_id)
-    return sealing.seal(plain, keys.text[newest], key_version=newest, context=context)
+    return sealer(tenant_id, column=column)(plain, row_id)
 
 
 def sealer(tenant_id: UUID, *, column: str) -> Callable[[bytes, UUID], bytes]:

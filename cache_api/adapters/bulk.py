@@ -145,8 +145,8 @@ def write(cursor: Cursor, tenant_id: UUID, project_id: UUID, entries: Sequence[R
         there = {bytes(fingerprint): row for fingerprint, *row in cursor.fetchall()}
         # What is there word for word stays as it is: writing it again would take its place in the index anew.
         other = [one for one in held if (row := there.get(one.fingerprint)) is None or not _same(tenant_id, one, *row)]
-        over = _put(cursor, _PUT_OVER, place, other)
-        for table in ("entry_tag", "entry_dependency"):
+        over = _put(cursor, _PUT_OVER, place, other) if other else []
+        for table in ("entry_tag", "entry_dependency") if over else ():
             cursor.execute(_FORGET_LINKS.format(table=table), [tenant_id, [one.id for one in over]])
         vectors += [one.aside for one in over if one.aside and one.fingerprint not in there]
         new += over

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PIECE_BYTES = 1024 * 1024
-SENT_BYTES = 256 * 1024
 POLL_SECONDS = 0.2
 WAIT_SECONDS = 900
 
@@ -97,4 +96,4 @@ def _answer(connection: http.client.HTTPConnection) -> Any:
 
 def _connection(base_url: str) -> http.client.HTTPConnection:
     address = urlsplit(base_url)
-    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=WAIT_SECONDS, blocksize=SENT_BYTES)
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=WAIT_SECONDS, blocksize=PIECE_BYTES)

@@ -164,8 +164,9 @@ def test_a_part_is_written_behind_those_before_it(
     monkeypatch.setattr(jobs, "part_done", noted)
     job = jobs.begin(place.tenant_id, uploaded, timezone.now())
     assert job is not None
-    parts = [Part(1, 2, b"{}"), jobs.take_part(job, timezone.now())]
-    assert not jobs.is_next(job, parts[0])  # type: ignore[arg-type]
+    behind = Part(1, 2, b"{}")
+    parts = [behind, jobs.take_part(job, timezone.now())]
+    assert not jobs.is_next(job, behind)
     take = jobs.take_part
     monkeypatch.setattr(jobs, "take_part", lambda job, now: parts.pop(0) if parts else take(job, now))
 
