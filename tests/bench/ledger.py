@@ -115,17 +115,18 @@ def fill(team: Team, rows: int, *, say: Callable[[str], None]) -> str:
 
 
 def a_call(team: Team) -> UUID:
-    return UUID(str(_one("SELECT id FROM call WHERE tenant_id = %s ORDER BY at DESC LIMIT 1", team)))
+    return UUID(str(_one("SELECT id FROM call WHERE tenant_id = %(tenant)s ORDER BY at DESC LIMIT 1", team)))
 
 
 def an_entry(team: Team) -> str:
-    """Its Fingerprint."""
-    return bytes(_one("SELECT fingerprint FROM entry WHERE tenant_id = %s LIMIT 1", team)).hex()
+    """The Fingerprint of one in the team's own project: an import filled another."""
+    of_project = "SELECT fingerprint FROM entry WHERE tenant_id = %(tenant)s AND project_id = %(project)s LIMIT 1"
+    return bytes(_one(of_project, team)).hex()
 
 
 def _one(sql: str, team: Team) -> Any:
     with _owner() as connection:
-        row = connection.execute(sql, [team.tenant_id]).fetchone()
+        row = connection.execute(sql, {"tenant": team.tenant_id, "project": team.project_id}).fetchone()
     assert row is not None
     return row[0]
 
