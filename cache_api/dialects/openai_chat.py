@@ -29,6 +29,12 @@ _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 
 _HELD_PARTS = ("text", "image_url", "file", "refusal")
 
+# All other tools run at the provider: no Scope holds what they find there. So do searches asked for by a field.
+_CALLERS_TOOLS = ("function", "custom")
+_SEARCHES = ("web_search_options", "search_parameters", "plugins")
+# By these an answer says that it holds what was looked up at that moment, whichever way that was asked for.
+_FOUND = ("citations", "search_results")
+
 error = openai_error
 
 
@@ -55,6 +61,7 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
         choices=body["n"] if isinstance(body.get("n"), int) else 1,
         temperature=temperature if isinstance(temperature, int | float) else None,
         unsupported=any(_out_of_hand(message) for message in messages),
+        stateful=_looks_things_up(body),
     )
 
 
@@ -105,7 +112,8 @@ def read_answer(body: Mapping[str, Any]) -> Heard:
         service_tier=_string(body.get("service_tier")),
         recognised="choices" in body,
     )
-    if len(choices) == 1 and _fit_to_store(choices[0]) and "error" not in body:
+    found = any(body.get(name) for name in _FOUND)
+    if len(choices) == 1 and _fit_to_store(choices[0]) and "error" not in body and not found:
         heard.answer = body
     return heard
 
@@ -197,11 +205,11 @@ def _tool_call_chunks(chunk: Any, index: int, call: Mapping[str, Any]) -> Iterat
 
 
 def _fit_to_store(choice: Any) -> bool:
-    """Complete, no refusal, not filtered, not empty."""
+    """Complete, no refusal, not filtered, not empty, and of the model's own knowledge alone."""
     if not isinstance(choice, dict) or choice.get("finish_reason") not in STORED_FINISHES:
         return False
     message = choice.get("message")
-    if not isinstance(message, dict) or message.get("refusal"):
+    if not isinstance(message, dict) or message.get("refusal") or message.get("annotations"):
         return False
     content, calls = message.get("content"), message.get("tool_calls") or []
     if calls or message.get("function_call"):
@@ -252,6 +260,20 @@ def _canonical_message(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _looks_things_up(body: Mapping[str, Any]) -> bool:
+    """Whether the provider itself searches or runs something for this answer."""
+    if any(body.get(name) is not None for name in _SEARCHES):  # an empty object asks for a search, too
+        return True
+    tools = body.get("tools")
+    return isinstance(tools, list) and any(map(_runs_elsewhere, tools))
+
+
+def _runs_elsewhere(tool: Any) -> bool:
+    if not isinstance(tool, dict):
+        return False  # the provider says what is wrong with it
+    return tool.get("type", "function" if "function" in tool else None) not in _CALLERS_TOOLS
 
 
 def _out_of_hand(message: Mapping[str, Any]) -> bool:

@@ -405,3 +405,40 @@ def test_every_provider_byte_of_a_body_stays() -> None:
     assert out.startswith(b'{ "choices" : [ ], "odd": 1.50 ')
     assert out.endswith(b"}\n")
     assert json.loads(out)["cacheback_hit"] is False
+
+
+@pytest.mark.parametrize(
+    ("asked", "stateful"),
+    [
+        ({"web_search_options": {}}, True),
+        ({"search_parameters": {"mode": "auto"}}, True),
+        ({"plugins": [{"id": "web"}]}, True),
+        ({"tools": [{"type": "web_search"}]}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}, {"type": "browser_search"}]}, True),
+        ({"tools": [{"type": "builtin_function", "function": {"name": "$web_search"}}]}, True),
+        ({"tools": [{"google_search": {}}]}, True),
+        ({"web_search_options": None}, False),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, False),
+        ({"tools": [{"function": {"name": "f"}}]}, False),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, False),
+    ],
+)
+def test_what_the_provider_looks_up_itself_is_not_cached(asked: dict[str, Any], stateful: bool) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "Which shares fell?"}], **asked}
+    assert openai_chat.parse(body).stateful is stateful
+
+
+@pytest.mark.parametrize(
+    ("of_message", "of_body"),
+    [
+        ({"annotations": [{"type": "url_citation", "url_citation": {"url": "https://example.org"}}]}, {}),
+        ({}, {"citations": ["https://example.org"]}),
+        ({}, {"search_results": [{"url": "https://example.org"}]}),
+    ],
+)
+def test_an_answer_that_cites_what_it_found_is_not_stored(of_message: dict[str, Any], of_body: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "All of them."}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    assert openai_chat.read_answer({"choices": [{**choice, "message": {**message, "annotations": []}}]}).answer
+    said = {"choices": [{**choice, "message": {**message, **of_message}}], **of_body}
+    assert openai_chat.read_answer(said).answer is None
