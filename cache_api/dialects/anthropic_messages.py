@@ -32,6 +32,8 @@ STORED_STOPS = ("end_turn", "stop_sequence", "tool_use")  # a tuple, as what sta
 _CACHE_CONTROL = "cache_control"
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", _CACHE_CONTROL}
 
+# With any of these the call goes on from, leaves behind, or is answered with what only the provider holds.
+_STATE = ("container", "mcp_servers", "thread")
 # Tools without a type are the caller's own, and these run at the caller's too; all others run at the provider's.
 _CALLERS_TOOLS = ("custom", "bash_", "text_editor_", "computer_", "memory_", "browser_")
 _HELD_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use", "search_result")
@@ -70,7 +72,7 @@ def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
         tools=bool(tools or body.get("mcp_servers")),
         temperature=temperature if isinstance(temperature, int | float) else None,
         unsupported=any(_out_of_hand(block) for content in contents for block in _blocks(content)),
-        stateful=bool(body.get("container") or body.get("mcp_servers")) or any(map(_runs_elsewhere, tools)),
+        stateful=any(body.get(name) for name in _STATE) or any(map(_runs_elsewhere, tools)),
     )
 
 

@@ -718,3 +718,11 @@ def test_an_answer_nobody_counted_is_replayed_all_the_same() -> None:
     message = read_by_the_client(replayed(anthropic_messages.answer_of_text("Up there.", MODEL)))
 
     assert message.content[0].text == "Up there."
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+def test_a_conversation_that_the_provider_holds_is_not_cached(thread: dict[str, str]) -> None:
+    """A replayed answer has an id of its own, from which no next call could go on."""
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "And then?"}]}
+    assert anthropic_messages.parse({**body, "thread": thread}).stateful
+    assert not anthropic_messages.parse({**body, "thread": None}).stateful
