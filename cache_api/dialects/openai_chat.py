@@ -27,6 +27,9 @@ STORED_FINISHES = ("stop", "tool_calls", "function_call")
 
 _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 
+# Of the call, not of the answer, yet repeated in that of a call which is kept; the tier is what was bought.
+_REPEATED = IGNORED_FIELDS - {"service_tier"}
+
 _HELD_PARTS = ("text", "image_url", "file", "refusal")
 
 # All other tools run at the provider: no Scope holds what they find there. So do searches asked for by a field.
@@ -149,8 +152,10 @@ def usage_as_sent(usage: Usage) -> dict[str, Any]:
 def replay(
     request: Request, answer: Mapping[str, Any], signals: Mapping[str, Any], now: datetime
 ) -> bytes | Iterator[bytes]:
-    """The stored answer in the form asked for, with an id and a time of its own."""
+    """The stored answer in the form asked for, with this call's own fields, and an id and a time of its own."""
     renewed = {**answer, "id": f"chatcmpl-{uuid4().hex}", "created": int(now.timestamp())}
+    for name in _REPEATED & answer.keys():
+        renewed[name] = request.parsed.body.get(name, {} if name == "metadata" else None)
     members = members_of(signals)
     if not request.parsed.stream:
         return with_signals(orjson.dumps(renewed), renewed, members)

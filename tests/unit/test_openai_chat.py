@@ -442,3 +442,17 @@ def test_an_answer_that_cites_what_it_found_is_not_stored(of_message: dict[str, 
     assert openai_chat.read_answer({"choices": [{**choice, "message": {**message, "annotations": []}}]}).answer
     said = {"choices": [{**choice, "message": {**message, **of_message}}], **of_body}
     assert openai_chat.read_answer(said).answer is None
+
+
+def test_a_hit_repeats_what_its_own_caller_sent_along() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+    stored = {"model": "m-1", "choices": [choice], "metadata": {"user": "alice"}, "service_tier": "flex"}
+
+    def hit(**sent: Any) -> Any:
+        body = openai_chat.replay(request_of(store=True, **sent), stored, SIGNALS, NOW)
+        assert isinstance(body, bytes)
+        return json.loads(body)
+
+    mine = hit(metadata={"user": "bob"})
+    assert (mine["metadata"], mine["service_tier"]) == ({"user": "bob"}, "flex")
+    assert hit()["metadata"] == {}
