@@ -132,7 +132,7 @@ class UrllibUpstream:
         """Ask the provider of a Request. Raises UpstreamError."""
         url = f"{request.target.base_url}/{request.endpoint}"
         headers = headers_up(request.target, request.headers, request.endpoint)
-        return self.relay("POST", url, headers, body)
+        return self.relay("POST", url, headers, body, query=request.query)
 
     def relay(
         self,

@@ -97,6 +97,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry: bool = False
     end_user: str = ""  # as the ledger knows them
+    query: str = ""  # of the URL, as it came; a part of the Scope
     small_model: Target | None = None  # who may answer from stored answers that are near
 
     @property

@@ -26,6 +26,7 @@ from cache_api.domain.scope import fingerprint_of, scope_of
 from cache_api.domain.signals import request_id_of
 from cache_api.http.bodies import DUPLICATES_SOUGHT_BYTES, Body, read_json
 from cache_api.http.headers import ALWAYS, rate_headers, relayed, signal_headers
+from cache_api.http.paths import query_of
 from cache_api.ports import CacheUnavailable, UpstreamError, UpstreamRefused
 from cache_api.service import Reply
 from tenants import authentication, throttling, vault
@@ -113,7 +114,7 @@ def read_request(http: WSGIRequest, dialect: Any, who: Identity) -> tuple[Reques
         parsed = replace(parsed, unparsed=True, question=None)
     if len(body.raw) > DUPLICATES_SOUGHT_BYTES:  # a repeated key would go unseen: the bytes themselves must match
         parsed = replace(parsed, texts=(*parsed.texts, sha256(body.raw).hexdigest()))
-    return build_request(dialect, who, controls, parsed, raw=body.raw)
+    return build_request(dialect, who, controls, parsed, raw=body.raw, query=query_of(http))
 
 
 def build_request(
@@ -123,10 +124,13 @@ def build_request(
     parsed: Parsed,
     *,
     raw: bytes = b"",
+    query: str = "",
     credential_needed: bool = True,
 ) -> tuple[Request, Policy]:
     """Raises Refused."""
     parsed = _with_betas(parsed, who.headers)
+    if query:  # a version of the API, say: what was answered under another is another answer
+        parsed = replace(parsed, context={**parsed.context, "?": query})
     policy, known = _policy(who.access)
     target = target_of(
         who.access,
@@ -151,6 +155,7 @@ def build_request(
         scope=scope,
         raw=raw,
         headers=who.headers,
+        query=query,
         retry=who.headers.get("x-stainless-retry-count", "0") not in {"0", ""},
         end_user=_end_user(who.access, controls.end_user) if controls.end_user else "",
         small_model=None if policy.synthesis == "off" else small_model_of(who.access, policy, target, dialect.SPEAKS),

@@ -17,6 +17,7 @@ from cache_api.embedding_list import EmbeddingList
 from cache_api.http.answering import Identity, as_refused, build_request, identify, read_controls, refusal, respond
 from cache_api.http.bodies import read_json
 from cache_api.http.pass_through import pass_through
+from cache_api.http.paths import query_of
 from cache_api.ports import UpstreamError
 from tenants import vault
 
@@ -49,7 +50,7 @@ def _read(http: WSGIRequest, who: Identity) -> tuple[Request, Policy]:
     parsed = openai_embeddings.parse(body.value, controls.model)
     if body.unparsed:
         parsed = replace(parsed, unparsed=True)
-    return build_request(openai_embeddings, who, controls, parsed, raw=body.raw)
+    return build_request(openai_embeddings, who, controls, parsed, raw=body.raw, query=query_of(http))
 
 
 def _fingerprints(request: Request) -> Sequence[bytes]:

@@ -416,3 +416,36 @@ def _sent(api: Api, path: str, **given: Any) -> Answer:
     if hasattr(chunks, "close"):
         chunks.close()
     return Answer(int(begun[0].split()[0]), {name.lower(): value for name, value in begun[1]}, body)
+
+
+CHAT = {"model": "demo-small", "messages": [{"role": "user", "content": "Which version?"}]}
+CHAT_ANSWER = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "2"}, "finish_reason": "stop"}]}
+VECTOR = {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}], "model": "demo-embed"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "answer"),
+    [
+        ("chat/completions", CHAT, CHAT_ANSWER),
+        ("messages", CHAT | {"max_tokens": 9}, {"type": "message", "content": []}),
+        ("responses", {"model": "demo-small", "input": "Which version?"}, {"object": "response", "output": []}),
+        ("embeddings", {"model": "demo-embed", "input": "Which version?"}, VECTOR),
+    ],
+)
+def test_the_query_of_a_model_endpoint_goes_on_too(api: Api, demo: Echo, path: str, body: Any, answer: Any) -> None:
+    """Azure's `api-version`, and the `beta=true` that openai's and Anthropic's packages send."""
+    demo.chunks = (json.dumps(answer).encode(),)
+    sent = {"X_CacheAI_Backend_Base_URL": demo.base_url, "X_CacheAI_Backend_API_Key": "sk", **ANY}
+    assert api("POST", f"/v1/{path}", body, query="api-version=preview&beta=true", **sent).status == 200
+    assert demo.last.target == f"/v1/{path}?api-version=preview&beta=true"
+
+
+def test_an_answer_belongs_to_the_query_it_was_asked_with(api: Api, demo: Echo) -> None:
+    demo.chunks = (json.dumps(CHAT_ANSWER).encode(),)
+    sent = {"X_CacheAI_Backend_Base_URL": demo.base_url, "X_CacheAI_Backend_API_Key": "sk", **ANY}
+
+    def decision(query: str) -> str:
+        return api("POST", "/v1/chat/completions", CHAT, query=query, **sent).headers["x-cacheai-decision"]
+
+    queries = ("api-version=1", "api-version=1", "api-version=2", "")
+    assert [decision(query) for query in queries] == ["miss", "hit", "miss", "miss"]
