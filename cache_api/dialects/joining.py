@@ -72,6 +72,8 @@ def _join_message(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
                 _join_tool_call(message.setdefault("tool_calls", []), part)
         elif name == "function_call" and isinstance(value, Mapping):
             _join_strings(message.setdefault("function_call", {}), value, ("name", "arguments"))
+        elif name == "reasoning_details" and isinstance(value, list):
+            message[name] = _joined_details(message.get(name) or [], value)
         elif name == "role":
             message["role"] = value or message["role"]
         elif isinstance(value, str):
@@ -84,6 +86,23 @@ def _join_message(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
             message[name] = value
         else:
             raise CannotJoin(name)
+
+
+def _joined_details(details: list[Any], parts: list[Any]) -> list[Any]:
+    """OpenRouter's: what goes on under the last one's index belongs to it."""
+    joined = [*details]
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, dict) and isinstance(last, dict) and _goes_on(part, last):
+            joined[-1] = dict(last)
+            _join_strings(joined[-1], part, ("text", "summary", "data"))
+        else:
+            joined.append(part)
+    return joined
+
+
+def _goes_on(part: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    return part.get("index") is not None and all(part.get(name) == last.get(name) for name in ("index", "type"))
 
 
 def _join_tool_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> None:
@@ -103,7 +122,7 @@ def _join_tool_call(calls: list[dict[str, Any]], part: Mapping[str, Any]) -> Non
 def _join_strings(whole: dict[str, Any], part: Mapping[str, Any], grows: tuple[str, ...]) -> None:
     for name, value in part.items():
         if name in grows and isinstance(value, str):
-            whole[name] = whole.get(name, "") + value
+            whole[name] = (whole.get(name) or "") + value
         elif value is not None:
             whole[name] = value
 

@@ -30,6 +30,8 @@ _OUT_OF_CONTEXT = IGNORED_FIELDS | {"messages", "store"}
 # Of the call, not of the answer, yet repeated in that of a call which is kept; the tier is what was bought.
 _REPEATED = IGNORED_FIELDS - {"service_tier"}
 
+_THOUGHTS = ("reasoning", "thinking")
+
 _HELD_PARTS = ("text", "image_url", "file", "refusal")
 
 # All other tools run at the provider: no Scope holds what they find there. So do searches asked for by a field.
@@ -176,7 +178,8 @@ def _replay_stream(answer: dict[str, Any], members: bytes, *, include_usage: boo
 
     message = choice["message"]
     out = [chunk({"role": message.get("role", "assistant"), "content": ""})]
-    for name, value in message.items():
+    # What was thought is told before what is said, wherever a whole message has it.
+    for name, value in sorted(message.items(), key=lambda member: not member[0].startswith(_THOUGHTS)):
         if name in {"role", "tool_calls", "function_call"} or value is None:
             continue
         if name == "content" and choice.get("logprobs") and isinstance(value, str):

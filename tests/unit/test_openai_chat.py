@@ -456,3 +456,29 @@ def test_a_hit_repeats_what_its_own_caller_sent_along() -> None:
     mine = hit(metadata={"user": "bob"})
     assert (mine["metadata"], mine["service_tier"]) == ({"user": "bob"}, "flex")
     assert hit()["metadata"] == {}
+
+
+def test_what_was_thought_is_told_before_the_answer() -> None:
+    message = {"role": "assistant", "content": "Four.", "refusal": None, "reasoning_content": "Two and two."}
+    stored = {"model": "m-1", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    raw = b"".join(openai_chat.replay(request_of(stream=True), stored, SIGNALS, NOW))  # type: ignore[arg-type]
+    deltas = [event["choices"][0]["delta"] for event in events(raw) if isinstance(event, dict)]
+    assert [[*delta] for delta in deltas] == [["role", "content"], ["reasoning_content"], ["content"], []]
+
+
+def test_pieces_of_one_thought_join_into_one() -> None:
+    def chunk(**delta: Any) -> dict[str, Any]:
+        return {**CHUNKS[0], "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+
+    kind = {"type": "reasoning.text", "format": "f"}
+    tape = tape_of()
+    thought = [
+        chunk(role="assistant", content="", reasoning="Two ", reasoning_details=[{**kind, "index": 0, "text": "Two "}]),
+        chunk(reasoning="and two.", reasoning_details=[{**kind, "index": 0, "text": "and two."}]),
+        chunk(reasoning_details=[{**kind, "index": 0, "signature": "s"}]),
+        chunk(reasoning_details=[{"type": "reasoning.encrypted", "index": 1, "data": "e"}]),
+    ]
+    run(tape, [stream([*thought, *CHUNKS[2:]])])
+    details = tape.heard.answer["choices"][0]["message"]["reasoning_details"]
+    whole = {**kind, "index": 0, "text": "Two and two.", "signature": "s"}
+    assert details == [whole, {"type": "reasoning.encrypted", "index": 1, "data": "e"}]
