@@ -43,7 +43,7 @@ error = openai_error
 
 def parse(body: Mapping[str, Any], model: str = "") -> Parsed:
     """What is asked. `model` is asked instead of the body's. Raises Refused."""
-    stateful = any(body.get(name) for name in _STATE)
+    stateful = any(body.get(name) for name in _STATE) or _prewarms(body)
     if model or body.get("model") or not stateful:  # what the provider holds may name the model, and be the input
         model = model_asked(body, model)
     items = _items(body.get("input"), needed=not stateful)
@@ -273,6 +273,12 @@ def _all_of(values: Any, kinds: tuple[str, ...]) -> bool:
     if values is None:
         return True
     return isinstance(values, list) and all(isinstance(one, dict) and one.get("type") in kinds for one in values)
+
+
+def _prewarms(body: Mapping[str, Any]) -> bool:
+    """Whether nothing is to be answered, only the provider's own cache to be filled."""
+    options = body.get("prompt_cache_options")
+    return isinstance(options, dict) and options.get("prewarm") is True
 
 
 def _items(asked: Any, *, needed: bool) -> Sequence[Mapping[str, Any]]:

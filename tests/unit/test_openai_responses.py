@@ -842,3 +842,9 @@ def test_the_closing_event_of_a_replay_comes_alone_and_is_signed() -> None:
     assert last["type"] == "response.completed"
     assert "cacheai" not in last["response"]
     assert last["cacheai"] == {"decision": "miss"}
+
+
+def test_what_only_fills_the_provider_s_own_cache_is_never_answered_from_ours() -> None:
+    body = {"model": "m", "input": "Hello"}
+    assert openai_responses.parse({**body, "prompt_cache_options": {"prewarm": True}}).stateful
+    assert not openai_responses.parse({**body, "prompt_cache_options": {"mode": "explicit"}}).stateful
