@@ -33,7 +33,7 @@ def _join(
             if name == "choices":
                 for choice in value or ():
                     join_choice(choices, choice)
-            elif name not in _NOISE and (value is not None or name not in whole):
+            elif name not in _NOISE and (value not in (None, "") or name not in whole):  # Azure's have empty ones
                 whole[name] = value
     whole["object"] = kind
     whole["choices"] = [choices[index] for index in sorted(choices)]

@@ -482,3 +482,11 @@ def test_pieces_of_one_thought_join_into_one() -> None:
     details = tape.heard.answer["choices"][0]["message"]["reasoning_details"]
     whole = {**kind, "index": 0, "text": "Two and two.", "signature": "s"}
     assert details == [whole, {"type": "reasoning.encrypted", "index": 1, "data": "e"}]
+
+
+def test_a_chunk_that_names_no_model_takes_none_away() -> None:
+    """Azure's, with the results of its filters."""
+    tape = tape_of()
+    nameless = {"id": "", "object": "", "model": "", "choices": [{"index": 0, "content_filter_results": {}}]}
+    run(tape, [stream([*CHUNKS[:4], nameless, CHUNKS[4]][:5])])
+    assert tape.heard.answer["model"] == "m-1"
