@@ -139,7 +139,8 @@ class CacheService:
                 call.land(looked.decision)
                 return self._replay(call, looked.decision)
             if request.controls.only_if_cached:
-                raise Refused(504, "not_cached", "No stored answer may be served, and nothing else was asked for.")
+                message = "No stored answer may be served, and nothing else was asked for."
+                raise Refused(504, "not_cached", message, headers={"x-should-retry": "false"})
             if (bought := call.depart()) is not None:
                 call.land(bought)
                 return self._replay(call, bought)
