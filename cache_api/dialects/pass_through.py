@@ -27,11 +27,12 @@ class PassThrough:
 
     method: str
     ENDPOINT: str
+    house: str = ""  # what is spoken where the path does not tell
     NAME = "pass_through"
 
     @property
     def SPEAKS(self) -> str:
-        return _SPEAKS.get(self.ENDPOINT.partition("/")[0], "")
+        return _SPEAKS.get(self.ENDPOINT.partition("/")[0], self.house)
 
     def parse(self, raw: bytes) -> Parsed:
         """The model alone is of interest, in JSON or in a form."""

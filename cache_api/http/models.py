@@ -23,7 +23,7 @@ from cache_api.domain.request import Controls, Target
 from cache_api.domain.signals import Signals, request_id_of
 from cache_api.http.answering import Identity, answer, as_refused, identify, refusal
 from cache_api.http.headers import ALWAYS, relayed, signal_headers
-from cache_api.http.pass_through import pass_through
+from cache_api.http.pass_through import house_of, pass_through
 from cache_api.http.paths import name_of, query_of
 from cache_api.ports import UpstreamError
 
@@ -78,7 +78,7 @@ def _asked_for_models(who: Identity, controls: Controls, model: str) -> Target:
         who.access,
         policy=Policy(),
         model=model,
-        speaks="C",
+        speaks=house_of(who.headers) or "C",
         spare_credential=who.spare_credential,
         allowed=wiring.allowed_addresses(),
     )

@@ -35,7 +35,7 @@ def pass_through(http: WSGIRequest, path: str) -> HttpResponseBase:
             raise Refused(405, "method_not_allowed", f"Use {', '.join(METHODS)} here.")
         who = identify(http, scope="proxy", own_credential_suffices=True)
         rate = who.rate
-        endpoint = PassThrough(http.method, path_of(http, path))
+        endpoint = PassThrough(http.method, path_of(http, path), house_of(who.headers))
         query, content_type = query_of(http), _content_type(http)
         raw = read_raw(http)
         parsed = endpoint.parse(raw)
@@ -59,6 +59,12 @@ def pass_through(http: WSGIRequest, path: str) -> HttpResponseBase:
         return refusal(refused, shape, rate)
     except UpstreamError as error:
         return refusal(as_refused(error), shape, rate)
+
+
+def house_of(headers: Mapping[str, str]) -> str:
+    """Files and models, say, are at many providers: Anthropic's own clients tell whose are meant."""
+    named = headers.get("x-cacheai-backend-provider", "").strip().lower()
+    return "M" if "anthropic-version" in headers and named in ("", "anthropic") else ""
 
 
 def _content_type(http: WSGIRequest) -> dict[str, str]:

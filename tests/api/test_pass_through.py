@@ -449,3 +449,23 @@ def test_an_answer_belongs_to_the_query_it_was_asked_with(api: Api, demo: Echo) 
 
     queries = ("api-version=1", "api-version=1", "api-version=2", "")
     assert [decision(query) for query in queries] == ["miss", "hit", "miss", "miss"]
+
+
+@pytest.mark.parametrize("path", ["models", "models/claude-x", "files", "skills"])
+def test_what_anthropic_s_client_asks_for_is_asked_of_anthropic(
+    api: Api, demo: Echo, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Its credential goes to nobody else, and in the header that its own endpoints take."""
+    urls: list[tuple[str, dict[str, str]]] = []
+
+    def relay(_: Any, method: str, url: str, headers: Any, *args: Any, **kwargs: Any) -> Any:
+        urls.append((url, dict(headers)))
+        raise UpstreamUnreachable("not asked in tests")
+
+    monkeypatch.setattr("cache_api.adapters.upstream.UrllibUpstream.relay", relay)
+    api.get(f"/v1/{path}", ANTHROPIC_VERSION="2023-06-01", X_CacheAI_Backend_API_Key="sk-ant")
+    api.get(f"/v1/{path}", X_CacheAI_Backend_API_Key="sk-openai")
+    ((url, headers), (openai_url, _)) = urls
+    assert (url, headers["x-api-key"]) == (f"https://api.anthropic.com/v1/{path}", "sk-ant")
+    assert "authorization" not in headers
+    assert openai_url.startswith("https://api.openai.com/" if "claude" not in path else "https://api.anthropic.com/")
