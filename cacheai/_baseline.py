@@ -1,7 +1,8 @@
 """What if CacheAI may not call the caller's own model?
 
 It then answers with a cache key instead. The client asks the model itself and stores the answer under that
-key, so that the next to ask gets a hit. A stream cannot be handed over so: it goes straight to the model.
+key, so that the next to ask gets a hit. Only a chat's whole answer can be handed over so: a stream, and what is no
+chat, goes straight to the model.
 """
 
 import ipaddress
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 DIALLED_PORTS: Final = (None, 443, 8443)
 PRIVATE_DOMAINS: Final = (".local", ".internal", ".localhost", ".lan", ".home.arpa")
 
+CHAT: Final = "chat/completions"
+ENDPOINTS: Final = (CHAT, "completions", "responses", "embeddings")  # the first that a path ends in
+
 # The model sees what openai's package tells about itself, and nothing meant for CacheAI: no key, no control.
 FORWARDED_HEADERS: Final = ("accept", "content-type", "user-agent")
 FORWARDED_PREFIX: Final = "x-stainless-"
@@ -29,15 +33,16 @@ class OwnModel:
 
     base_url: str
     api_key: str = field(repr=False)
+    endpoint: str
     body: dict[str, Any] = field(repr=False)
 
     @property
-    def streams(self) -> bool:
-        return bool(self.body.get("stream"))
+    def is_never_awaited(self) -> bool:
+        return bool(self.body.get("stream")) or self.endpoint != CHAT
 
     @property
     def goes_straight(self) -> bool:
-        return self.streams and is_private(self.base_url)
+        return self.is_never_awaited and is_private(self.base_url)
 
     def request(self, asked: "httpx2.Request") -> dict[str, Any]:
         """The arguments of an HTTP request to the model, in place of the one to CacheAI."""
@@ -48,7 +53,7 @@ class OwnModel:
         }
         return {
             "method": "POST",
-            "url": f"{self.base_url.rstrip('/')}/chat/completions",
+            "url": f"{self.base_url.rstrip('/')}/{self.endpoint}",
             "headers": headers | {"authorization": f"Bearer {self.api_key}"},
             "content": json.dumps(self.body).encode(),
             "extensions": {"timeout": asked.extensions.get("timeout", {})},
@@ -74,8 +79,9 @@ class OwnModel:
 
 
 def own_model(request: "httpx2.Request") -> OwnModel | None:
-    """The caller's own model, if this is a chat call whose headers name it whole."""
-    if request.method != "POST" or not request.url.path.endswith("/chat/completions"):
+    """The caller's own model, if this is a call to a model whose headers name it whole."""
+    endpoint = next((one for one in ENDPOINTS if request.url.path.endswith(f"/{one}")), None)
+    if request.method != "POST" or endpoint is None:
         return None
 
     provider, api_key, base_url = (
@@ -87,11 +93,11 @@ def own_model(request: "httpx2.Request") -> OwnModel | None:
     body = json.loads(request.content)
     body.pop("cache", None)  # Controls of ours.
     body["model"] = request.headers.get("X-CacheAI-Baseline-Model") or body.get("model")
-    if "max_tokens" in body:
+    if endpoint == CHAT and "max_tokens" in body:
         # Newer models refuse the old name; a body that has both keeps the new one's value.
         body.setdefault("max_completion_tokens", body["max_tokens"])
         del body["max_tokens"]
-    return OwnModel(base_url=base_url, api_key=api_key, body=body)
+    return OwnModel(base_url=base_url, api_key=api_key, endpoint=endpoint, body=body)
 
 
 def awaited_under(response: "httpx2.Response") -> str | None:

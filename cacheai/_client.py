@@ -143,11 +143,11 @@ class Client(_CachedClient, OpenAI):
         cache_key = None
         if not own.goes_straight:
             response = super()._send_request(request, stream=stream, **kwargs)
-            if own.streams and response.is_success:
+            if own.is_never_awaited and response.is_success:
                 return response
             response.read()
             cache_key = awaited_under(response)
-            if cache_key is None and not (own.streams and is_refused(response)):
+            if cache_key is None and not (own.is_never_awaited and is_refused(response)):
                 return response
 
         answer = super()._send_request(self._client.build_request(**own.request(request)), stream=stream, **kwargs)
@@ -185,11 +185,11 @@ class AsyncClient(_CachedClient, AsyncOpenAI):
         cache_key = None
         if not own.goes_straight:
             response = await super()._send_request(request, stream=stream, **kwargs)
-            if own.streams and response.is_success:
+            if own.is_never_awaited and response.is_success:
                 return response
             await response.aread()
             cache_key = awaited_under(response)
-            if cache_key is None and not (own.streams and is_refused(response)):
+            if cache_key is None and not (own.is_never_awaited and is_refused(response)):
                 return response
 
         answer = await super()._send_request(

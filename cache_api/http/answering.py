@@ -36,6 +36,7 @@ from tenants.keys import covers
 NOBODY = UUID(int=0)
 JSON = "application/json"
 WRITING = "cache:write"
+CHAT = "chat/completions"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 # Headers by which a call asks its provider for an answer of another kind.
@@ -169,7 +170,8 @@ def ask(request: Request, policy: Policy, dialect: Any) -> Reply | HttpResponse:
     try:
         return parts.service.answer(request, policy, dialect, parts.upstream.send)
     except UpstreamRefused:
-        if not request.controls.baseline_protocol or request.parsed.stream:
+        # What a client puts back is a text alone, and only a chat's client looks whether one is wanted.
+        if not request.controls.baseline_protocol or request.parsed.stream or request.endpoint != CHAT:
             raise
         pending.wait_for_answer(request, policy)
         asked_back = {"requires_baseline_model": True, "cache_key": request.cache_key}

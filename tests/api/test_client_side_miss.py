@@ -92,3 +92,11 @@ def test_what_waits_is_sealed_and_names_no_credential(api: Api, cast: Any) -> No
     plain = vault.unseal(cast.owner.tenant_id, bytes(body), column=pending.COLUMN, row_id=row_id)
     assert b"Why?" in plain
     assert b"sk-own" not in plain
+
+
+@pytest.mark.parametrize("path", ["responses", "completions"])
+def test_only_a_chat_is_handed_back(api: Api, path: str) -> None:
+    """No client of another protocol looks for it: it would read an answer without anything in it."""
+    body = {"model": "demo-small", "input" if path == "responses" else "prompt": "Why is the sky blue?"}
+    refused = api.post(f"/v1/{path}", body, **{**PRIVATE, "x_cacheai_baseline_model_provider": "openai"})
+    assert (refused.status, refused.json["error"]["code"]) == (400, "base_url_not_allowed")

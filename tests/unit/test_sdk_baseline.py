@@ -257,3 +257,23 @@ def test_raw_lazy_and_parsed_answers_come_from_the_caller_s_model_too(side: Sync
 )
 def test_private_is_what_cacheai_may_not_dial(url: str, private: bool) -> None:
     assert is_private(url) is private
+
+
+RESPONSE = {"id": "resp_1", "object": "response", "model": "llama3", "output": []}
+
+
+def test_what_is_no_chat_goes_straight_to_a_private_address(side: SyncSide) -> None:
+    side.server.answers = [RESPONSE, {"id": "cmpl-1", "object": "text_completion", "choices": []}]
+    client = client_of(side)
+    assert side.get(client.responses.create(model="gpt-5-mini", input="Why?")).id == "resp_1"
+    assert side.get(client.completions.create(model="gpt-5-mini", prompt="Why?", max_tokens=5)).id == "cmpl-1"
+    assert side.server.urls == [f"{MODEL_URL}/responses", f"{MODEL_URL}/completions"]
+    assert (side.server.body(0)["model"], side.server.body(1)["max_tokens"]) == ("llama3", 5)
+
+
+def test_what_is_no_chat_goes_there_too_when_only_cacheai_knows_the_address_is_private(side: SyncSide) -> None:
+    side.server.refuse(400, "base_url_not_allowed")
+    side.server.answers += [RESPONSE]
+    client = client_of(side, baseline_model_base_url="https://llm.example.com/v1")
+    assert side.get(client.responses.create(model="gpt-5-mini", input="Why?")).id == "resp_1"
+    assert side.server.urls == [f"{BASE_URL}/responses", "https://llm.example.com/v1/responses"]
