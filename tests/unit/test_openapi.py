@@ -139,3 +139,7 @@ def test_every_call_with_a_body_has_an_example(path: str, method: str) -> None:
     body = OPERATIONS[path, method].get("requestBody")
 
     assert body is None or "*/*" in body["content"] or all(media["examples"] for media in body["content"].values())
+
+
+def test_a_look_up_of_a_past_call_may_find_none() -> None:
+    assert "404" in DOCUMENT["paths"]["/v1/cache/lookup"]["post"]["responses"]

@@ -374,7 +374,7 @@ PATHS: Json = {
                 whole={"request": {"model": "demo-small", "messages": [{"role": "user", "content": QUESTION}]}},
             ),
             answers={200: answer("The decision.", ref("Looked"), headers=LIMITED)},
-            errors=WITH_BODY,
+            errors=(*WITH_BODY, 404),  # of a past call
         )
     },
     "/v1/cache/entries": {
