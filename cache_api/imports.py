@@ -23,6 +23,7 @@ from cache_api.adapters.jobs import Part, Rejected
 from cache_api.adapters.origin import has_own_vector, is_signed
 from cache_api.adapters.store import COLUMN
 from cache_api.adapters.targets import target_of
+from cache_api.described import VALUE
 from cache_api.dialects import openai_chat
 from cache_api.dialects.bare_question import chat_body, whole_body
 from cache_api.dialects.errors import Refused
@@ -42,7 +43,6 @@ from tenants import vault
 from tenants.authentication import Access
 
 KEYED = "keyed"
-VALUE = "value"
 PROBE_TEXT, PROBE_SECONDS = "ready", 2.0
 LINES_AT_A_TIME = 32
 
@@ -139,7 +139,9 @@ class Importer:
             raise _bad("this is no JSON") from None
         if not isinstance(fields, dict):
             raise _bad("a line must be an object")
-        fields = _renamed({name: value for name, value in fields.items() if value is not None})
+        may_be_null = (VALUE, "answer") if fields.get("endpoint") == KEYED else ()
+        fields = {name: value for name, value in fields.items() if value is not None or name in may_be_null}
+        fields = _renamed(fields)
         return Told(line.line, numbered_id(self._now, line.line), fields, self._wished(fields))
 
     def _wished(self, fields: Mapping[str, Any]) -> Controls:

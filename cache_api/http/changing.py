@@ -32,7 +32,7 @@ _OWN = frozenset({"output", "model_id", "ttl", "tags", "value", "model", "prompt
 
 
 def put_under(visit: Visit, cache_key: str) -> HttpResponse:
-    fields = {name: value for name, value in visit.fields().items() if value is not None}
+    fields = {name: value for name, value in visit.fields().items() if value is not None or name == VALUE}
     visit.same_project(fields.get("project_id"))
     if not fields.keys() - {"project_id", "prompt"}:
         raise Refused(400, "invalid_request", "Send a field to update: output, model_id, converter_type or another.")

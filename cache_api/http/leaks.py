@@ -40,7 +40,7 @@ def leaked_keys(http: WSGIRequest) -> HttpResponse:
         if not settings.LEAK_SECRET:
             raise Refused(404, "not_found", f"There is nothing at {http.method} {http.path}.")
         if http.method != "POST":
-            raise Refused(405, "method_not_allowed", "Use POST here.")
+            raise Refused(405, "method_not_allowed", "Use POST here.", headers={"Allow": "POST"})
         body = b"".join(pieces(http, limit_bytes=BODY_MAX_BYTES))
         _refuse_unsigned(body, http.META.get("HTTP_X_CACHEAI_SIGNATURE", ""))
         leaks = _leaks(body)

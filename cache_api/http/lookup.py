@@ -65,7 +65,9 @@ def lookup(visit: Visit) -> HttpResponse:
 
 def _explained(visit: Visit, request_id: Any, limit: int) -> HttpResponse:
     """A past call: what was decided, and how its candidates of now are judged."""
-    call_id = call_id_of(request_id) if isinstance(request_id, str) else None
+    if not isinstance(request_id, str):
+        raise Refused(400, "invalid_request", "request_id must be a string such as req_0123...", "request_id")
+    call_id = call_id_of(request_id)
     now = datetime.now(UTC)
     try:
         found = explain(visit.place, call_id, limit=limit, now=now) if call_id else None

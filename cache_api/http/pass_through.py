@@ -32,7 +32,8 @@ def pass_through(http: WSGIRequest, path: str) -> HttpResponseBase:
     shape = shape_of(http.path)
     try:
         if http.method not in METHODS:
-            raise Refused(405, "method_not_allowed", f"Use {', '.join(METHODS)} here.")
+            allowed = ", ".join(METHODS)
+            raise Refused(405, "method_not_allowed", f"Use {allowed} here.", headers={"Allow": allowed})
         who = identify(http, scope="proxy", own_credential_suffices=True)
         rate = who.rate
         endpoint = PassThrough(http.method, path_of(http, path), house_of(who.headers))

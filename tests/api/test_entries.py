@@ -326,8 +326,11 @@ def test_a_key_of_one_s_own_holds_any_json(api: Api) -> None:
     assert (shown["model"], shown["metadata"]) == ("m", {"kind": "x"})
     assert api.put(path, {"value": 2}).json["created"] is False
     assert api.get(path).json["answer"] == 2
+    assert api.put(path, {"value": None}).status == 200
+    assert api.get(path).json["answer"] is None
     assert api.delete(path).json == {"cache_key": "my:key.1", "deleted": True}
     assert api.delete(path).status == 404
+    assert api.put(path, {"value": None}).json["created"] is True
 
 
 @pytest.mark.parametrize(

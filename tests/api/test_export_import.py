@@ -159,10 +159,11 @@ def test_what_was_exported_comes_back_as_it_was(api: Api, embedder: FixedEmbedde
     api.chat("Who made it?", headers={"X_CACHEAI_TAGS": "faq", "X_CACHEAI_NAMESPACE": "n"})
     put(api, "What is it?", tags=["a", "b"], depends_on=["doc:1@2"], ttl="1h")
     api.put("/v1/cache/my:key", {"value": {"a": [1]}, "model": "m", "team": "blue"})
+    api.put("/v1/cache/nothing", {"value": None})
     before = exported(api)
     purge(api)
     told = imported(api, *before)
-    assert (told["total"], told["done"], told["rejected"], told["errors"]) == (3, 3, 0, [])
+    assert (told["total"], told["done"], told["rejected"], told["errors"]) == (4, 4, 0, [])
 
     after = {line["cache_key"]: line for line in exported(api)}
     assert after.keys() == {line["cache_key"] for line in before}

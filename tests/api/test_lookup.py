@@ -129,7 +129,13 @@ def test_a_past_hit_names_the_entry_it_was_served_from(api: Api) -> None:
     assert (found["decision"], found["reason"], found["cache_key"]) == ("hit", "exact", stored["x-cacheai-cache-key"])
 
 
-@pytest.mark.parametrize("request_id", ["req_0", "", "\0", 7, f"req_{'0' * 32}"])
+@pytest.mark.parametrize("request_id", [7, {}, [], False])
+def test_a_request_id_of_another_type_is_bad(api: Api, request_id: Any) -> None:
+    refused = api.post("/v1/cache/lookup", {"request_id": request_id})
+    assert (refused.status, refused.json["error"]["param"]) == (400, "request_id")
+
+
+@pytest.mark.parametrize("request_id", ["req_0", "", "\0", f"req_{'0' * 32}"])
 def test_a_call_that_is_not_there_is_said_so(api: Api, request_id: Any) -> None:
     assert api.post("/v1/cache/lookup", {"request_id": request_id}).status == 404
 
