@@ -1,6 +1,7 @@
 """How are past questions tried against the cache, without asking any provider?
 
-Uploaded ones, a line of JSON each, or those whose answers the project stored. Work for the default worker.
+Uploaded ones, a line of JSON each, or the project's own: those whose answers it stored, and their exact repeats.
+Work for the default worker.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from django.db.models import QuerySet
 
 from cache_api import wiring
 from cache_api.adapters.embedding_queue import BACKGROUND_BATCH
@@ -26,7 +28,7 @@ from cache_api.domain.entry import Vector
 from cache_api.domain.guard import mismatch
 from cache_api.domain.policy import Policy
 from cache_api.domain.request import Caller, Controls, Parsed, Request, Target
-from cache_api.models import Entry, Job
+from cache_api.models import Call, Entry, Job
 from tenants import vault
 from tenants.isolation import as_tenant
 
@@ -38,6 +40,7 @@ NOBODY = UUID(int=0)
 EMBED_SECONDS = 30.0
 ENTRIES_AT_A_TIME = 500
 ERRORS_SHOWN = 100
+ASKED = ("proxied", "baseline", "synthesized")  # what is imported or put was asked by nobody here
 _FIELDS = ("question", "prompt", "query", "text")
 
 Progress = Callable[[int, int], None]
@@ -88,26 +91,51 @@ def _numpy() -> Any:
 
 
 def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
-    """Whose answers were stored, the newest that there is room for, in order of time."""
-    found: list[Question] = []
+    """Whose answers were stored, and each exact repeat of one: the newest that there is room for, in order of time."""
     version = wiring.parts().embedder.version
     with as_tenant(job.tenant_id):
-        mine = Entry.objects.filter(
-            tenant_id=job.tenant_id, project_id=job.project_id, created_at__gte=since, quarantined=False
+        stored = Entry.objects.filter(
+            tenant_id=job.tenant_id,
+            project_id=job.project_id,
+            created_at__gte=since,
+            quarantined=False,
+            source__in=ASKED,
         )
-        ids = list(mine.order_by("-created_at").values_list("id", flat=True)[:QUESTIONS_MAX])
+        asked = [*stored.order_by("-created_at").values_list("created_at", "id")[:QUESTIONS_MAX]]
+        repeats = _hits(job, since).filter(layer="exact", entry_id__isnull=False)
+        asked += repeats.order_by("-at").values_list("at", "entry_id")[:QUESTIONS_MAX]
+    asked = sorted(asked, reverse=True)[:QUESTIONS_MAX][::-1]
+    ids = list({entry_id for _, entry_id in asked})
+    known: dict[UUID, Question] = {}
     for start in range(0, len(ids), ENTRIES_AT_A_TIME):
         with as_tenant(job.tenant_id):
-            some = Entry.objects.filter(tenant_id=job.tenant_id, id__in=ids[start : start + ENTRIES_AT_A_TIME])
-            rows = list(some.values_list("id", "body", "scope", "cost_usd", "vector", "embedder", "created_at"))
-        for entry_id, body, scope, cost, vector, embedder, _ in sorted(rows, key=lambda row: row[-1], reverse=True):
+            some = Entry.objects.filter(
+                tenant_id=job.tenant_id,
+                project_id=job.project_id,
+                id__in=ids[start : start + ENTRIES_AT_A_TIME],
+                quarantined=False,
+            )
+            rows = list(some.values_list("id", "body", "scope", "cost_usd", "vector", "embedder"))
+        for entry_id, body, scope, cost, vector, embedder in rows:
             text = orjson.loads(vault.unseal(job.tenant_id, bytes(body), column=COLUMN, row_id=entry_id))
             if text["question"] is not None:
                 raw = None
                 if vector is not None and embedder == version:
                     raw = Vector.of(vector, embedder=embedder)
-                found.append(Question(text["question"], bytes(scope).hex(), cost, raw))
-    return found[::-1]
+                known[entry_id] = Question(text["question"], bytes(scope).hex(), cost, raw)
+    return [known[entry_id] for _, entry_id in asked if entry_id in known]
+
+
+def reworded_of_project(job: Job, *, since: datetime) -> int:
+    """Hits in other words than what is stored: what was asked then is not kept, so that it cannot be tried again."""
+    with as_tenant(job.tenant_id):
+        return _hits(job, since).exclude(layer="exact").count()
+
+
+def _hits(job: Job, since: datetime) -> QuerySet[Call]:
+    return Call.objects.filter(
+        tenant_id=job.tenant_id, project_id=job.project_id, at__gte=since, decision="hit", origin="client"
+    )
 
 
 def tried(questions: Sequence[Question], policy: Policy, now: datetime, progress: Progress) -> dict[str, Any]:
@@ -163,8 +191,10 @@ def work(job: Job, read: Callable[[], Iterator[tuple[int, bytes]]], progress: Pr
     asked_at = datetime.fromisoformat(job.settings["asked_at"])
     questions: list[Question] = []
     bad: list[dict[str, Any]] = []
+    reworded = 0
     if (days := job.settings.get("days")) is not None:
-        questions = questions_of_project(job, since=asked_at - timedelta(days=days))
+        since = asked_at - timedelta(days=days)
+        questions, reworded = questions_of_project(job, since=since), reworded_of_project(job, since=since)
     else:
         for number, line in read():
             try:
@@ -172,7 +202,7 @@ def work(job: Job, read: Callable[[], Iterator[tuple[int, bytes]]], progress: Pr
             except BadLine as error:
                 bad.append({"line": number, "reason": str(error)})
     found = tried(questions[:QUESTIONS_MAX], policy, asked_at, progress)
-    return {**found, "errors": bad[:ERRORS_SHOWN]}, len(bad)
+    return {**found, "reworded": reworded, "errors": bad[:ERRORS_SHOWN]}, len(bad)
 
 
 def _past(questions: Sequence[Question], policy: Policy, progress: Progress) -> list[Past]:

@@ -59,7 +59,12 @@ def _lines(result: dict[str, Any], *, most: int) -> list[str]:
         for one in result["settings"]
     ]
     counts = f"Questions: {result['questions']:,}; looked up: {result['looked_up']:,}"
-    shown = [f"{counts}; of unknown cost: {result['unpriced']:,}.", *table(heads, rows)]
+    shown = [f"{counts}; of unknown cost: {result['unpriced']:,}."]
+    if reworded := result.get("reworded"):
+        shown.append(
+            f"Not among them: {reworded:,} hits by similarity, whose words are not kept: the rates are too low."
+        )
+    shown += table(heads, rows)
     if result["borderline"] and most:
         pairs = ((f"{one['probability']:.3f}", one["asked"], one["stored"]) for one in result["borderline"][:most])
         shown += ["", "Nearest to the project's own cut:", *table(("p", "asked", "stored"), pairs)]

@@ -84,6 +84,21 @@ def test_the_projects_own_traffic_is_tried_from_what_it_stored(api: Api, outside
     assert setting(tried(api, days=1)["result"])["similar_hits"] == 1
 
 
+def test_exact_repeats_are_tried_again_and_reworded_ones_are_told_of(api: Api) -> None:
+    for question in (QUESTION, QUESTION, QUESTION, OTHER, REWORDED):
+        api.chat(question)
+    result = tried(api, days=1)["result"]
+    assert (result["questions"], result["looked_up"], result["reworded"]) == (4, 4, 1)
+    found = setting(result)
+    assert (found["exact_hits"], found["similar_hits"], found["hit_rate"]) == (2, 0, 0.5)
+
+
+def test_what_was_put_was_asked_by_nobody(api: Api) -> None:
+    api.post("/v1/cache/entries", {"question": OTHER, "model": "demo-small", "answer": "It answers again."})
+    api.chat(QUESTION)
+    assert tried(api, days=1)["result"]["questions"] == 1
+
+
 def test_too_many_questions_are_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     from cache_api import jobs
 

@@ -209,6 +209,7 @@ SCHEMAS: Json = {
                 told({"asked": string(), "stored": string(), "similarity": number(), "probability": number()}),
                 "Pairs nearest to the project's own cut.",
             ),
+            "reworded": whole("The project's hits by similarity, left out: what was asked is not kept."),
             "errors": array(told({"line": whole(), "reason": string()}), "The first lines without a question."),
         }
     ),
