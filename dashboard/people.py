@@ -14,7 +14,7 @@ from allauth.core.exceptions import ReauthenticationRequired
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -141,7 +141,7 @@ def page(
             if not visit.may(may):
                 raise PermissionDenied(f"This takes another role than {visit.role}.")
             if http.method not in (*methods, "HEAD" if "GET" in methods else ""):
-                return HttpResponseNotAllowed(methods)
+                return _takes_forms_alone(http, visit, methods)
             if fresh and not _is_fresh(http):
                 # What was sent waits in the session until it may be done; a credential is rather typed again.
                 if "secret" in http.POST:
@@ -172,6 +172,19 @@ def done(http: HttpRequest, visit: Visit, said: str, name: str, *args: Any) -> H
 
 def user_id_of(http: HttpRequest) -> UUID:
     return UUID(str(http.user.pk))
+
+
+def _takes_forms_alone(http: HttpRequest, visit: Visit, methods: Sequence[str]) -> HttpResponse:
+    """Somebody reloaded, or kept, the address a form was sent to: no browser shows an empty 405."""
+    told = {
+        "title": "There is nothing to see at this address",
+        "text": "A form was sent to it. What it did, if anything, is on the pages of the tenant.",
+        "href": visit.href("overview"),
+        "messages": (),
+    }
+    page = render(http, "dashboard/message.html", told, status=405)
+    page.headers["Allow"] = ", ".join(methods)
+    return page
 
 
 def _to_sign_in(http: HttpRequest) -> HttpResponseBase:

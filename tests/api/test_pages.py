@@ -510,3 +510,10 @@ def test_a_plan_without_prices_of_ones_own_says_so(go: Post, team: Cast) -> None
     assert b"not in the plan" in go("prices").content
     go("prices-put", form)
     assert b"gpt-own" not in go("prices").content
+
+
+def test_the_address_of_a_form_says_so_to_who_opens_it(owner: Any, cast: Cast) -> None:
+    answer = owner.get(f"/t/{cast.owner.tenant_id}/policy/change")
+
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert b"There is nothing to see at this address" in answer.content

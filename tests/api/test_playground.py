@@ -86,6 +86,7 @@ def test_what_keeps_it_from_an_answer_is_said_in_its_place(ask: Any) -> None:
 
     assert page.content.count(b"No key for openai") == 2
     assert b'value="gpt-4o"' in page.content
+    assert b"Nothing was compared" not in page.content
 
 
 def test_a_suspended_tenant_asks_nobody(ask: Any, cast: Cast) -> None:

@@ -6,9 +6,12 @@
   const probe = document.createElement("span");
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const TONES = { "Exact hits": "--exact", "Semantic hits": "--semantic", "Synthesized": "--synthesized", "Not from the cache": "--miss", "Saved": "--semantic" };
-  const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
+  const usd = (value) => `$${value.toFixed(value === 0 || Math.abs(value) >= 0.1 ? 2 : Math.max(4, 1 - Math.floor(Math.log10(Math.abs(value)))))}`;
   const moments = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const whole = (value) => value.toLocaleString();
+  // As many places as tell one mark from the next.
+  const usdMarks = (_, marks, __, ___, step) => marks.map((mark) => `$${mark.toFixed(Math.max(2, Math.ceil(-Math.log10(step))))}`);
+  const WHOLE = [1, 2, 5].flatMap((of) => [...Array(13).keys()].map((power) => of * 10 ** power)).sort((a, b) => a - b);
 
   const stacked = (data) => {
     const [times, ...series] = data;
@@ -36,7 +39,7 @@
       legend: { live: true },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (_, low, high) => { const step = (data[0][1] ?? low + 3600) - data[0][0]; return [low - step / 2, high + step / 2]; } }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : kind === "usd" ? 1 : 4] } },
-      axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 64, values: (_, marks) => marks.map(shown) }],
+      axes: [{ ...axis, grid: { show: false } }, kind === "usd" ? { ...axis, size: 76, values: usdMarks } : { ...axis, size: 64, incrs: WHOLE, values: (_, marks) => marks.map(whole) }],
       series: [
         { label: "Point at a bar", value: (_, at) => (at === null ? "" : days[data[0].indexOf(at)] ?? moments.format(at * 1000)) },
         ...order.map((at) => ({

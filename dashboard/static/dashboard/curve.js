@@ -7,7 +7,7 @@
   document.body.append(probe);
   const colour = (name) => { probe.style.color = `var(${name})`; return getComputedStyle(probe).color; };
   const percent = (value) => `${Number((100 * value).toFixed(value < 0.1 ? 2 : 1))} %`;
-  const usd = (value) => `$${value.toFixed(value !== 0 && Math.abs(value) < 0.1 ? 4 : 2)}`;
+  const usd = (value) => `$${value.toFixed(value === 0 || Math.abs(value) >= 0.1 ? 2 : Math.max(4, 1 - Math.floor(Math.log10(Math.abs(value)))))}`;
   const against = (by, shown) => (by === 0 ? "as now" : `${by > 0 ? "+" : "−"}${shown(Math.abs(by))} against now`);
   const HEIGHT = 260;
   const STEPS = { ArrowRight: 1, ArrowUp: 1, PageUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: -1, Home: -Infinity, End: Infinity };
