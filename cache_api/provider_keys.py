@@ -100,7 +100,12 @@ def _ask(provider: Provider, secret: str, base_url: str) -> Tested:
     connection.close()  # None is held while a provider is waited for.
     try:
         arriving = wiring.parts().upstream.relay(
-            "GET", f"{base_url}/{provider.credential_path}", headers, None, read_seconds=ASK_SECONDS
+            "GET",
+            f"{base_url}/{provider.credential_path}",
+            headers,
+            None,
+            read_seconds=ASK_SECONDS,
+            total_seconds=ASK_SECONDS,
         )
         with_words = arriving.status in {400, 401, 403}
         said = next(iter(arriving.chunks), b"")[:READ_BYTES].lower() if with_words else b""

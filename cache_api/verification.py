@@ -125,6 +125,7 @@ def _asked(policy: Policy, wanted: Wanted, prompt: str, now: datetime) -> _Heard
         headers_up(target, {}, openai_chat.ENDPOINT),
         body,
         read_seconds=JUDGE_SECONDS,
+        total_seconds=JUDGE_SECONDS,
     )
     try:
         read = b""

@@ -44,6 +44,7 @@ def _send(upstream: UrllibUpstream, due: Due, now: datetime) -> tuple[int | None
             due.body,
             query=parts.query,
             read_seconds=ANSWER_SECONDS,
+            total_seconds=ANSWER_SECONDS,
         )
     except UpstreamError as error:
         return None, str(error).replace("base URL", "address").replace("provider", "endpoint")

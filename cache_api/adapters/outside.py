@@ -13,9 +13,9 @@ from requests.exceptions import ConnectionError as Unreachable
 from urllib3.exceptions import HTTPError
 
 from cache_api.adapters.addresses import Allowed, BadAddress, check_url
-from cache_api.adapters.upstream import guarded_pools
+from cache_api.adapters.upstream import guarded_pools, over_within
 
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0  # for what is slow, and for all of it
 BODY_MAX_BYTES = 1024 * 1024
 REDIRECTS_MAX = 3
 
@@ -33,8 +33,9 @@ class _Guarded(HTTPAdapter):
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         try:
             check_url(urlsplit(request.url or "")._replace(query="", fragment="").geturl(), self._allowed)
-            response = super().send(request, stream=True, timeout=TIMEOUT_SECONDS)
-            body = response.raw.read(BODY_MAX_BYTES + 1, decode_content=True)
+            with over_within(TIMEOUT_SECONDS):
+                response = super().send(request, stream=True, timeout=TIMEOUT_SECONDS)
+                body = response.raw.read(BODY_MAX_BYTES + 1, decode_content=True)
         except (BadAddress, HTTPError) as error:
             raise Unreachable(str(error)) from error
         response.close()

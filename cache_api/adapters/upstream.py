@@ -4,10 +4,13 @@ Addresses are checked in the connect itself, on the address that is dialled, so 
 address do not matter.
 """
 
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from http.client import IncompleteRead
+from contextlib import contextmanager
+from http.client import BadStatusLine, HTTPResponse, IncompleteRead, parse_headers
+from io import BufferedReader, RawIOBase
 from time import monotonic
 from typing import Any
 
@@ -40,6 +43,8 @@ TOTAL_SECONDS = 900
 QUEUE_SECONDS = 5  # how long a call waits for a place when too many wait for providers
 POOL_SIZE = 256
 HOSTS = 64
+INTERIM_MAX = 16  # of what may come before an answer: early hints, still processing
+STATUS_MAX = 599
 
 ANTHROPIC_VERSION = "2023-06-01"  # of a caller who names none
 _RELAYED_UP = ("openai-", "anthropic-")
@@ -56,12 +61,60 @@ _RELAYED_DOWN_NAMES = frozenset(
     }
 )
 
+# What the server in front of us writes of a header; it answers 500 where it meets another.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+
 
 class _Blocked(HTTPError):
     """The name leads to an address that may not be dialled. No OSError: that would be taken for a broken line."""
 
 
+# Of this thread's exchange: whether its line is a new one, and when it has to be over.
 _dialled = threading.local()
+
+
+class _Ending(RawIOBase):
+    """A line that is read no longer than its exchange may last, however little comes however often."""
+
+    def __init__(self, line: socket.socket, raw: RawIOBase, ends: float) -> None:
+        self._line, self._raw, self._ends = line, raw, ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, into: Any) -> int | None:
+        left = self._ends - monotonic()
+        if left <= 0:
+            raise TimeoutError("the exchange took too long")
+        patience = self._line.gettimeout()
+        if patience is None or patience > left:
+            self._line.settimeout(left)
+        return self._raw.readinto(into)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(HTTPResponse):
+    """The final one: http.client takes 103 for it, and the true one would be read by the line's next caller."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        ends = getattr(_dialled, "ends", None)
+        if ends is not None:
+            self.fp = BufferedReader(_Ending(sock, self.fp.detach(), ends))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(INTERIM_MAX):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == 101 or status > STATUS_MAX:  # nobody asked for another protocol
+                break
+            if status >= 200:
+                return version, status, reason
+            parse_headers(self.fp)
+        raise BadStatusLine(str(status))
 
 
 class _Guard:
@@ -111,12 +164,22 @@ class _Guard:
 def guarded_pools(allowed: Allowed, denied: tuple[str, ...]) -> dict[str, type[HTTPConnectionPool]]:
     """For a PoolManager's `pool_classes_by_scheme`."""
     guard = type("_Guarded", (_Guard,), {"allowed": allowed, "denied": denied})
-    plain = type("_Plain", (guard, HTTPConnection), {})
-    secure = type("_Secure", (guard, HTTPSConnection), {})
+    plain = type("_Plain", (guard, HTTPConnection), {"response_class": _Answer})
+    secure = type("_Secure", (guard, HTTPSConnection), {"response_class": _Answer})
     return {
         "http": type("_PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("_SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": secure}),
     }
+
+
+@contextmanager
+def over_within(seconds: float) -> Iterator[None]:
+    """What this thread asks meanwhile is over by then, to the last byte of the answer."""
+    _dialled.ends = monotonic() + seconds
+    try:
+        yield
+    finally:
+        _dialled.ends = None
 
 
 class UrllibUpstream:
@@ -143,6 +206,7 @@ class UrllibUpstream:
         *,
         query: str = "",
         read_seconds: float = READ_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
     ) -> Arriving:
         """One exchange with a provider. Raises UpstreamError; closing the chunks gives the place back."""
         try:
@@ -152,7 +216,8 @@ class UrllibUpstream:
         if not self._places.acquire(timeout=QUEUE_SECONDS):
             raise Saturated("Too many calls are waiting for providers. Try again in a second.")
         try:
-            response = self._open(method, f"{url}?{query}" if query else url, headers, body, read_seconds)
+            with over_within(total_seconds):
+                response = self._open(method, f"{url}?{query}" if query else url, headers, body, read_seconds)
         except BaseException:
             self._places.release()
             raise
@@ -219,7 +284,7 @@ class _Chunks:
         except TimeoutError as error:
             self.close()
             raise UpstreamTimeout("The provider stopped sending.") from error
-        except (HTTPError, OSError, IncompleteRead, ValueError) as error:
+        except (HTTPError, OSError, IncompleteRead, ValueError, OverflowError) as error:
             self.close()
             raise UpstreamUnreachable("The provider's answer broke off.") from error
         except BaseException:
@@ -263,6 +328,8 @@ def _headers_down(raw: Mapping[str, str]) -> dict[str, str]:
     headers = {}
     for name, value in raw.items():
         name = name.lower()
+        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+            continue
         if name in _RELAYED_DOWN_NAMES or name.startswith(_RELAYED_DOWN):
             headers[name] = value
         elif name.startswith("x-ratelimit-"):
