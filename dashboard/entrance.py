@@ -15,6 +15,7 @@ from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
+from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
@@ -96,8 +97,10 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # Untyped, as all 
         return response
 
     def is_reauthentication_required(self, *, app: str, **about: Any) -> bool:
-        """A sign-in a moment ago proves as much."""
+        """A sign-in a moment ago proves as much; a tenant's issuer speaks for nobody who has a proof of their own."""
         records = get_authentication_records(self.request, self.request.user)
+        if get_reauthentication_flows(self.request.user):
+            records = [record for record in records if record["method"] != "socialaccount"]
         return not any(time.time() - record["at"] < app_settings.REAUTHENTICATION_TIMEOUT for record in records)
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
@@ -130,6 +133,14 @@ class SingleSignOn(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_requests_session(self) -> Session:
         return guarded_session(allowed=wiring.allowed_addresses(), denied=tuple(settings.DENY_NETS))
+
+    def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
+        """Who only claimed an address has no claim to whom its issuer names."""
+        for address in sociallogin.email_addresses:
+            if address.verified:
+                members.claim_drop(email=address.email)
+        found: tuple[User, str] | None = super().authenticate_by_email(sociallogin)
+        return found
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         domain = sociallogin.provider.app.settings["verified_email"][0]

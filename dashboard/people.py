@@ -214,6 +214,8 @@ def _visit(http: HttpRequest, tenant_id: UUID) -> Visit:
         raise Http404
     if sso.sso_closes(tenant_id=tenant_id, user_id=user_id, signed_in_by=http.session.get(SIGNED_IN_BY, "")):
         raise PermissionDenied("This tenant has a sign-in of its own: sign out, and come back by single sign-on.")
+    if _came_by_anothers(http, tenant_id):
+        raise PermissionDenied("You came in by another team's sign-in: sign out, and come back by your own.")
     if http.session.get(LAST_TENANT) != str(tenant_id):
         http.session[LAST_TENANT] = str(tenant_id)
     projects = selectors.projects_of(tenant_id=tenant_id)
@@ -228,6 +230,17 @@ def _visit(http: HttpRequest, tenant_id: UUID) -> Visit:
         address=http.META.get("REMOTE_ADDR", ""),
         page=(match.url_name if match else None) or "",
     )
+
+
+def _came_by_anothers(http: HttpRequest, tenant_id: UUID) -> bool:
+    """The word of a tenant's issuer opens that tenant; the others' doors are opened by what the person has themselves.
+
+    Who has nothing else is the issuer's person altogether.
+    """
+    signed_in_by = http.session.get(SIGNED_IN_BY, "")
+    if signed_in_by in ("", str(tenant_id)):
+        return False
+    return bool(reauthentication.get_reauthentication_flows(http.user))
 
 
 def _chosen(projects: Sequence[Project], wanted: str) -> Project | None:

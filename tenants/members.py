@@ -14,6 +14,7 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.db.models import Exists, OuterRef
 
 from tenants import audit, isolation, names
 from tenants.audit import Actor
@@ -205,6 +206,15 @@ def member_join_by_sso(*, tenant_id: UUID, actor: Actor) -> None:
         Member.objects.create(tenant_id=tenant_id, user_id=user_id, role="viewer")
         diff = {"role": "viewer", "by": "sso"}
         audit.record(tenant_id=tenant_id, actor=actor, action="member.join", target=str(user_id), diff=diff)
+
+
+def claim_drop(*, email: str) -> None:
+    """Take an address that was never proved from people who have another one that was.
+
+    A person without any proved address never came in: there is nobody else behind it.
+    """
+    others = EmailAddress.objects.filter(user_id=OuterRef("user_id"), verified=True)
+    EmailAddress.objects.filter(Exists(others), email=email.lower(), verified=False).delete()
 
 
 def role_change(*, tenant_id: UUID, user_id: UUID, role: str, actor: Actor) -> None:

@@ -94,7 +94,8 @@ def sso_of(*, tenant_id: UUID) -> SsoFacts | None:
 
 
 def sso_put(*, tenant_id: UUID, domain: str, issuer: str, client_id: str, secret: str, actor: Actor) -> None:
-    """An empty secret leaves the one there is. Another domain has to be proved anew.
+    """An empty secret leaves the one there is. Another domain has to be proved anew, and so has
+    the domain of another issuer: who speaks for it is for those to say who have it.
 
     Raises BadValue, NotAllowed or NotInPlan.
     """
@@ -108,7 +109,7 @@ def sso_put(*, tenant_id: UUID, domain: str, issuer: str, client_id: str, secret
         if before is None and not sealed:
             raise BadValue("Field required: secret", field="secret")
         values: dict[str, Any] = {"issuer": issuer, "client_id": client_id, **({"sealed": sealed} if sealed else {})}
-        if before is None or before.domain != domain:
+        if before is None or (before.domain, before.issuer) != (domain, issuer):
             values |= {"domain": domain, "proof": token_hex(PROOF_BYTES), "proved_at": None}
             values |= {"required": False, "exempt_id": None}
         SsoConnection.objects.update_or_create(tenant_id=tenant_id, defaults=values)

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from dashboard.entrance import actor_of
+from dashboard.entrance import SIGNED_IN_BY, actor_of
 from dashboard.forms import TenantName
 from dashboard.people import LAST_TENANT, user_id_of
 from tenants import members, selectors
@@ -18,7 +18,8 @@ def home(http: HttpRequest) -> HttpResponseRedirect:
     ids = [one.tenant_id for one in selectors.memberships_of(user_id=user_id_of(http))]
     if not ids:
         return redirect("tenant-new")
-    last = next((tenant_id for tenant_id in ids if str(tenant_id) == http.session.get(LAST_TENANT)), ids[0])
+    wanted = http.session.get(LAST_TENANT) or http.session.get(SIGNED_IN_BY)
+    last = next((tenant_id for tenant_id in ids if str(tenant_id) == wanted), ids[0])
     return redirect("overview", last)
 
 

@@ -314,12 +314,16 @@ def _set_up(cast: Cast, issuer: OidcEmulator, *, prove: bool = True) -> UUID:
         secret=CLIENT_SECRET,
         actor=_owner(cast),
     )
+    if prove:
+        _prove(tenant_id, _owner(cast))
+    return tenant_id
+
+
+def _prove(tenant_id: UUID, actor: Actor) -> None:
     facts = sso.sso_of(tenant_id=tenant_id)
     assert facts is not None
     records = {facts.record: [facts.proof]}
-    if prove:
-        sso.sso_prove(tenant_id=tenant_id, actor=_owner(cast), resolve=lambda name: records.get(name, []))
-    return tenant_id
+    sso.sso_prove(tenant_id=tenant_id, actor=actor, resolve=lambda name: records.get(name, []))
 
 
 def _through(at: Client, issuer: OidcEmulator, email: str = f"new@{DOMAIN}") -> Any:
@@ -427,6 +431,7 @@ def test_an_issuer_that_is_away_or_talks_nonsense_is_told_of(cast: Cast, issuer:
 def test_an_issuer_inside_the_network_is_not_asked(cast: Cast, issuer: OidcEmulator, inside: str) -> None:
     tenant_id = _set_up(cast, issuer)
     sso.sso_put(tenant_id=tenant_id, domain=DOMAIN, issuer=inside, client_id="c", secret="", actor=_owner(cast))
+    _prove(tenant_id, _owner(cast))
 
     assert client().get(f"/account/sso/{tenant_id}/login/").status_code == 502
 
