@@ -4,7 +4,7 @@ Under its own with a digest of what is in it: other content has another name. Th
 built, and nothing is read before it is asked for.
 """
 
-from functools import cache
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ from django.http.response import HttpResponseBase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 DIGEST_BYTES = 6
+NAMES_MAX = 1_024  # kept in memory: whoever asks for what is not there names it
 
 
 class Named(StaticFilesStorage):
@@ -32,26 +33,32 @@ class Served(WhiteNoiseMiddleware):  # type: ignore[misc]
         path = http.path_info
         if path.startswith(self.static_prefix) and path not in self.files:
             name = self.get_name_without_hash(path.removeprefix(self.static_prefix))
-            if staticfiles_storage.url(name) == path:
-                self.add_file_to_dictionary(path, str(finders.find(name)))
+            found = _file(name)
+            if found is not None and staticfiles_storage.url(name) == path:
+                self.add_file_to_dictionary(path, str(found))
             elif plain := self.files.get(self.static_prefix + name):
                 # A page of before an upgrade still asks for what was: what is now is nearer to it than nothing.
                 answer: HttpResponseBase = self.serve(plain, http)
                 return answer
-        found: HttpResponseBase = super().__call__(http)
-        return found
+        served: HttpResponseBase = super().__call__(http)
+        return served
 
     def immutable_file_test(self, path: str, url: str) -> Any:
         """A font does not change under its name."""
         return url.endswith(".woff2") or super().immutable_file_test(path, url)
 
 
-@cache
+@lru_cache(maxsize=NAMES_MAX)
 def with_digest(name: str) -> str:
     """As it is where there is no such file."""
-    found = finders.find(name)
-    if not found:
+    found = _file(name)
+    if found is None:
         return name
-    digest = blake2b(Path(found).read_bytes(), digest_size=DIGEST_BYTES).hexdigest()
+    digest = blake2b(found.read_bytes(), digest_size=DIGEST_BYTES).hexdigest()
     path = PurePosixPath(name)
     return str(path.with_name(f"{path.stem}.{digest}{path.suffix}"))
+
+
+def _file(name: str) -> Path | None:
+    found = finders.find(name)
+    return Path(found) if found and Path(found).is_file() else None

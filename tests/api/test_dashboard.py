@@ -85,3 +85,5 @@ def test_a_page_of_before_an_upgrade_finds_what_is_there_now(path: str) -> None:
     assert "immutable" not in answer["Cache-Control"]
     answer.close()
     assert Client().get("/static/dashboard/nothing.0123456789ab.css").status_code == 404
+    for nothing in ("dashboard/nothing.css", "nothing", "dashboard/", "", "a/" * 1_000):
+        assert Client(raise_request_exception=False).get(f"/static/{nothing}").status_code == 404
