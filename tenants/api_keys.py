@@ -37,11 +37,14 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The most that its maker may give a key; no networks or models means any."""
+    """The most that its maker may give a key; no networks or models means any, no rate or end means none is set."""
 
     scopes: frozenset[str] = keys.SCOPES
     networks: tuple[Network, ...] = ()
     models_allowed: tuple[str, ...] = ()
+    rpm: int | None = None
+    tpm: int | None = None
+    expires_at: datetime | None = None
 
 
 EVERYTHING = Reach()
@@ -55,7 +58,9 @@ def reach_of_role(role: str) -> Reach:
 
 
 def reach_of_key(access: Access) -> Reach:
-    return Reach(access.scopes, access.networks, access.models_allowed)
+    return Reach(
+        access.scopes, access.networks, access.models_allowed, access.key_rpm, access.key_tpm, access.expires_at
+    )
 
 
 def key_create(
@@ -324,6 +329,10 @@ def _refuse_wider(key: ApiKey, reach: Reach) -> None:
         and all(any(keys.covers(wide, narrow) for wide in reach.models_allowed) for narrow in key.models_allowed)
     ):
         raise TooWide("A key for some models makes keys for those only.", field="models_allowed")
+    for name in ("rpm", "tpm", "expires_at"):
+        most, asked = getattr(reach, name), getattr(key, name)
+        if most is not None and (asked is None or asked > most):
+            raise TooWide(f"A key whose {name} is set makes keys with no more than that.", field=name)
 
 
 def _is_within(network: str, wide: Iterable[Network]) -> bool:

@@ -261,6 +261,26 @@ def test_a_key_makes_none_wider_than_itself(cast: Cast, manager: Api, admin: Api
         assert made(narrow, scopes=["proxy"], **rules)
 
 
+def test_a_key_lives_no_longer_and_calls_no_faster_by_its_own_leave(admin: Api) -> None:
+    soon, later = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (5, 60))
+    rules = {"rpm": 500, "tpm": 5_000, "expires_at": soon.isoformat()}
+    mine = made(admin, scopes=["proxy", "keys:manage"], **rules)
+    narrow = Api(mine["key"])
+
+    for name, wide in (
+        ("rpm", None),
+        ("rpm", 501),
+        ("tpm", None),
+        ("expires_at", None),
+        ("expires_at", later.isoformat()),
+    ):
+        refused = narrow("PATCH", f"/v1/keys/{mine['id']}", {name: wide})
+        assert (code(refused), refused.json["error"]["param"]) == ((403, "insufficient_scope"), name)
+        assert code(narrow.post("/v1/keys", {"scopes": ["proxy"], **rules, name: wide})) == (403, "insufficient_scope")
+    assert made(narrow, scopes=["proxy"], **rules)
+    assert narrow.post(f"/v1/keys/{mine['id']}/rotate", {}).status == 201
+
+
 def test_a_key_of_another_project_is_made_with_tenant_manage_alone(
     cast: Cast, manager: Api, admin: Api, sibling: Api
 ) -> None:
