@@ -135,6 +135,8 @@ def _with_credential(
         takes_stream_options=provider.takes_stream_options,
     )
     if controls.base_url:
+        if tenant_id is None:  # Anybody can make up a key nobody can verify, and we are no road to any address.
+            raise Refused(503, "unavailable", "Service temporarily unavailable")
         # A URL from a header needs a key from a header: a stored credential never goes where a caller points.
         if not policy.allow_base_url:
             raise Refused(400, "base_url_not_allowed", "This project takes no base URL from a request.")
