@@ -276,6 +276,11 @@ LOGGING = {
     "formatters": {"json": {"()": "cacheai.apps.log_formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.text("CACHEAI_LOG_LEVEL", "INFO")},
-    # The last two tell each request of theirs.
-    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}, "stripe": {"level": "WARNING"}},
+    # The last two tell each request of theirs; urllib3 tells what of an answer's head it could not read, and where.
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "urllib3": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
+    },
 }

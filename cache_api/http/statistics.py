@@ -23,7 +23,9 @@ def stats(visit: Visit) -> HttpResponse:
     until = values.get("until", datetime.now(UTC))
     place = visit.place
     found = catalogue.guarded(lambda: statistics.stats(place.tenant_id, place.project_id, since, until))
-    promise = catalogue.guarded(lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=until))
+    promise = catalogue.guarded(
+        lambda: promise_of(tenant_id=place.tenant_id, project_id=place.project_id, now=max(until, BEGINNING))
+    )
     figures, entries = found.figures, found.entries
     return answer(
         {
