@@ -6,7 +6,7 @@ Work for the default worker.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -52,6 +52,7 @@ class Question:
     scope: str
     cost_usd: Decimal | None = None
     vector: bytes | None = None
+    parsed: Parsed | None = None  # of a log that has the whole call: not all that was asked is ever looked up
 
 
 class BadLine(ValueError):
@@ -75,7 +76,8 @@ def question_in(line: bytes) -> Question:
                 raise BadLine(str(refused)) from refused
             if parsed.question is None:
                 raise BadLine(BadLine.__doc__)
-            return Question(parsed.question, _digest(parsed.context), cost)
+            kept = replace(parsed, body={}, context=None, texts=(), prompt_texts=())
+            return Question(parsed.question, _digest(parsed.context), cost, parsed=kept)
     for name in _FIELDS:
         if isinstance(row.get(name), str) and row[name].strip():
             rest = {one: row.get(one) for one in ("scope", "model", "namespace", "context", "system")}
@@ -206,8 +208,8 @@ def work(job: Job, read: Callable[[], Iterator[tuple[int, bytes]]], progress: Pr
 
 
 def _past(questions: Sequence[Question], policy: Policy, progress: Progress) -> list[Past]:
-    looked_up = [bypass_reason(_request(one.text), policy) is None for one in questions]
-    matchable = [sought and fuzzy(_request(one.text), policy) for one, sought in zip(questions, looked_up, strict=True)]
+    looked_up = [bypass_reason(_request(one), policy) is None for one in questions]
+    matchable = [sought and fuzzy(_request(one), policy) for one, sought in zip(questions, looked_up, strict=True)]
     first: dict[tuple[str, str], int] = {}
     same: list[int | None] = []
     for place, one in enumerate(questions):
@@ -282,10 +284,10 @@ def _top(cosines: Any) -> Any:
     return some[np.argsort(-cosines[some])]
 
 
-def _request(question: str) -> Request:
+def _request(question: Question) -> Request:
     """As far as it is asked whether it may be looked up."""
     nobody = Caller(NOBODY, NOBODY, NOBODY)
-    parsed = Parsed(model="", body={}, context=None, question=question)
+    parsed = question.parsed or Parsed(model="", body={}, context=None, question=question.text)
     return Request(nobody, "", Target("", "", ""), Controls(), parsed, fingerprint=b"\0", scope=b"\0")
 
 

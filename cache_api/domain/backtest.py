@@ -67,7 +67,7 @@ def outcome(past: Sequence[Past], *, promise: float, floor: float, cut: float) -
         served = max(
             (
                 near.probability
-                for near in one.near
+                for near in (one.near if one.same is None else past[one.same].near)
                 if stored[near.place] and near.similarity >= floor and near.probability >= cut
             ),
             default=None,

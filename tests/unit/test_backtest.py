@@ -1,11 +1,16 @@
 """What would past questions have come to, at each setting?"""
 
+import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from cache_api import backtesting
 from cache_api.backtesting import BadLine, question_in
+from cache_api.domain.admission import bypass_reason, fuzzy
 from cache_api.domain.backtest import Near, Past, borderline, outcome
+from cache_api.domain.policy import Policy
 
 CENT = Decimal("0.01")
 A = Past(CENT, None, [])
@@ -27,6 +32,13 @@ def test_what_is_served_is_not_stored_and_answers_nobody_later() -> None:
     past = [A, SAME_AS_A, LIKE_A, HARDLY_LIKE_A, LIKE_THAT]
     assert outcome(past, promise=0.05, floor=0.7, cut=0.98).similar_hits == 2  # the fourth was stored
     assert outcome(past, promise=0.05, floor=0.7, cut=0.90).similar_hits == 2  # the fourth was served
+
+
+def test_what_was_served_by_similarity_is_served_again_when_the_very_same_is_asked_again() -> None:
+    again = Past(CENT, 1, [])  # the very words of LIKE_A, which was served and so is stored nowhere
+    found = outcome([A, LIKE_A, again, again], promise=0.02, floor=0.7, cut=0.98)
+    assert (found.exact_hits, found.similar_hits, found.saved_usd) == (0, 3, 3 * CENT)
+    assert found.expected_wrong == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize(("floor", "hits"), [(0.7, 1), (0.92, 1), (0.93, 0)])
@@ -58,6 +70,22 @@ def test_the_pairs_to_look_at_are_those_nearest_to_the_cut() -> None:
 )
 def test_a_question_is_found_in_logs_of_every_kind(line: bytes) -> None:
     assert question_in(line).text == "Why?"
+
+
+@pytest.mark.parametrize(
+    ("rest", "kept"),
+    [
+        ({}, (True, True)),
+        ({"n": 2}, (False, True)),
+        ({"temperature": 1.9}, (False, True)),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, (True, False)),
+    ],
+)
+def test_a_logged_call_is_looked_up_as_it_would_be(rest: dict[str, Any], kept: tuple[bool, bool]) -> None:
+    messages = [{"role": "user", "content": "How do I reset my password?"}]
+    asked = question_in(json.dumps({"model": "m", "messages": messages, **rest}).encode())
+    request = backtesting._request(asked)
+    assert (bypass_reason(request, Policy()) is None, fuzzy(request, Policy())) == kept
 
 
 def test_the_same_words_after_another_system_prompt_are_another_question() -> None:
