@@ -17,6 +17,7 @@ _SENTENCE_END = re.compile(r"[.!?;:]+(?= |$)")
 
 _ASKS = re.compile(
     r"\b(?:what|whats|who|whos|where|which|how|hows|is|are|will|when|any|show|tell|give|list|check"
+    r"|did|does|do i need|should i (?:wear|take|bring)"
     r"|was|wer|wie|wo|welche[rns]?|wann|gibt|ist|sind|zeig|que|quien|cual|cuales|como|donde|cuando|hay|cuanto|dime"
     r"|esta"
     r"|quel|quelle|quels|quelles|quoi|qui|comment|combien|donne|est"
@@ -33,7 +34,7 @@ _NOW = re.compile(
 _TOLD = re.compile(r"\b(?:i|i'm|i've|my|me|we|our|ich|mein\w*|mi|mis|yo|je|mon|ma|io|mio|mia|eu|meu|minha|ik|mijn)\b")
 _PAST = re.compile(
     r"\b(?:was|were|did|didn't|didnt|had|have|been|made|got|went|sent|paid|bought|saw|took|withdrew|hasn't|wasn't"
-    r"|couldn't|wouldn't|habe|hatte|wurde|war|he|hice|fue|ha|hanno|fiz|foi|heb|had|ai|etait|\w{2,20}ed)\b"
+    r"|couldn't|wouldn't|habe|hatte|wurde|war|he|hice|fue|ha|hanno|fiz|foi|heb|had|ai|etait|(?!need|feed|speed|exceed|proceed|succeed)\w{2,20}ed)\b"
 )
 
 _PRESENT = re.compile(
@@ -62,7 +63,9 @@ _PRESENT = re.compile(
             r"\bhow (?:many|long|much)\b[^.]{0,40}\b(?:until|till|left until|left before)\b(?! (?:i|my|we|it|the"
             r"|they|you)\b)",
             r"\bwhen(?:'s| is| are| does| will| do)? (?:the |my |our |be the )?next \w",
+            r"\bwho(?:'s| is|s)? (?:the )?(?:\w{1,20} ){1,4}now$",
             # weather, traffic
+            r"\bhow (?:hot|cold|warm) is it in\b|\b(?:temperature|air quality|uv index) in [a-z]{3,}(?= ?$)",
             r"\b(?:what|how|whats|hows)(?:'s| is| was| will)?(?: it)?(?: be)? (?:the )?(?:weather|forecast)\b",
             r"\bweather (?:update|look|in|at|for|like|today|tomorrow|forecast|report|now|outside|this|going|here"
             r"|conditions)\b"
@@ -87,6 +90,15 @@ _PRESENT = re.compile(
             r"\b(?:between|from|of|now|today|right now|usd|eur|gbp|dollars?|euros?|us|yen|pounds?|pesos?)\b",
             r"\b\d[\d.,]* ?(?:usd|eur|gbp|jpy|inr|dollars?|euros?|pounds?|yen|rupees?|pesos?|btc) (?:to|in|into) "
             r"(?:usd|eur|gbp|jpy|inr|us dollars?|dollars?|euros?|pounds?|yen|rupees?|pesos?|btc)\b",
+            r"^(?:usd|eur|gbp|jpy|inr|chf|cad|aud|btc|eth)(?: to (?:usd|eur|gbp|jpy|inr|chf|cad|aud|btc|eth))?"
+            r"(?: (?:exchange )?rate)?$"
+            r"|\b(?:dollars?|euros?|pounds?|yen|rupees?) to (?:the )?(?:dollars?|euros?|pounds?|yen|rupees?) "
+            r"exchange rate\b"
+            r"|\bstock trading at\b|\b(?:stock )?market doing\b|^[a-z]{2,5} (?:stock|share) ?price$|^[a-z]{2,5} stock$",
+            r"\b(?:mortgage|interest|exchange|gas|fuel) (?:rates?|prices?) (?:today|now|near me|right now)\b",
+            r"\b(?:open|playing|available|happening|prices?|events?) near me\b|\bnear me (?:open )?now\b",
+            r"^(?:hey |hi )?is (?:\w{1,20} ){1,2}(?:down|up)(?: (?:right )?now| today)?$"
+            r"|\bflight [a-z]{2} ?\d{1,4}\b[^.]{0,20}\b(?:on time|delayed|status)|\bstatus of flight\b",
             # sport, news, what is on
             r"\b(?:score|result|standings) (?:of|in|for|from) (?:the |last |yesterday|today|tonight)?[^.]{0,40}"
             r"\b(?:game|match|league|race|season|night|finals?)\b",
@@ -163,6 +175,10 @@ _VARIETY = re.compile(
             r"|\bsurpreenda[- ]me\b|\bverras me\b",
             rf"^(?:please |can you |could you )?{_WISHES} (?:me |us )?something (?:else|random|different|new)\b",
             r"^(?:please |can you |could you )?(?:roll|throw) (?:a|the|two|some|\d{0,2} ?)? ?(?:d\d{1,3}|dice|die)\b",
+            r"^(?:please |can you |could you )?(?:generate|create|make|give me|write) (?:me )?"
+            r"(?:a |an |some |\d{1,3} )?"
+            r"(?:new |strong |secure |unique |safe )*(?:passwords?|passphrases?|uuids?|guids?|api keys?|pin codes?"
+            r"|tokens?)(?: for me| please)?$",
             r"^(?:please |can you |could you |let's )?(?:flip|toss) (?:me )?(?:a|the) coin\b|\bcoin (?:flip"
             r"|toss)(?: please)?$|^(?:call )?heads or tails\b",
             r"^(?:please |can you |could you )?(?:pick|choose|think of|give me) (?:a|any) (?:number"
@@ -191,7 +207,10 @@ _SIGNS = frozenset(
     wettervorhersage tag datum steht ultimas ultimos ultima ultimo ultime recientes recenti noticias hora horas dia
     fecha tiempo clima tempo precio preco tipo cotacao dernieres derniere heure temps meteo jour cours prix ore
     giorno prezzo laat laatste nieuwste weer huidige
-    another different more other random randomly noch otro otra autre altra altro outra outro nog again once
+    password passwords passphrase passphrases uuid uuids guid guids api pin token tokens near down doing trading
+    flight
+    quality uv status another different more other random randomly noch otro otra autre altra altro outra outro nog
+    again once
     nochmal vez nuevo encore nuovo novamente keer surprise sorprendeme sorprendimi surprends surpreenda verras
     uberrasch uberrasche something roll throw flip toss coin heads pick choose think number card any azar hasard caso
     acaso zufallige zufalliger zufalliges zufalligen willekeurig willekeurige aleatorio aleatoria aleatori
@@ -200,9 +219,21 @@ _SIGNS = frozenset(
 _NO_LETTER = re.compile(r"[^a-z]+")
 
 
+_HOW_IT_IS_DONE = re.compile(
+    r"^(?:please |can you |could you )?(?:how (?:do|can|could|would|should) (?:i|we|you)|how to|what is the command to"
+    r"|what command|wie kann ich|wie|comment|como|git|npm|pip|docker|kubectl|write a (?:function|script|query|program"
+    r"|method|regex))\b[^.?!]{0,60}"
+    r"\b(?:get|install|update|upgrade|download|pull|fetch|show|print|display|format|calculate|use|read|check out"
+    r"|checkout|revert|select|query|insert|return|returns|log|add|store|set)\b[^.?!]{0,40}"
+    r"\b(?:latest|newest|most recent|current)\b"
+)
+
+
 def volatile(question: str) -> bool:
     """Does it ask for the present, or for something else each time?"""
     folded = plain(question).casefold()
+    if _HOW_IT_IS_DONE.search(folded) and not _NOW.search(folded):
+        return False
     if _SIGNS.isdisjoint(_NO_LETTER.split(folded)):
         return False
     return any(

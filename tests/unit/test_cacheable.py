@@ -7,6 +7,21 @@ from hypothesis import strategies as st
 from cache_api.domain.cacheable import calculation, exact_only, volatile
 
 ABOUT_THE_PRESENT = [
+    "Do I need an umbrella today?",
+    "Did Arsenal win yesterday?",
+    "mortgage rates today",
+    "Who is the president now?",
+    "usd to eur",
+    "What's the dollar to euro exchange rate?",
+    "How is the stock market doing?",
+    "What is Tesla stock trading at?",
+    "How hot is it in Dubai?",
+    "What is the temperature in Paris?",
+    "What restaurants are open near me?",
+    "Is GitHub down?",
+    "Is flight BA123 on time?",
+    "Generate a UUID",
+    "Create a strong password",
     "What's the weather like in Lisbon?",
     "weather tomorrow",
     "Will it rain this afternoon?",
@@ -69,6 +84,12 @@ FOR_VARIETY = [
 ]
 
 LASTING = [
+    "How do I get the current date in Python?",
+    "How do I get the current time in JavaScript?",
+    "How do I install the latest version of Node?",
+    "git show latest commit",
+    "How do I generate a UUID in Python?",
+    "What should a strong password look like?",
     "How do I open a current account?",
     "Why was my card declined today?",
     "I tried to pay yesterday and my card did not work, what can I do?",
