@@ -10,6 +10,18 @@ from cache_api.domain.guard import mismatch
 
 DIFFERENT = [
     # asked, stored, reason
+    ("What does 😀 mean?", "What does 😭 mean?", "literal"),
+    ("What is the symbol ∑?", "What is the symbol ∏?", "literal"),
+    ("What does & mean in C?", "What does * mean in C?", "literal"),
+    ("What does cmd > file do?", "What does cmd >> file do?", "literal"),
+    ("What does 2>&1 do?", "What does 1>&2 do?", "literal"),
+    ("What does ^\\d+$ match?", "What does ^\\w+$ match?", "literal"),
+    ("Can O- donate to A+?", "Can O+ donate to A+?", "literal"),
+    ("Is vitamin A safe in pregnancy?", "Is vitamin E safe in pregnancy?", "literal"),
+    ("What is blood type O?", "What is blood type A?", "literal"),
+    ("Translate to French: the dog", "Translate to French: a dog", "literal"),
+    ("Correct the grammar: she have a car", "Correct the grammar: she has a car", "literal"),
+    ("Is zero an even number?", "Is zero an odd number?", "negation"),
     ("What is 15% of the bill?", "What is 18% of the bill?", "number"),
     ("Can I withdraw 1,000 a day?", "Can I withdraw 10,000 a day?", "number"),
     ("refund of 1k for my order", "refund of 2k for my order", "number"),

@@ -1,6 +1,7 @@
 """Which ids, links, paths, quotations and pieces of code does a text contain?"""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -40,6 +41,30 @@ _ARITHMETIC = re.compile(  # between figures or single letters: x - 2, 3 * 5
 )
 _MAYBE_ARITHMETIC = re.compile(r"[+*^×÷=<>]| - ")
 _MAYBE_OPERATOR = re.compile(r"[=&|<>:*]")
+# Signs that stand for themselves: `&` between blanks, a pattern like ^\\d+$, the blood group O-, Disney+.
+_SIGN = re.compile(r"(?<!\S)(?!-+(?!\S))[!#$%&*+<=>?@^|~.:/\\-]{1,3}(?!\S)")
+_PATTERN = re.compile(
+    r"(?<!\S)(?![^\s]*\$\d|\d[\d.,]*\$)(?=[^\s]*[\\^$*+\[\]|<>&~#][^\s<>?!.,;:])[^\s\"'`]{2,60}(?!\S)"
+)
+_GRADED = re.compile(r"(?<!\S)([A-Za-z]{1,2}[+-]|[A-Za-z]{1,30}\+{1,2})(?=[\s?!.,;:)]|$)")
+# Vitamin A, terminal E, plan B: as a word of its own the letter would be an article or an `and` somewhere.
+_LETTERED = re.compile(
+    r"\b(?:vitamin|hepatitis|influenza|type|group|plan|part|class|terminal|gate|platform|model|option|section|grade|team"
+    r"|building|schedule|appendix|exhibit|line|zone|level|series|tier|column|row|section|page|question|answer|drive"
+    r"|letter|point|factor|size|category|form|serie|gruppe|typ|klasse|gleis)e?s? ([a-z])(?![\w'.&+-])",
+    re.IGNORECASE,
+)
+_MAYBE_SIGN = re.compile(r"[!#$%&*+<=>@^|~\\\[\]]|-(?!\w)|(?<!\S)[?.:/]")
+_DECORATION = re.compile(r"[^\w\s]+$")
+_ASKED_OF = re.compile(
+    r"\b(?:emoji|symbol|sign|character|mean|means|meaning|translate|stand|stands|called|unicode)\b", re.IGNORECASE
+)
+# What follows is material: another letter of it is another answer.
+_TASK = re.compile(
+    r"^(?:please |can you |could you )?(?:translate|correct|proofread|fix|spell|classify|summari[sz]e|rewrite|rephrase|"
+    r"paraphrase|extract|convert|conjugate|explain|tag|label|detect|refactor)\b[^:]{0,80}:\s*(?=\S)",
+    re.IGNORECASE,
+)
 _WRAPPING = re.compile(r"[\s()\"';]+")
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 _TOKEN = re.compile(r"[^\W_]+")
@@ -82,6 +107,8 @@ class Literals(NamedTuple):
     code: frozenset[str]
     quoted: frozenset[str]
     exact: frozenset[str]  # flags, operators, back-ticked code: `-d` is not `-D`
+    shown: frozenset[str]  # pictures and signs of no script
+    task: tuple[str, str]  # what is to be done with a text, and the text
 
 
 def take_literals(plain: str) -> tuple[Literals, str]:
@@ -116,15 +143,33 @@ def take_literals(plain: str) -> tuple[Literals, str]:
         exact.update(_OPERATOR.findall(rest))
     if _MAYBE_ARITHMETIC.search(rest):
         exact.update(_ARITHMETIC.findall(rest))
+    if _MAYBE_SIGN.search(rest):
+        exact.update(_SIGN.findall(rest))
+        exact.update(map(str.casefold, _GRADED.findall(rest)))
+        exact.update(found.rstrip("?!.,;:") for found in _PATTERN.findall(rest))
+    exact.update(f"the letter {letter.casefold()}" for letter in _LETTERED.findall(rest) if letter != "I")
     return (
         Literals(
             links=frozenset(map(str.casefold, links)),
             code=frozenset(map(str.casefold, code)),
             quoted=frozenset((double or single).casefold() for double, single in quoted),
             exact=frozenset(exact),
+            shown=frozenset() if plain.isascii() else _shown(plain),
+            task=_task(plain),
         ),
         rest,
     )
+
+
+def _shown(plain: str) -> frozenset[str]:
+    """Pictures at the end of a text that does not ask of them only adorn it."""
+    asked_of = plain if _ASKED_OF.search(plain) else _DECORATION.sub("", plain)
+    return frozenset(char for char in asked_of if unicodedata.category(char) in ("So", "Sm") and not char.isascii())
+
+
+def _task(plain: str) -> tuple[str, str]:
+    found = _TASK.match(plain) if ":" in plain else None
+    return (found[0].casefold(), plain[found.end() :]) if found else ("", "")
 
 
 def take_ids(folded: str) -> tuple[frozenset[str], str]:
@@ -194,8 +239,11 @@ def _lacks_id(wanted: frozenset[str], present: frozenset[str], folded: str) -> b
 
 def literals_differ(ours: Text, theirs: Text) -> bool:
     """Code: one-sided too. Quotations, flags and operators: each side has one the other lacks."""
+    (task, text), (their_task, their_text) = ours.literals.task, theirs.literals.task
     return bool(
-        (ours.literals.exact - theirs.literals.exact and theirs.literals.exact - ours.literals.exact)
+        (task == their_task and text != their_text)
+        or (ours.literals.shown - theirs.literals.shown and theirs.literals.shown - ours.literals.shown)
+        or (ours.literals.exact - theirs.literals.exact and theirs.literals.exact - ours.literals.exact)
         or _lacks(ours.literals.code, theirs)
         or _lacks(theirs.literals.code, ours)
         or (_lacks(ours.literals.quoted, theirs) and _lacks(theirs.literals.quoted, ours))

@@ -47,7 +47,7 @@ LIGHT = _AUXILIARY | frozenset(
 )
 
 _LIGHT_BUT_OPPOSED = frozenset(
-    "much many with on off before after more plus con avec mit com met mas piu mais an aus ein voor na vor nach"
+    "even much many with on off before after more plus con avec mit com met mas piu mais an aus ein voor na vor nach"
     " aan uit".split()
 )
 # `check in` is not `check out`.
