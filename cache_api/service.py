@@ -69,6 +69,8 @@ from cache_api.ports import (
 DRAIN_SECONDS = 30  # how long an answer is read on for a caller who left
 FOLLOW_SECONDS = 30  # how long an identical call waits for the first one's answer
 
+TIERS_OF_THEIR_PRICE = ("flex", "priority")  # "auto" and "default" are what a provider makes of them
+
 log = logging.getLogger(__name__)
 
 
@@ -182,10 +184,22 @@ class CacheService:
     def _replay(self, call: "_CallInProgress", hit: Hit) -> Reply:
         entry = hit.entry
         self._want_check("hit", call, hit)
-        # What a small model answered would not have cost what the one that was asked takes.
-        model = str(entry.answer.get("model")) if entry.synthesized else entry.model
+        # Under the name that was bought: the books keep hits and misses of a model together, and an alias or a
+        # deployment has no price of its own. What a small model answered would not have cost what the asked one takes.
+        served = entry.answer.get("model")
+        model = served if isinstance(served, str) and served else entry.model
+        # The tier is no part of a Fingerprint: what is saved is what this caller would have paid.
+        asked_tier = call.request.parsed.body.get("service_tier")
         record = partial(
-            self._record, call, hit, entry.usage, 200, provider=entry.provider, model=model, entry_id=entry.id
+            self._record,
+            call,
+            hit,
+            entry.usage,
+            200,
+            provider=entry.provider,
+            model=model,
+            entry_id=entry.id,
+            service_tier=asked_tier if asked_tier in TIERS_OF_THEIR_PRICE else "",
         )
         return self._tell(call, hit, entry.answer, record)
 

@@ -111,6 +111,29 @@ def test_a_question_asked_twice_is_bought_once() -> None:
     assert [call.entry_id for call in world.ledger.calls] == [next(iter(world.store.entries.values())).id] * 2
 
 
+def test_a_hit_is_booked_under_the_name_that_was_bought() -> None:
+    """An alias is served under a dated name: the books must not take hits and misses for two models."""
+    world = World(whole(BODY | {"model": "demo-small-2026-08-07"}))
+    world.ask(request_of(QUESTION))
+
+    world.ask(request_of(QUESTION))
+
+    assert [(call.model_asked, call.model_served) for call in world.ledger.calls] == [
+        ("demo-small", "demo-small-2026-08-07")
+    ] * 2
+
+
+@pytest.mark.parametrize(("asked", "booked"), [("flex", "flex"), ("priority", "priority"), ("auto", ""), (None, "")])
+def test_a_hit_saves_what_the_tier_that_was_asked_for_takes(asked: str | None, booked: str) -> None:
+    world = World(whole())
+    world.ask(request_of(QUESTION))
+
+    world.ask(request_of(QUESTION, service_tier=asked))
+
+    assert world.decisions[-1] == ("hit", "exact")
+    assert world.ledger.calls[-1].service_tier == booked
+
+
 def test_other_words_are_a_hit_and_say_how_near() -> None:
     world = World(whole())
     world.ask(request_of(QUESTION))
