@@ -180,7 +180,7 @@ def signed_event(body: bytes, signature: str) -> Seen:
         try:
             stripe.WebhookSignature.verify_header(body, signature, secret, SIGNATURE_TOLERANCE_SECONDS)
             event = json.loads(body)
-        except (stripe.SignatureVerificationError, ValueError):
+        except (stripe.SignatureVerificationError, ValueError, TypeError):  # TypeError: a signature that is no ASCII
             continue
         if isinstance(event, dict) and event.get("object") == "event":
             return event
