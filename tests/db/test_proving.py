@@ -14,11 +14,11 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError
 
-from cache_api import accounting, calls, proving, selectors
+from cache_api import accounting, budgets, calls, proving, selectors
 from cache_api.adapters import ledger
 from cache_api.adapters.spool import Spool
 from cache_api.tasks import accounting as tasks
-from tenants.isolation import as_owner
+from tenants.isolation import as_owner, as_tenant
 from tests.conftest import Cast
 from tests.db.calls import call_of, execute, hit_of, query, write
 from tests.db.outbox import empty_outbox, outbox
@@ -193,6 +193,29 @@ def test_calls_go_when_the_plan_keeps_them_no_longer_and_their_figures_stay(cast
     assert selectors.figures(*ids, *EVER) == before
     assert proving.recount() == proving.Recount((), 0)
     assert [row[:2] for row in proofs()] == [(date(2026, 10, 14), 2), (date(2026, 11, 2), 2)]
+
+
+def test_what_a_period_used_stays_when_its_calls_go(cast: Cast) -> None:
+    """It began within an hour: of a newcomer's first one no call is left after a week."""
+    ids, tenant = ids_of(cast), cast.owner.tenant_id
+    begun = datetime(2026, 11, 1, 15, 20, tzinfo=UTC)
+    execute("UPDATE tenant SET period_start = %s, detail_days = 7 WHERE id = %s", [begun, tenant])
+    write([call_of(*ids, at=begun + timedelta(minutes=5)) for _ in range(3)])
+    write([call_of(*ids, at=begun + timedelta(hours=5)), call_of(*ids, at=NOW)])
+    close_the_books()
+
+    def used() -> int:
+        with as_tenant(tenant):
+            return budgets.used(tenant, since=begun)[0]
+
+    assert used() == 5
+    assert let_go() == 1
+    assert used() == 5
+
+    write([call_of(*ids, at=begun + timedelta(minutes=6)), call_of(*ids, at=begun + timedelta(hours=5))])
+    assert used() == 7  # what comes late, before it is rolled up
+    close_the_books()
+    assert used() == 7
 
 
 def test_what_is_not_priced_or_not_rolled_up_keeps_its_day(cast: Cast) -> None:
@@ -374,7 +397,8 @@ def test_fees_of_a_period_come_to_its_price_and_what_is_beyond(cast: Cast) -> No
     """Each call has the fee of its place in its own period, however late it is priced."""
     tenant = cast.owner.tenant_id
     turn = NOW + timedelta(hours=1)
-    execute("UPDATE tenant SET plan = 'pro', period_start = %s WHERE id = %s", [NOW - 5 * DAY, tenant])
+    execute("UPDATE tenant SET requests_hard = false, plan = 'pro' WHERE id = %s", [tenant])
+    execute("UPDATE tenant SET period_start = %s WHERE id = %s", [NOW - 5 * DAY, tenant])
     write([call_of(*ids_of(cast), at=NOW)])
     close_the_books()
     execute("UPDATE fee_period SET billable = 99999")
