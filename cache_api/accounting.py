@@ -218,7 +218,11 @@ class _Fees:
         self._cursor, self._tenant_id = cursor, tenant_id
         cursor.execute("SELECT period_start, plan, billable FROM fee_period WHERE tenant_id = %s", [tenant_id])
         self._periods: dict[datetime, tuple[str, int]] = {start: (*known,) for start, *known in cursor.fetchall()}
-        cursor.execute("SELECT period_start, plan FROM tenant WHERE id = %s", [tenant_id])
+        # A paid plan with hard limits is a trial: nothing is taken for its calls.
+        cursor.execute(
+            "SELECT period_start, CASE WHEN requests_hard THEN 'free' ELSE plan END FROM tenant WHERE id = %s",
+            [tenant_id],
+        )
         for start, plan in cursor.fetchall():  # none: the tenant is gone, its last calls are free
             calls = self._periods[start][1] if start in self._periods else self._calls_since(start)
             self._periods[start] = (plan, calls)
@@ -345,7 +349,7 @@ WITH priced AS (
   FROM priced WHERE entry_id IS NOT NULL GROUP BY entry_id
 )
 UPDATE entry SET hits = entry.hits + credits.hits, last_hit_at = greatest(entry.last_hit_at, credits.last_hit_at),
-  saved_usd = entry.saved_usd + credits.saved_usd, cost_usd = coalesce(entry.cost_usd, credits.bought_usd)
+  saved_usd = entry.saved_usd + credits.saved_usd, cost_usd = coalesce(credits.bought_usd, entry.cost_usd)
 FROM credits WHERE entry.tenant_id = %(tenant)s AND entry.id = credits.entry_id
 """
 

@@ -81,7 +81,7 @@ def test_each_grouping_comes_to_the_same_sum(api: Api, calls: None, group_by: st
 
 
 def test_net_is_gross_less_all_fees_synthesis_and_upkeep(api: Api, cast: Cast, calls: None) -> None:
-    execute("UPDATE tenant SET plan = 'pro' WHERE id = %s", [cast.owner.tenant_id])
+    execute("UPDATE tenant SET plan = 'pro', requests_hard = false WHERE id = %s", [cast.owner.tenant_id])
     write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOON, origin="shadow")])
     close_the_books()
 

@@ -29,7 +29,8 @@ EVER = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
 
 
 def plan(cast: Cast, name: str) -> None:
-    execute("UPDATE tenant SET plan = %s WHERE id = %s", [name, cast.owner.tenant_id])
+    values = [name, name == "free", cast.owner.tenant_id]
+    execute("UPDATE tenant SET plan = %s, requests_hard = %s WHERE id = %s", values)
 
 
 def money(call_id: UUID) -> tuple[Any, ...]:
@@ -89,6 +90,18 @@ def test_a_hit_on_pro_saves_what_the_anchor_says(cast: Cast) -> None:
     ((version, prices),) = query("SELECT price_version, unit_prices FROM call")
     assert version == "genai-prices 0.2.3"
     assert "1.25" in prices
+
+
+def test_in_a_trial_no_fee_is_taken(cast: Cast) -> None:
+    """Stripe bills nothing of it, and there is no overage."""
+    plan(cast, "pro")
+    execute("UPDATE tenant SET requests_hard = true WHERE id = %s", [cast.owner.tenant_id])
+    call = hit_of(cast.owner.tenant_id, cast.owner.project_id)
+    write([call])
+
+    accounting.price_calls(NOW)
+
+    assert money(call.id)[4] == 0
 
 
 def test_an_unknown_model_is_unpriced_and_null(cast: Cast) -> None:
@@ -198,14 +211,17 @@ def test_a_priced_miss_tells_its_entry_what_it_cost_and_hits_are_counted(cast: C
     ]
 
 
-def test_a_cost_that_is_known_stays(cast: Cast) -> None:
+def test_what_web_estimated_gives_way_to_what_was_paid(cast: Cast) -> None:
+    """Web knows no tiers; a price above 200,000 tokens is twice what it takes for it."""
     entry = uuid4()
-    put_entry(cast, entry, cost="0.5")
-    write([call_of(cast.owner.tenant_id, cast.owner.project_id, entry_id=entry)])
+    put_entry(cast, entry, cost="0.316375")
+    usage = Usage(in_total=250_000, in_cached=1000, out_total=500)
+    model = {"provider": "google", "model_asked": "gemini-2.5-pro", "model_served": "gemini-2.5-pro"}
+    write([call_of(cast.owner.tenant_id, cast.owner.project_id, entry_id=entry, usage=usage, **model)])
 
     accounting.price_calls(NOW)
 
-    assert query("SELECT cost_usd, hits FROM entry") == [(Decimal("0.5"), 0)]
+    assert query("SELECT cost_usd, hits FROM entry") == [(Decimal("0.63025"), 0)]
 
 
 # -- The accountant dies

@@ -30,7 +30,7 @@ def close_the_books() -> None:
 @pytest.mark.parametrize("judged", ["before it is priced", "after it is priced", "after it is rolled up"])
 def test_a_hit_judged_wrong_twice_is_corrected_once(cast: Cast, judged: str) -> None:
     """Scenario 2: net 0.003058 on Pro; then gross 0, and one correction. The fee stays."""
-    execute("UPDATE tenant SET plan = 'pro' WHERE id = %s", [cast.owner.tenant_id])
+    execute("UPDATE tenant SET plan = 'pro', requests_hard = false WHERE id = %s", [cast.owner.tenant_id])
     ids = (cast.owner.tenant_id, cast.owner.project_id)
     hit = hit_of(*ids, at=NOW, task="faq", end_user="e" * 32)
     put_entry(cast, hit.entry_id)
