@@ -29,6 +29,7 @@ EMBED_SECONDS = 1.0
 class Judged(NamedTuple):
     pair_blocked: bool
     corrected: bool  # what the hit had saved was taken back just now
+    stored: bool = True  # the answer itself was still there
 
 
 class _Pair(NamedTuple):
@@ -80,7 +81,7 @@ def judge(
 
 
 def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Judged | None:
-    """A member's verdict on what a hit was served; a wrong answer goes at once. None: it is not stored any more."""
+    """A member's verdict on what a hit was served; a wrong answer goes at once. None: it is no hit."""
     call = call_in(place.tenant_id, place.project_id, call_id)
     if call is None or call.decision != "hit" or call.entry_id is None:
         return None
@@ -88,11 +89,19 @@ def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Ju
         mine = Entry.objects.filter(tenant_id=place.tenant_id, id=call.entry_id, project_id=place.project_id)
         entry = mine.defer("body", "vector").first()
     if entry is None:
-        return None
+        return judge_gone(place, call_id, right=right)
     said = judge(place, entry, right=right, source="member", call_id=call_id, question=None, now=now)
     if not right:
         catalogue.delete(place, bytes(entry.fingerprint))
     return said
+
+
+def judge_gone(place: Place, call_id: UUID, *, right: bool) -> Judged | None:
+    """Of an answer that is not stored any more: what its hit saved can still be taken back. None: it is no hit."""
+    call = call_in(place.tenant_id, place.project_id, call_id)
+    if call is None or call.decision != "hit":
+        return None
+    return Judged(False, not right and _corrected(place, call_id), stored=False)
 
 
 def _corrected(place: Place, call_id: UUID) -> bool:

@@ -132,12 +132,15 @@ def judged(visit: Visit) -> HttpResponse:
     visit.same_project(values.get("project_id"))
     place, now = visit.place, datetime.now(UTC)
     cached = fingerprint_under(visit, values["cache_key"])
-    found = catalogue.find(place, cached)
-    if found is None:
-        raise no_entry(values["cache_key"])
-
     wrong = values["verdict"] == "wrong"
     call_id = call_id_of(values["request_id"]) if values.get("request_id") else None
+    found = catalogue.find(place, cached)
+    if found is None:
+        # Another caller's verdict took the entry away; what this one's hit saved is still in the books.
+        if call_id is None or judging.judge_gone(place, call_id, right=not wrong) is None:
+            raise no_entry(values["cache_key"])
+        return answer({"evicted": False, "pair_blocked": False})
+
     said = judging.judge(
         place,
         found.entry,

@@ -92,8 +92,10 @@ def verdict(http: HttpRequest, visit: Visit, call_id: UUID) -> HttpResponseBase:
     row = _call(visit, call_id)
     right = http.POST.get("verdict") == "right"
     said = judging.judge_call(Place(visit.tenant.id, row.project_id), row.id, right=right, now=datetime.now(UTC))
-    if said is None:
-        return done(http, visit, "That answer is not stored any more.", "calls-call", row.id)
+    if said is None or not said.stored:
+        told = "That answer is not stored any more."
+        told = f"{told} Its saving is taken back." if said is not None and said.corrected else told
+        return done(http, visit, told, "calls-call", row.id)
     if right:
         return done(http, visit, "Noted: it was right.", "calls-call", row.id)
     told = "The answer is gone, and will not match this question again."

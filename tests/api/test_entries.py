@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.conftest import Cast
+from tests.db import calls
 from tests.fakes import FixedEmbedder
 
 ENTRIES = "/v1/cache/entries"
@@ -429,6 +430,26 @@ def test_a_wrong_pair_never_matches_again(api: Api, embedder: FixedEmbedder) -> 
     reworded = api.post("/v1/cache/lookup", {"question": "Who was it that built it?", "model": "demo-small"}).json
     assert (reworded["decision"], reworded["reason"]) == ("miss", "known_wrong")
     assert api.post("/v1/cache/lookup", {"question": "Who wrote it?", "model": "demo-small"}).json["decision"] == "hit"
+
+
+def test_a_second_verdict_takes_back_its_own_hit_though_the_entry_is_gone(api: Api, cast: Cast) -> None:
+    api.chat("Who made it?")
+    hits = [api.chat("Who made it?") for _ in range(2)]
+    told = [
+        {
+            "cache_key": hit.headers["x-cacheai-cache-key"],
+            "request_id": hit.headers["x-cacheai-request-id"],
+            "verdict": "wrong",
+        }
+        for hit in hits
+    ]
+
+    answers = [api.post("/v1/cache/feedback", body) for body in (*told, told[1])]
+
+    assert [(one.status, one.json.get("evicted")) for one in answers] == [(200, True), (200, False), (200, False)]
+    assert calls.query("SELECT count(*) FROM call WHERE origin = 'adjust'") == [(2,)]
+    unknown = {**told[1], "request_id": f"req_{'0' * 32}"}
+    assert api.post("/v1/cache/feedback", unknown).status == 404
 
 
 def test_a_right_verdict_and_one_that_asks_to_keep_remove_nothing(api: Api) -> None:
