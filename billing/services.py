@@ -130,23 +130,26 @@ def plan_change_now(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) 
     return _change_now(account, subscription, plan, actor, now)
 
 
-def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) -> None:
+def downgrade_at_period_end(*, tenant_id: UUID, plan: str, actor: Actor, now: datetime) -> bool:
+    """True if it applies at once: in a trial."""
     if plan == FREE:
         cancel_at_period_end(tenant_id=tenant_id, actor=actor, now=now)
-        return
+        return False
 
     account, subscription = _open(tenant_id, now)
     _must_be_sold(plan)
     if RANK[plan] >= RANK.get(account.plan, 0):
         raise BillingRefused("not_lower", "This is no smaller plan.")
     _undo(account)
-    if account.state == "trialing":  # Nothing is paid yet: there is no period to wait for.
+    at_once = account.state == "trialing"
+    if at_once:  # Nothing is paid yet: there is no period to wait for.
         params = {"items": _items_changed(subscription, plan), "proration_behavior": "none"}
         with _attempt(account):
             stripe_api.subscription_update(subscription.id, params, key=_key(account, f"downgrade:{plan}"))
     else:
         _schedule(account, subscription, plan)
-    _changed(account, actor, "plan.downgrade_planned", plan, now)
+    _changed(account, actor, "plan.changed" if at_once else "plan.downgrade_planned", plan, now)
+    return at_once
 
 
 def cancel_at_period_end(*, tenant_id: UUID, actor: Actor, now: datetime) -> None:

@@ -150,10 +150,10 @@ def _change_now(asked: Asked) -> str:
 
 def _change_later(asked: Asked) -> str:
     _record(asked, "plan.change_asked", asked.values["plan"])
-    services.downgrade_at_period_end(
+    at_once = services.downgrade_at_period_end(
         tenant_id=asked.tenant_id, plan=asked.values["plan"], actor=asked.actor, now=asked.now
     )
-    return "The plan changes at the period's end."
+    return "The trial goes on with it at once." if at_once else "The plan changes at the period's end."
 
 
 def _credit(asked: Asked) -> str:

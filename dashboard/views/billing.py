@@ -79,8 +79,11 @@ def upgrade(http: HttpRequest, visit: Visit, plan: str) -> HttpResponseBase:
 @page(may="plan", methods=("POST",), fresh=True)
 @_says_why
 def downgrade(http: HttpRequest, visit: Visit, plan: str) -> HttpResponseBase:
-    services.downgrade_at_period_end(tenant_id=visit.tenant.id, plan=plan, actor=visit.actor, now=datetime.now(UTC))
-    return done(http, visit, "The plan changes when the period ends.", "billing")
+    at_once = services.downgrade_at_period_end(
+        tenant_id=visit.tenant.id, plan=plan, actor=visit.actor, now=datetime.now(UTC)
+    )
+    told = "The smaller plan applies now." if at_once else "The plan changes when the period ends."
+    return done(http, visit, told, "billing")
 
 
 @page(may="plan", methods=("POST",), fresh=True)

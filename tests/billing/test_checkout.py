@@ -128,7 +128,8 @@ def test_an_upgrade_in_a_trial_costs_nothing_yet(buyer: Buyer) -> None:
 
     assert preview.total_usd == 0
     assert (buyer.account.state, buyer.tenant.plan) == ("trialing", "team")
-    services.downgrade_at_period_end(tenant_id=buyer.tenant_id, plan="pro", actor=buyer.actor, now=buyer.now)
+    down = {"tenant_id": buyer.tenant_id, "actor": buyer.actor, "now": buyer.now}
+    assert services.downgrade_at_period_end(plan="pro", **down)  # at once, and said so
     assert (buyer.account.state, buyer.tenant.plan) == ("trialing", "pro")
 
 
