@@ -103,11 +103,11 @@ def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
             quarantined=False,
             source__in=ASKED,
         )
-        asked = [*stored.order_by("-created_at").values_list("created_at", "id")[:QUESTIONS_MAX]]
-        repeats = _hits(job, since).filter(layer="exact", entry_id__isnull=False)
-        asked += repeats.order_by("-at").values_list("at", "entry_id")[:QUESTIONS_MAX]
-    asked = sorted(asked, reverse=True)[:QUESTIONS_MAX][::-1]
-    ids = list({entry_id for _, entry_id in asked})
+        first = [*stored.order_by("-created_at").values_list("created_at", "id")[:QUESTIONS_MAX]]
+        repeated = _hits(job, since).filter(layer="exact", entry_id__isnull=False)
+        again = [*repeated.order_by("-at").values_list("at", "entry_id")[:QUESTIONS_MAX]]
+    asked = sorted((*first, *again), reverse=True)[:QUESTIONS_MAX][::-1]
+    ids = list({entry_id for _, entry_id in asked if entry_id is not None})
     known: dict[UUID, Question] = {}
     for start in range(0, len(ids), ENTRIES_AT_A_TIME):
         with as_tenant(job.tenant_id):

@@ -19,7 +19,7 @@ from cache_api.domain.guard.other_words import are_other_words
 from cache_api.domain.guard.spelling import plain, stem, words
 from cache_api.domain.guard.units import UNITS
 
-FEATURES_VERSION = 5  # raised with any change of what a feature says: older weights do not fit then
+FEATURES_VERSION = 6  # raised with any change of what a feature says: older weights do not fit then
 
 LIKENESS = (
     "cosine",
@@ -145,6 +145,9 @@ _OF_ONESELF = frozenset(
     "i me my mine we us our you your ich mich mir mein meine meinen meinem meiner wir uns unser du dein ihr "
     "yo mi mis tu je mon ma mes vous io mio mia eu meu minha ik mijn".split()
 )
+# `How do I reverse a string` is `reverse a string`, and `which of them` is `what of them`; `why is it` is not `is it`.
+_UNSAID = frozenset({"how", "what"})
+_ASKING = frozenset(map(stem, _QUESTION_WORDS)) | frozenset(map(stem, "kan kunnen puis peux peut pouvons".split()))
 _AWAITING = frozenset(
     map(
         stem,
@@ -160,6 +163,59 @@ _OPENING = (  # of a question, or of a wish
     | frozenset(map(stem, _QUESTION_WORDS))
     | frozenset(map(stem, "is are do does did can could will would should has have".split()))
 )
+
+
+# What is so now, what was so once, and what will be.
+_TIMES = {
+    word: time
+    for time, said in {
+        "now": "is are am ist sind es son est sont e sono",
+        "then": "was were had did war waren hatte hatten era eran etait etaient erano foi eram",
+        "later": "will shall",
+        "done": "has have",
+    }.items()
+    for word in said.split()
+}
+_MODALS = {
+    word: modal
+    for modal, said in {"may": "can could may", "should": "should shall", "must": "must"}.items()
+    for word in said.split()
+}
+_OWNERS = {
+    word: person
+    for person, said in {
+        "1": "my our mine ours",
+        "2": "your yours",
+        "he": "his",
+        "she": "hers",
+        "they": "their theirs",
+    }.items()
+    for word in said.split()
+}
+_PERSONS = _OWNERS | {
+    word: person
+    for person, said in {"1": "i me we us", "2": "you", "he": "he him", "she": "she her", "they": "they them"}.items()
+    for word in said.split()
+}
+_COMPARING = frozenset(map(stem, "between versus vs or compare compared comparison difference different".split()))
+# Adverbs that hardly say anything: another in their place is as good.
+_EMPHATIC = frozenset(
+    "really actually basically literally exactly easily quickly properly correctly immediately possibly probably "
+    "usually generally normally typically especially specifically successfully completely totally fully entirely "
+    "absolutely definitely certainly clearly obviously instantly suddenly recently finally kindly hopefully "
+    "unfortunately effectively efficiently accidentally mistakenly apparently currently please truly highly nearly "
+    "simply likely mainly mostly directly exclusively officially ultimately".split()
+)
+# What is `deleted`, `closed` or `cancelled` is the same of an account, and not of a file, a tab or an issue.
+_ANYWHERE = frozenset("deliver refund pay buy sell complain download upload explain translate summarise".split())
+_ACCOUNTS = frozenset(
+    map(
+        stem,
+        "account profile order subscription purchase password passcode membership address konto bestellung abonnement "
+        "passwort cuenta pedido compte commande account ordine conta pedido".split(),
+    )
+)
+_FIGURES = re.compile(r"[^\W_]*\d[^\W_]*")
 
 
 class View(NamedTuple):
@@ -180,12 +236,19 @@ class View(NamedTuple):
     relating: tuple[str, ...]  # to, from, before ..., in order
     awaits: bool  # asks what has become of something, rather than for it
     tells: bool  # neither asks nor wishes: its answer depends on all it says
+    figures: tuple[str, ...]  # in order, with the letters they stand in: 14, ps5
+    times: frozenset[str]
+    modal: str  # that a question for yes or no begins with
+    persons: tuple[str, ...]  # in order
+    owners: tuple[str, ...]
+    joins: tuple[str, ...]  # and, or
+    adverbs: frozenset[str]
 
 
 def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     """In the order of FEATURES; each from 0 to 1, but for a cosine under 0."""
     ours, theirs = view(asked), view(stored)
-    our_extra, their_extra = _unmatched(ours, theirs)
+    our_extra, their_extra, reworded = _unmatched(ours, theirs)
     places = _places(ours.weighty, theirs.weighty)
     complete = len(places) == len(ours.weighty) == len(theirs.weighty)
     in_order = _rises(places) or _rises(_places(ours.owned, theirs.owned))
@@ -193,16 +256,17 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     tell = ours.tells and theirs.tells
     voice = ours.by != theirs.by and _same_deed(ours.weighty, theirs.weighty)
     matched = our_extra <= _UNHEARD and their_extra <= _UNHEARD and (in_order or (complete and not tell))
-    our_special, their_special = _special(our_extra, ours), _special(their_extra, theirs)
+    our_special, their_special = _special(our_extra, ours, theirs), _special(their_extra, theirs, ours)
     longest = max(len(ours.weighty), len(theirs.weighty))
     denied = ours.denied != theirs.denied
+    exchanged = _light_exchanged(ours, theirs)
     return (
         cosine,
         max(0.0, cosine - 0.80) / 0.20,
         max(0.0, cosine - 0.85) / 0.15,
         max(0.0, cosine - 0.90) / 0.10,
         max(0.0, cosine - 0.95) / 0.05,
-        float(matched and not (turned or voice or denied) and ours.numbers == theirs.numbers),
+        float(matched and not (turned or voice or denied or reworded or exchanged) and ours.numbers == theirs.numbers),
         float(bool(ours.names & our_extra and theirs.names & their_extra)),
         float(bool(ours.actions and theirs.actions) and ours.actions.isdisjoint(theirs.actions)),
         float(denied),
@@ -211,9 +275,12 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
         float(voice),
         float(amounts_missing(traits(asked).amounts, traits(stored).amounts)),
         float(
-            longest >= _FEWEST_WORDS
-            and bool(our_special and their_special)
-            and _replaced(ours, theirs, our_extra, their_extra)
+            exchanged
+            or (
+                longest >= _FEWEST_WORDS
+                and bool(our_special and their_special)
+                and _replaced(ours, theirs, our_extra, their_extra)
+            )
         ),
         float(
             _FEWEST_WORDS <= longest <= _SHORT_WORDS
@@ -251,6 +318,13 @@ def _view(text: str) -> View:
         relating=tuple([word for word in heard if word in _RELATING]),
         awaits=not _AWAITING.isdisjoint(said),
         tells="?" not in text and _OF_ONESELF.isdisjoint(heard) and not (said and said[0] in _OPENING),
+        figures=tuple(_FIGURES.findall(folded)),
+        times=frozenset([_TIMES[word] for word in heard if word in _TIMES]),
+        modal=_MODALS.get(heard[0], "") if heard else "",
+        persons=tuple([_PERSONS[word] for word in heard if word in _PERSONS]),
+        owners=tuple([_OWNERS[word] for word in heard if word in _OWNERS]),
+        joins=tuple([word for word in heard if word in ("and", "or")]),
+        adverbs=frozenset([word for word in heard if word.endswith(_EMPHASIS) and word not in _NO_EMPHASIS]),
     )
 
 
@@ -280,6 +354,8 @@ def _rises(places: Sequence[int]) -> bool:
 
 def _turned(ours: View, theirs: View, places: Sequence[int], *, complete: bool, in_order: bool) -> bool:
     """Does who does what to whom, or what comes from where, differ in nothing but the order of words?"""
+    if _figures_turned(ours, theirs):
+        return True
     if ours.weighty == theirs.weighty:
         return ours.relating != theirs.relating and sorted(ours.relating) == sorted(theirs.relating)
     if in_order:
@@ -293,6 +369,59 @@ def _turned(ours: View, theirs: View, places: Sequence[int], *, complete: bool, 
     if _swapped(places) and (complete or (longest - len(places) <= 1 and len(places) >= _FEWEST_IN_PLACE)):
         return True
     return complete and _TOGETHER.isdisjoint(ours.relating + theirs.relating)
+
+
+def _figures_turned(ours: View, theirs: View) -> bool:
+    """The same words, and the same figures in another order: `is 10 faster than 11`, `is 11 faster than 10`."""
+    if ours.figures == theirs.figures or ours.said != theirs.said:
+        return False
+    return sorted(ours.figures) == sorted(theirs.figures) and _COMPARING.isdisjoint(ours.said)
+
+
+def _light_exchanged(ours: View, theirs: View) -> bool:
+    """Do words that carry no weight make another question of the others: is and was, my and your, can and should?"""
+    if len(ours.weighty) != len(theirs.weighty):
+        return False
+    our_adverbs, their_adverbs = ours.adverbs - theirs.adverbs, theirs.adverbs - ours.adverbs
+    if our_adverbs and their_adverbs and not our_adverbs | their_adverbs <= _EMPHATIC:
+        return True
+    if len(_places(ours.weighty, theirs.weighty)) < len(ours.weighty):
+        return False  # too unlike for so little to tell
+    if _at_another_time(ours, theirs):
+        return True
+    if ours.modal and theirs.modal and ours.modal != theirs.modal:
+        return True
+    if len(ours.joins) == len(theirs.joins) and sorted(ours.joins) != sorted(theirs.joins):
+        return _COMPARING.isdisjoint({*ours.said, *theirs.said} - {"or"})
+    return _others_meant(ours, theirs)
+
+
+def _at_another_time(ours: View, theirs: View) -> bool:
+    """`Has it been` is `was it`, and `what will I get` is `what do I get`; `is it` is not `was it`."""
+    return any(
+        ("then" in one and "now" in other and "then" not in other)
+        or ("later" in one and "later" not in other and not other.isdisjoint({"then", "done"}))
+        for one, other in ((ours.times, theirs.times), (theirs.times, ours.times))
+    )
+
+
+def _accounted(ours: View) -> bool:
+    return not _ACCOUNTS.isdisjoint(ours.stems)
+
+
+def _others_meant(ours: View, theirs: View) -> bool:
+    """Is somebody else meant? `How do you` is `how do I`, but `your number` is not `my number`."""
+    if ours.persons == theirs.persons or len(ours.persons) != len(theirs.persons):
+        return False
+    if set(ours.persons) == set(theirs.persons):
+        return True  # turned: `can I call you`, `can you call me`
+    third = {"he", "she", "they"}
+    if third & (set(ours.persons) ^ set(theirs.persons)):
+        return True
+    if len(set(ours.persons)) > 1 or len(set(theirs.persons)) > 1:
+        # one of several: `how do I find your number`
+        return len(ours.owners) == len(theirs.owners) and ours.owners != theirs.owners
+    return len(ours.owners) == len(ours.persons)  # nobody does it: `what is your number`
 
 
 def _swapped(places: Sequence[int]) -> bool:
@@ -319,12 +448,14 @@ def _same_deed(ours: Sequence[str], theirs: Sequence[str]) -> bool:
     return not pairs or (len(pairs) == 1 and pairs[0][0][0] == pairs[0][1][0])
 
 
-def _special(extra: set[str], view: View) -> set[str]:
+def _special(extra: set[str], view: View, other: View) -> set[str]:
     """Those that say what is asked about, rather than how."""
+    may_stay_unsaid = view.asks == other.asks or (view.asks in _UNSAID and not other.asks)
     return {
         word
         for word in extra.intersection(view.weighty)
         if word not in _LITTLE
+        and not (word in _ASKING and may_stay_unsaid)
         and not (view.asks and word in _PRAISE)
         and not (view.spelt[word].endswith(_EMPHASIS) and view.spelt[word] not in _NO_EMPHASIS)
     }
@@ -347,26 +478,27 @@ def _left_to_guards(ours: View, theirs: View, one: str, other: str) -> bool:
     return unit is not None and their_unit is not None and (unit == their_unit or bool(ours.numbers))
 
 
-def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str]]:
+def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str], bool]:
     """Each side's words that the other lacks, but for another spelling, or another word for the same action."""
     our_extra, their_extra = set(ours.stems - theirs.stems), set(theirs.stems - ours.stems)
     if not our_extra or not their_extra:
-        return our_extra, their_extra
+        return our_extra, their_extra, False
 
+    reworded = False
     _match_joined(our_extra, their_extra, theirs)
     _match_joined(their_extra, our_extra, ours)
     left = sorted(their_extra)
     for one in sorted(our_extra):
         action, written = ACTION_OF.get(one), ours.spelt[one]
         for other in left:
-            if (looks_like(one, other, written, theirs.spelt[other]) and not are_other_words(one, other)) or (
-                action and action == ACTION_OF.get(other)
-            ):
+            alike = looks_like(one, other, written, theirs.spelt[other]) and not are_other_words(one, other)
+            if alike or (action and action == ACTION_OF.get(other)):
+                reworded = reworded or not (alike or action in _ANYWHERE or _accounted(ours))
                 our_extra.discard(one)
                 their_extra.discard(other)
                 left.remove(other)
                 break
-    return our_extra, their_extra
+    return our_extra, their_extra, reworded
 
 
 def _match_joined(extra: set[str], their_extra: set[str], theirs: View) -> None:

@@ -146,6 +146,79 @@ def seen(asked: str, stored: str) -> dict[str, float]:
     return dict(zip(FEATURES, features(asked, stored, 0.9), strict=True))
 
 
+LIGHT_WORDS_THAT_TELL = [
+    ("Who is the CEO of Apple?", "Who was the CEO of Apple?"),
+    ("Will my plan be renewed?", "Was my plan renewed?"),
+    ("Can I take aspirin every day?", "Should I take aspirin every day?"),
+    ("What is your phone number?", "What is my phone number?"),
+    ("Can I call you?", "Can you call me?"),
+    ("Can I cancel their subscription?", "Can I cancel my subscription?"),
+    ("rows where price and stock are set", "rows where price or stock are set"),
+    ("Is the house partially insured?", "Is the house fully insured?"),
+    ("How do I disable it temporarily?", "How do I disable it permanently?"),
+]
+LIGHT_WORDS_THAT_DO_NOT = [
+    ("What payment methods do you accept?", "Which payment methods do you accept?"),
+    ("How do I reset my password?", "How can I reset my password?"),
+    ("How do I reset my password?", "How do you reset your password?"),
+    ("Has my top-up been reverted?", "Was my top-up reverted?"),
+    ("What rate will I get?", "What rate do I get?"),
+    ("Explain it simply", "Explain it clearly"),
+]
+
+
+@pytest.mark.parametrize(("asked", "stored"), LIGHT_WORDS_THAT_TELL)
+def test_a_light_word_may_make_another_question(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["replaced"] == seen(stored, asked)["replaced"] == 1
+    assert seen(asked, stored)["same_words"] == 0
+
+
+@pytest.mark.parametrize(("asked", "stored"), LIGHT_WORDS_THAT_DO_NOT)
+def test_most_light_words_do_not(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["replaced"] == seen(stored, asked)["replaced"] == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored", "added"),
+    [
+        ("How do I reverse a string in Python?", "Reverse a string in Python", 0),
+        ("What is the capital of France?", "Capital of France?", 0),
+        ("Why is Israel a country?", "Is Israel a country?", 1),
+    ],
+)
+def test_how_and_what_may_stay_unsaid(asked: str, stored: str, added: int) -> None:
+    assert seen(asked, stored)["added"] == seen(stored, asked)["added"] == added
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ("How do I close a file in Python?", "How do I delete a file in Python?"),
+        ("How do I open a file in Python?", "How do I create a file in Python?"),
+        ("How do I restore my iPhone?", "How do I reset my iPhone?"),
+        ("How do I forward an email?", "How do I send an email?"),
+    ],
+)
+def test_two_words_for_an_action_on_an_account_are_two_of_a_file(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["same_words"] == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "stored"),
+    [
+        ("Is Windows 10 faster than Windows 11?", "Is Windows 11 faster than Windows 10?"),
+        ("Move 100 from account 1 to account 2", "Move 100 from account 2 to account 1"),
+        ("Why is PS4 better than PS5?", "Why is PS5 better than PS4?"),
+    ],
+)
+def test_figures_have_an_order_too(asked: str, stored: str) -> None:
+    assert seen(asked, stored)["order"] == seen(stored, asked)["order"] == 1
+
+
+def test_what_is_compared_may_change_places() -> None:
+    assert seen("Difference between HTTP 1 and HTTP 2", "Difference between HTTP 2 and HTTP 1")["order"] == 0
+
+
 @pytest.mark.parametrize(("asked", "stored", "difference"), DIFFERENT)
 def test_a_difference_is_seen_from_both_sides(asked: str, stored: str, difference: str) -> None:
     assert seen(asked, stored)[difference] == 1
