@@ -40,7 +40,7 @@ NOBODY = UUID(int=0)
 EMBED_SECONDS = 30.0
 ENTRIES_AT_A_TIME = 500
 ERRORS_SHOWN = 100
-ASKED = ("proxied", "baseline", "synthesized")  # what is imported or put was asked by nobody here
+IMPORTED = "import"  # asked by nobody here; what a client put, it was asked
 _FIELDS = ("question", "prompt", "query", "text")
 
 Progress = Callable[[int, int], None]
@@ -97,12 +97,8 @@ def questions_of_project(job: Job, *, since: datetime) -> list[Question]:
     version = wiring.parts().embedder.version
     with as_tenant(job.tenant_id):
         stored = Entry.objects.filter(
-            tenant_id=job.tenant_id,
-            project_id=job.project_id,
-            created_at__gte=since,
-            quarantined=False,
-            source__in=ASKED,
-        )
+            tenant_id=job.tenant_id, project_id=job.project_id, created_at__gte=since, quarantined=False
+        ).exclude(source=IMPORTED)
         first = [*stored.order_by("-created_at").values_list("created_at", "id")[:QUESTIONS_MAX]]
         repeated = _hits(job, since).filter(layer="exact", entry_id__isnull=False)
         again = [*repeated.order_by("-at").values_list("at", "entry_id")[:QUESTIONS_MAX]]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Api, Rules
-from tests.api.test_export_import import LINES, work
+from tests.api.test_export_import import LINES, imported, work
 from tests.fakes import FixedEmbedder
 
 QUESTION = "How do I change my delivery address?"
@@ -93,9 +93,9 @@ def test_exact_repeats_are_tried_again_and_reworded_ones_are_told_of(api: Api) -
     assert (found["exact_hits"], found["similar_hits"], found["hit_rate"]) == (2, 0, 0.5)
 
 
-def test_what_was_put_was_asked_by_nobody(api: Api) -> None:
+def test_what_was_imported_was_asked_by_nobody(api: Api) -> None:
     api.post("/v1/cache/entries", {"question": OTHER, "model": "demo-small", "answer": "It answers again."})
-    api.chat(QUESTION)
+    imported(api, {"question": QUESTION, "model": "demo-small", "answer": "It answers."})
     assert tried(api, days=1)["result"]["questions"] == 1
 
 
