@@ -37,13 +37,14 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """The most that its maker may give a key; no networks or models means any, no rate or end means none is set."""
+    """The most that its maker may give a key; no networks or models means any, no number or end means none is set."""
 
     scopes: frozenset[str] = keys.SCOPES
     networks: tuple[Network, ...] = ()
     models_allowed: tuple[str, ...] = ()
     rpm: int | None = None
     tpm: int | None = None
+    ttl_max_seconds: int | None = None
     expires_at: datetime | None = None
 
 
@@ -59,7 +60,13 @@ def reach_of_role(role: str) -> Reach:
 
 def reach_of_key(access: Access) -> Reach:
     return Reach(
-        access.scopes, access.networks, access.models_allowed, access.key_rpm, access.key_tpm, access.expires_at
+        scopes=access.scopes,
+        networks=access.networks,
+        models_allowed=access.models_allowed,
+        rpm=access.key_rpm,
+        tpm=access.key_tpm,
+        ttl_max_seconds=access.ttl_max_seconds,
+        expires_at=access.expires_at,
     )
 
 
@@ -100,9 +107,9 @@ def key_create(
         expires_at=expires_at,
         **_secret_columns(secret),
     )
-    _refuse_wider(key, reach)
     with as_tenant(tenant_id):
         tenant = Tenant.objects.get(id=tenant_id)
+        _refuse_wider(key, reach, tenant)
         # Locked: of two keys made at once the second counts the first.
         if Project.objects.select_for_update().filter(tenant_id=tenant_id, id=project_id).first() is None:
             raise NotFound
@@ -128,8 +135,8 @@ def key_rotate(
 ) -> NewKey:
     """A successor of the same rules, now; the old key ends after the grace.
 
-    Without `expires_at` the successor of a key that was to end lives as long as that one. With `project_id` the key
-    must be that project's. Raises BadValue, NotFound, KeyEnded or TooWide.
+    Without `expires_at` the successor of a key that was to end lives as long as that one, and no longer than the reach.
+    With `project_id` the key must be that project's. Raises BadValue, NotFound, KeyEnded or TooWide.
     """
     if grace not in GRACES:
         raise BadValue("grace must be 0, 15 minutes, 1 hour, 24 hours or 7 days", field="grace")
@@ -140,7 +147,8 @@ def key_rotate(
         old = _find(tenant_id, key_id, project_id, locked=True)
         if status_of(old, now) != "live":
             raise KeyEnded
-        _refuse_wider(old, reach)
+        tenant = Tenant.objects.get(id=tenant_id)
+        _refuse_wider(old, reach, tenant)
         new = ApiKey(
             tenant_id=tenant_id,
             project_id=old.project_id,
@@ -154,9 +162,10 @@ def key_rotate(
             provider=old.provider,
             created_at=now,
             created_by=created_by,
-            expires_at=expires_at or (old.expires_at and now + (old.expires_at - old.created_at)),
+            expires_at=expires_at or _end_of_successor(old, reach, now),
             **_secret_columns(secret),
         )
+        _refuse_wider(new, reach, tenant)
         new.save(force_insert=True)
         ends = min(now + grace, old.expires_at or now + grace)
         changes = {"expires_at": ends, "replaced_by": new.id} | ({} if grace else {"revoked_at": now})
@@ -198,10 +207,11 @@ def key_change(
             raise KeyEnded
         for name in before:
             setattr(key, name, wanted[name])
+        tenant = Tenant.objects.get(id=tenant_id)
         if rules:
-            _refuse_wider(key, reach)
+            _refuse_wider(key, reach, tenant)
         if "networks" in before and key.networks:
-            _refuse_networks(Tenant.objects.get(id=tenant_id))
+            _refuse_networks(tenant)
         if "expires_at" in before:
             _refuse_past(key.expires_at, now)
             key.expiry_told_days = None
@@ -319,7 +329,14 @@ def _refuse_networks(tenant: Tenant) -> None:
         raise NotInPlan("The plan does not include keys for some networks only.", field="networks")
 
 
-def _refuse_wider(key: ApiKey, reach: Reach) -> None:
+def _end_of_successor(old: ApiKey, reach: Reach, now: datetime) -> datetime | None:
+    if old.expires_at is None:
+        return None
+    ends = now + (old.expires_at - old.created_at)
+    return ends if reach.expires_at is None else min(ends, reach.expires_at)
+
+
+def _refuse_wider(key: ApiKey, reach: Reach, tenant: Tenant) -> None:
     if lacking := sorted(set(key.scopes) - reach.scopes):
         raise TooWide(f"Nobody gives a key a scope they lack: {', '.join(lacking)}.", field="scopes")
     if reach.networks and not (key.networks and all(_is_within(network, reach.networks) for network in key.networks)):
@@ -333,6 +350,10 @@ def _refuse_wider(key: ApiKey, reach: Reach) -> None:
         most, asked = getattr(reach, name), getattr(key, name)
         if most is not None and (asked is None or asked > most):
             raise TooWide(f"A key whose {name} is set makes keys with no more than that.", field=name)
+    # A key's reach has the tenant's own maximum where the key has none.
+    ttl_seconds = min(tenant.ttl_max_seconds, key.ttl_max_seconds or tenant.ttl_max_seconds)
+    if reach.ttl_max_seconds is not None and ttl_seconds > reach.ttl_max_seconds:
+        raise TooWide("A key makes keys whose answers live no longer than its own.", field="ttl_max_seconds")
 
 
 def _is_within(network: str, wide: Iterable[Network]) -> bool:

@@ -16,6 +16,7 @@ from tenants.isolation import as_tenant
 from tenants.models import ApiKey, AuditEvent, Tenant
 from tenants.refusals import BadValue, KeyEnded, LimitReached, NotFound, NotInPlan, TooWide
 from tenants.roles import ROLES
+from tenants.services import Limits
 from tests.conftest import Cast, Person
 
 pytestmark = pytest.mark.usefixtures("patient")
@@ -110,6 +111,11 @@ def test_a_key_of_a_project_that_is_not_there_is_not_made(cast: Cast) -> None:
         (Reach(models_allowed=("gpt-*",)), {"models_allowed": ["g*"]}, False),
         (Reach(models_allowed=("gpt-5",)), {"models_allowed": ["gpt-5*"]}, False),
         (Reach(models_allowed=("gpt-*",)), {}, False),
+        (Reach(ttl_max_seconds=3_600), {"ttl_max_seconds": 3_600}, True),
+        (Reach(ttl_max_seconds=3_600), {"ttl_max_seconds": 3_601}, False),
+        (Reach(ttl_max_seconds=3_600), {}, False),
+        (Reach(ttl_max_seconds=Limits().ttl_max_seconds), {}, True),
+        (Reach(ttl_max_seconds=Limits().ttl_max_seconds), {"ttl_max_seconds": 2**31 - 1}, True),  # the plan's holds
     ],
 )
 def test_nobody_makes_a_key_wider_than_their_own(cast: Cast, reach: Reach, rules: dict[str, Any], made: bool) -> None:
@@ -188,6 +194,31 @@ def test_a_grace_never_makes_a_key_live_longer(cast: Cast) -> None:
     assert stored(cast.owner, old.id).expires_at == ends
     lives = stored(cast.owner, new.id).expires_at
     assert lives is not None and abs(lives - ends) < timedelta(minutes=1)  # As long as the old one was to live.
+
+
+def test_a_key_s_own_successor_ends_with_it(cast: Cast) -> None:
+    ends = datetime.now(UTC) + timedelta(hours=2)
+    old = make(cast.owner, expires_at=ends, scopes=["keys:manage"])
+    with as_tenant(cast.owner.tenant_id):  # It is half through.
+        ApiKey.objects.filter(id=old.id).update(created_at=ends - timedelta(hours=4))
+    itself = {"tenant_id": cast.owner.tenant_id, "key_id": old.id, "grace": timedelta(0)}
+    reach = api_keys.reach_of_key(authenticate(old.secret, address=HERE))
+
+    with pytest.raises(TooWide):
+        key_rotate(**itself, reach=reach, expires_at=ends + timedelta(seconds=1))
+    new = key_rotate(**itself, reach=reach)
+
+    assert stored(cast.owner, new.id).expires_at == ends
+
+
+def test_a_key_takes_nobody_s_limit_of_time_off(cast: Cast) -> None:
+    narrow = make(cast.owner, ttl_max_seconds=60, scopes=["keys:manage"])
+    reach = api_keys.reach_of_key(authenticate(narrow.secret, address=HERE))
+
+    for wide in (None, 61):
+        with pytest.raises(TooWide):
+            key_change(tenant_id=cast.owner.tenant_id, key_id=narrow.id, changes={"ttl_max_seconds": wide}, reach=reach)
+    key_rotate(tenant_id=cast.owner.tenant_id, key_id=narrow.id, grace=timedelta(0), reach=reach)
 
 
 def test_only_a_living_key_without_a_successor_is_rotated(cast: Cast) -> None:

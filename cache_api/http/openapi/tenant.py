@@ -310,7 +310,7 @@ PATHS: Json = {
         "post": operation(
             "rotateKey",
             "Give a key a successor",
-            words="Of the same rules, now; the old one ends after the grace.",
+            words="Of the same rules, now; the old one ends after the grace. None outlives the key that asks for it.",
             tag=TAG,
             scope=MANAGE,
             parameters=[_KEY],
