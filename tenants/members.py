@@ -20,16 +20,20 @@ from tenants import audit, isolation, names
 from tenants.audit import Actor
 from tenants.isolation import as_tenant
 from tenants.mailing import mail_send
-from tenants.models import Invitation, Member, Project, SsoConnection, Tenant, User
+from tenants.models import AuditEvent, Invitation, Member, Project, SsoConnection, Tenant, User
 from tenants.refusals import BadValue, Conflict, LimitReached, NotAllowed, NotFound
 from tenants.roles import ROLES, may
 from tenants.services import Limits, tenant_insert
 
 TOKEN_BYTES = 32
 INVITATION_LASTS = timedelta(days=7)
+# Anybody's address can be named, and a withdrawn invitation was a mail all the same.
+SAME_ADDRESS_AGAIN = timedelta(minutes=10)
+INVITATIONS_PER_DAY = 50
 READ_DEADLINE_SECONDS = 2.0
 INVITATION_PATH = "/account/invitations/"  # the page that takes what follows for a token
 FIRST_PROJECT = "Default"
+INVITED = "member.invite"  # in the audit trail
 
 INVITATION = """\
 {inviter} invites you to join {tenant} on CacheAI as {role}.
@@ -104,6 +108,7 @@ def invitation_send(*, tenant_id: UUID, email: str, role: str, actor: Actor) -> 
         _demand_over(_role_of(tenant_id, actor), _known(role))
         if Member.objects.filter(tenant_id=tenant_id, user__in=_people_of(email)).exists():
             raise AlreadyMember(field="email")
+        _refuse_many_mails(tenant_id, email, now)
         Invitation.objects.filter(tenant_id=tenant_id, email=email).delete()
         open_invitations = Invitation.objects.filter(tenant_id=tenant_id, expires_at__gt=now).count()
         _demand_room(tenant, more=open_invitations)
@@ -128,11 +133,20 @@ def invitation_send(*, tenant_id: UUID, email: str, role: str, actor: Actor) -> 
         audit.record(
             tenant_id=tenant_id,
             actor=actor,
-            action="member.invite",
+            action=INVITED,
             target=str(made.id),
             diff={"email": email, "role": role},
         )
     return made.id
+
+
+def _refuse_many_mails(tenant_id: UUID, email: str, now: datetime) -> None:
+    """By the trail, which nobody shortens; under the tenant's lock."""
+    sent = AuditEvent.objects.filter(tenant_id=tenant_id, action=INVITED)
+    if sent.filter(at__gt=now - SAME_ADDRESS_AGAIN, diff__email=email).exists():
+        raise LimitReached("This address was invited less than ten minutes ago.", field="email")
+    if sent.filter(at__gt=now - timedelta(days=1)).count() >= INVITATIONS_PER_DAY:
+        raise LimitReached(f"A tenant invites at most {INVITATIONS_PER_DAY} times a day.", field="email")
 
 
 def invitation_withdraw(*, tenant_id: UUID, invitation_id: UUID, actor: Actor) -> None:

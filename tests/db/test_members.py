@@ -76,6 +76,10 @@ def _invited(cast: Cast, *, role: str = "developer", email: str = NEWCOMER) -> s
     return _token()
 
 
+def _invite_somebody(tenant_id: UUID, role: str, actor: Actor) -> None:
+    invitation_send(tenant_id=tenant_id, email=f"{uuid4().hex}@example.test", role=role, actor=actor)
+
+
 def test_an_invitation_makes_a_member_once(cast: Cast) -> None:
     token, newcomer = _invited(cast), services.user_create(email=NEWCOMER)
 
@@ -87,6 +91,28 @@ def test_an_invitation_makes_a_member_once(cast: Cast) -> None:
     assert _actions(cast.owner.tenant_id)[-2:] == ["member.invite", "member.join"]
     with pytest.raises(BadInvitation):
         invitation_accept(token=token, actor=_actor(newcomer.id))
+
+
+def test_a_stranger_s_address_gets_few_mails_though_each_invitation_is_withdrawn(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant_id, actor = cast.owner.tenant_id, _actor(cast.owner.user_id)
+
+    def invite(email: str) -> None:
+        made = invitation_send(tenant_id=tenant_id, email=email, role="viewer", actor=actor)
+        invitation_withdraw(tenant_id=tenant_id, invitation_id=made, actor=actor)
+
+    invite(NEWCOMER)
+    with pytest.raises(LimitReached, match="ten minutes ago"):
+        invite(NEWCOMER.upper())
+    monkeypatch.setattr(members, "SAME_ADDRESS_AGAIN", timedelta(0))
+    invite(NEWCOMER)
+    monkeypatch.setattr(members, "INVITATIONS_PER_DAY", 3)
+    invite("another@example.test")
+    with pytest.raises(LimitReached, match="3 times a day"):
+        invite("third@example.test")
+
+    assert _actions(tenant_id).count("member.invite") == 3
 
 
 def test_a_token_is_stored_nowhere(cast: Cast) -> None:
@@ -129,7 +155,8 @@ def test_an_invitation_ends_after_seven_days(cast: Cast) -> None:
         invitation_accept(token=token, actor=_actor(newcomer.id))
 
 
-def test_another_invitation_to_the_same_address_ends_the_first(cast: Cast) -> None:
+def test_another_invitation_to_the_same_address_ends_the_first(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "SAME_ADDRESS_AGAIN", timedelta(0))
     first, second = _invited(cast), _invited(cast, role="viewer", email=" Newcomer@Example.test ")
 
     assert invitation_of(token=second).role == "viewer"
@@ -198,15 +225,15 @@ Act = Callable[[UUID, dict[str, UUID], Actor], Any]
 # What is done, and who may do it.
 ACTS: dict[str, tuple[Act, set[str]]] = {
     "invite a viewer": (
-        lambda tenant, _, actor: invitation_send(tenant_id=tenant, email=NEWCOMER, role="viewer", actor=actor),
+        lambda tenant, _, actor: _invite_somebody(tenant, "viewer", actor),
         {"owner", "admin"},
     ),
     "invite an admin": (
-        lambda tenant, _, actor: invitation_send(tenant_id=tenant, email=NEWCOMER, role="admin", actor=actor),
+        lambda tenant, _, actor: _invite_somebody(tenant, "admin", actor),
         {"owner", "admin"},
     ),
     "invite an owner": (
-        lambda tenant, _, actor: invitation_send(tenant_id=tenant, email=NEWCOMER, role="owner", actor=actor),
+        lambda tenant, _, actor: _invite_somebody(tenant, "owner", actor),
         {"owner"},
     ),
     "make the viewer a developer": (
