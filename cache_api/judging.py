@@ -77,7 +77,9 @@ def judge(
             checks.said_put(place.tenant_id, place.project_id, heard, now)
     wiring.parts().policies.forget(place.tenant_id, place.project_id)
     corrected = not right and call is not None and _corrected(place, call.id)
-    return Judged(not right and pair.asked is not None, corrected)
+    # Only similar answers are refused by pair: the very question's own is evicted, and bought anew it may be right.
+    another = pair.asked is not None and pair.asked != bytes(entry.fingerprint)
+    return Judged(not right and another, corrected)
 
 
 def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Judged | None:

@@ -462,6 +462,17 @@ def test_a_right_verdict_and_one_that_asks_to_keep_remove_nothing(api: Api) -> N
     assert api.get("/v1/cache/stats").json["feedback"] == {"right": 1, "wrong": 1}
 
 
+def test_no_pair_is_blocked_where_the_very_question_s_own_answer_was_wrong(api: Api) -> None:
+    """Kept, it is served again; and what takes its place may be right."""
+    api.chat("Who made it?")
+    hit = api.chat("Who made it?")
+    told = {"cache_key": hit.headers["x-cacheai-cache-key"], "verdict": "wrong", "evict": False}
+    for asked in ({"request_id": hit.headers["x-cacheai-request-id"]}, {"question": "Who made it?"}):
+        judged = api.post("/v1/cache/feedback", {**told, **asked})
+        assert judged.json == {"evicted": False, "pair_blocked": False}
+    assert api.chat("Who made it?").headers["x-cacheai-reason"] == "exact"
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -307,6 +307,7 @@ SCHEMAS: Json = {
 }
 
 _QUESTIONS = '{"question": "How do I pay?"}\n{"messages": [{"role": "user", "content": "How can I pay?"}]}\n'
+_PAIR_BLOCKED = flag("It never again matches what was asked. False where it is that very question's own.")
 _TO_JOB = link("getJob", job_id="job_id")
 _TO_ENTRY = link("getEntry", cache_key="cache_key")
 _TO_CHANGE = link("putEntry", cache_key="cache_key")
@@ -464,12 +465,13 @@ PATHS: Json = {
         "post": operation(
             "judge",
             "Say whether an answer was right",
-            words="A wrong one goes, and is never again served for this question.",
+            words="A wrong one goes, unless `evict` is false, and never again matches what `request_id` or `question` "
+            "asked; with `question`, nor rewordings of it.",
             tag=TAG,
             scope="cache:write",
             body=sent(ref("Feedback"), right={"cache_key": "faq.refunds", "verdict": "right"}),
             answers={
-                200: answer("Noted.", told({"evicted": flag(), "pair_blocked": flag()}), headers=LIMITED),
+                200: answer("Noted.", told({"evicted": flag(), "pair_blocked": _PAIR_BLOCKED}), headers=LIMITED),
             },
             errors=(*WITH_BODY, 404),
         )
