@@ -20,6 +20,7 @@ from cache_api.domain.checking import Wanted
 from cache_api.domain.decision import Hit
 from cache_api.domain.entry import Candidate, Entry, NewEntry, Vector
 from cache_api.domain.request import Caller, Request
+from cache_api.domain.signals import Signals
 
 
 class CacheError(Exception):
@@ -39,6 +40,7 @@ class UpstreamError(CacheError):
 
     status = 502
     code = "upstream_unreachable"
+    signals: Signals | None = None  # of the call that it befell, once that was decided
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -267,10 +267,11 @@ class CacheService:
         began = perf_counter()
         try:
             arriving = send(request, call.dialect.upstream_body(request))
-        except UpstreamError:
+        except UpstreamError as error:
             if (hit := self._stale_hit(policy, looked)) is not None:
                 call.land(None)
                 return self._replay(call, hit)
+            error.signals = signals_of(request, decision, call.id, self.now())
             raise
         if arriving.status >= 500 and (hit := self._stale_hit(policy, looked)) is not None:
             arriving.close()

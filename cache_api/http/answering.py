@@ -164,35 +164,30 @@ def build_request(
     return request, policy
 
 
-def ask(request: Request, policy: Policy, dialect: Any) -> Reply | HttpResponse:
+def ask(request: Request, policy: Policy, dialect: Any) -> Reply:
     """Raises Refused or UpstreamError."""
     parts = wiring.parts()
     try:
         return parts.service.answer(request, policy, dialect, parts.upstream.send)
-    except UpstreamRefused:
+    except UpstreamRefused as error:
         # What a client puts back is a text alone, and only a chat's client looks whether one is wanted.
-        if not request.controls.baseline_protocol or request.parsed.stream or request.endpoint != CHAT:
+        wanted = request.controls.baseline_protocol and request.endpoint == CHAT
+        if not wanted or request.parsed.stream or error.signals is None:
             raise
         pending.wait_for_answer(request, policy)
         asked_back = {"requires_baseline_model": True, "cache_key": request.cache_key}
-        return HttpResponse(orjson.dumps(asked_back), content_type=JSON)
+        return Reply(200, error.signals, orjson.dumps(asked_back))
 
 
-def respond(reply: Reply | HttpResponse, rate: Mapping[str, str], *, shape: Shape = openai_error) -> HttpResponseBase:
+def respond(reply: Reply, rate: Mapping[str, str], *, shape: Shape = openai_error) -> HttpResponseBase:
     """`shape` is that of the dialect's errors: it tells which names of headers its clients know."""
     response: HttpResponseBase
-    if isinstance(reply, HttpResponseBase):
-        response = reply
-    elif isinstance(reply.body, bytes):
+    if isinstance(reply.body, bytes):
         response = HttpResponse(reply.body, status=reply.status)
     else:
         response = StreamingHttpResponse(reply.body, status=reply.status)
         response.headers["X-Accel-Buffering"] = "no"
-    headers = {**ALWAYS, **rate}
-    if isinstance(reply, Reply):
-        headers |= _headers_of(reply, shape)
-    else:
-        headers["X-CacheAI-Request-Id"] = request_id_of(new_id(datetime.now(UTC)))
+    headers = {**ALWAYS, **rate, **_headers_of(reply, shape)}
     if isinstance(response, HttpResponse):
         headers["Content-Length"] = str(len(response.content))
     # Past Django's own door, which checks the characters of each value twice: ours are plain by construction, and a

@@ -39,6 +39,16 @@ def test_the_answer_comes_back_and_is_a_hit_from_then_on(api: Api, embedder: Fix
     assert ask(api, "But why?").headers["x-cacheai-reason"] == "similar"
 
 
+def test_it_is_told_why_as_with_any_miss(api: Api) -> None:
+    asked = ask(api)
+    told = {name: asked.headers[f"x-cacheai-{name}"] for name in ("decision", "reason", "cache-key")}
+    assert told == {"decision": "miss", "reason": "no_candidate", "cache-key": asked.json["cache_key"]}
+    assert asked.headers["x-cacheai-request-id"].startswith("req_")
+    assert asked.headers["cache-status"].startswith("CacheAI; fwd=uri-miss;")
+    assert ask(api, cache_control="no-cache").headers["x-cacheai-reason"] == "refresh"
+    assert set(asked.json) == {"requires_baseline_model", "cache_key"}
+
+
 def test_an_answer_put_twice_is_no_error(api: Api) -> None:
     key = ask(api).json["cache_key"]
     assert [api.put(f"/v1/cache/{key}", ANSWER).status for _ in range(2)] == [200, 200]
