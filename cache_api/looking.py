@@ -108,11 +108,9 @@ def look_for_same(
         if entry := _timed_exact(store, request, watch):
             looked.refused = freshness_refusal(request, entry, now)
             if looked.refused is None:
-                looked.decision = _served(Hit(entry, Reason.EXACT), policy)
+                _come_to(looked, Hit(entry, Reason.EXACT), policy)
             if policy.mode != "shadow":
                 looked.stale = entry
-            elif looked.refused is None:  # What would have been served stays as it is.
-                looked.storable = False
 
 
 def look_for_similar(
@@ -147,16 +145,20 @@ def look_for_similar(
             at_least = min(at_least, floor_of(request, policy))
         candidates = store.search(request, looked.vector, limit=CANDIDATES, at_least=at_least, checked=policy.checked)
         watch.lookup += milliseconds_since(began)
-        looked.decision = _served(decide(request, candidates, policy, now), policy)
+        _come_to(looked, decide(request, candidates, policy, now), policy)
         if policy.synthesis != "off" and policy.mode != "shadow":
             looked.sources = sources(request, candidates, policy, now)
 
 
-def _served(decision: Hit | Miss, policy: Policy) -> Decision:
-    """A project that only watches is served nothing."""
+def _come_to(looked: Looked, decision: Hit | Miss, policy: Policy) -> None:
+    """A project that only watches is served nothing, and stores only what it would have bought.
+
+    Else a question's second hit by similarity would count as an exact one, on an answer that nobody would have had.
+    """
+    looked.decision = decision
     if policy.mode == "shadow" and isinstance(decision, Hit):
-        return Bypass(Reason.POLICY, unserved=decision)
-    return decision
+        looked.decision = Bypass(Reason.POLICY, unserved=decision)
+        looked.storable = False
 
 
 @contextmanager

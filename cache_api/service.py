@@ -358,7 +358,8 @@ class CacheService:
             source = SYNTHESIZED if isinstance(decision, Synthesized) else "proxied"
             stored = self._remember(call, looked, heard.answer, usage, source=source)
         call.stored = stored is not None
-        self._check_bought(call, decision, stored)
+        if arriving.status < 300:
+            self._check_unserved(call, decision, stored)
         call.land(Hit(stored.as_entry(), Reason.COALESCED) if stored else None)
         if arriving.status >= 400:
             self.note_error(call.request, arriving.status)
@@ -378,13 +379,11 @@ class CacheService:
         else:
             self._note(call, None)
 
-    def _check_bought(self, call: "_CallInProgress", decision: Decision, stored: NewEntry | None) -> None:
-        """Beside what was bought one sees best whether a stored answer would have done."""
-        if stored is None:
-            return
+    def _check_unserved(self, call: "_CallInProgress", decision: Decision, stored: NewEntry | None) -> None:
+        """Would a stored answer have done? In doubt one sees it best beside what was bought."""
         if isinstance(decision, Bypass) and decision.unserved is not None:
-            self._want_check("shadow", call, decision.unserved, bought=stored)
-        if isinstance(decision, Miss) and (doubtful := decision.doubtful) is not None:
+            self._want_check("shadow", call, decision.unserved)
+        if stored is not None and isinstance(decision, Miss) and (doubtful := decision.doubtful) is not None:
             candidate = doubtful.candidate
             hit = Hit(candidate.entry, Reason.SIMILAR, candidate.similarity, None, doubtful.probability)
             self._want_check("doubt", call, hit, bought=stored)

@@ -261,6 +261,22 @@ def test_a_project_that_only_watches_is_served_nothing(
     assert api.get("/v1/cache/stats").json["shadow"] == {"exact": 1, "semantic": 1}
 
 
+def test_a_project_that_only_watches_counts_the_hits_it_would_have_had(
+    api: Api, watched: JudgeModel, look: Any, rules: Rules, cast: Cast
+) -> None:
+    """A wrong answer that is often asked for counts as often, and not as an exact hit on what was bought instead."""
+    rules(mode="shadow")
+    asked = (STORED, REWORDED, REWORDED, REWORDED)
+    watching = [layer(api.chat(question)) for question in asked]
+    assert watching == [("miss", "no_candidate"), *[("bypass", "policy")] * 3]
+    assert api.get("/v1/cache/stats").json["shadow"] == {"exact": 0, "semantic": 3}
+    look(wanted=3)
+    assert [check["kind"] for check in checks(cast)] == ["shadow"] * 3
+
+    rules(mode="on")
+    assert layer(api.chat(REWORDED)) == ("hit", "similar")
+
+
 # -- callers
 
 
