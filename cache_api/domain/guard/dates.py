@@ -42,12 +42,15 @@ _MONTH_NAMES = (
     "december dec dezember diciembre decembre dicembre dezembro",
 )
 _MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
-# Without a number beside them these are verbs, planets and people more often than months.
+# Without a number beside them these are verbs, planets and people more often than months; short ones are abbreviations.
 _MONTHS_ALONE = {
     name: number
     for name, number in _MONTHS.items()
-    if len(name) > 4 and name not in {"march", "marzo", "marco", "augustus", "april", "avril"}
+    if (len(name) > 4 and name not in {"march", "marzo", "marco", "augustus", "april", "avril"})
+    or name in {"june", "july", "juni", "juli", "juin", "aout", "marz"}
 }
+# Behind one of these they are months, but for the sea and, in French, seven.
+_AFTER_PREPOSITION = _MONTHS.keys() - _MONTHS_ALONE.keys() - {"mar", "sept"}
 _WEEKDAY_NAMES = (
     "monday mondays montag lunes lundi lunedi maandag",
     "tuesday tuesdays dienstag martes mardi martedi dinsdag",
@@ -87,6 +90,10 @@ _MONTH_DAY = re.compile(
     rf"\b({_OR_MONTH})\b\.?[ -](?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\b(?![.,:/]?\d)(?:,? ([12]\d{{3}})(?![\d.,]\d|\d))?"
 )
 _MONTH_YEAR = re.compile(rf"\b({_OR_MONTH})\b\.?,?(?: of | de | del | )([12]\d{{3}})(?![\d.,]\d|\d)")
+_MONTH_SAID = re.compile(
+    r"\b(?:in|on|by|since|until|till|during|before|after|of|this|next|last|early|late|mid|im|ab|bis|seit|en|desde|hasta"
+    rf"|depuis|fin|debut)[ -]({'|'.join(sorted(_AFTER_PREPOSITION))})\b(?! (?:i|we|you|he|she|it|they|be|not|have)\b)"
+)
 _CLOCK = re.compile(r"(?<![\d:.,])(\d{1,2})(?:[:.h](\d\d))?(?::\d\d)?(?: ?([ap])\.?m\b\.?| ?(uhr|o'clock|hrs)\b)")
 _DIGITAL = re.compile(r"(?<![\d:.,])(\d{1,2})[:h](\d\d)(?::\d\d(?:\.\d{1,9})?)?z?(?![\d:])")
 
@@ -173,6 +180,8 @@ def take_dates(folded: str) -> tuple[Dates, str]:
             others.add(f"{_SAME_PERIOD.get(which, which)} {period}")
     others.update(_DAY_WORDS[word] for word in said & _DAY_WORDS.keys())
     days.update(Day(0, _MONTHS_ALONE[word], 0) for word in said & _MONTHS_ALONE.keys())
+    if not _AFTER_PREPOSITION.isdisjoint(said):
+        days.update(Day(0, _MONTHS[name], 0) for name in _MONTH_SAID.findall(rest))
     return Dates(frozenset(days), frozenset(others)), rest
 
 
