@@ -243,9 +243,15 @@ class Quotas:
 
 
 def _refused(budget: Budget, spent: Decimal) -> Refused:
-    told = (("current_usage", float(spent)), ("monthly_limit", float(budget.amount_usd)))
-    word = "Monthly" if budget.period == "month" else "Daily"
-    message = f"{word} limit reached: {spent:.2f} of {budget.amount_usd:.2f} dollars are spent."
+    """Older clients read `monthly_limit`, so that a daily budget bears that name too; `period` tells them apart."""
+    told = (
+        ("current_usage", float(spent)),
+        ("monthly_limit", float(budget.amount_usd)),
+        ("period", budget.period),
+    )
+    word, since = ("Monthly", "this month") if budget.period == "month" else ("Daily", "today")
+    amounts = f"{spent.normalize():f} of {budget.amount_usd.normalize():f}"
+    message = f"{word} limit reached: {amounts} dollars are spent {since} (UTC)."
     return Refused(429, "budget_exceeded", message, extra=told)
 
 

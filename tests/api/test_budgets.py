@@ -145,6 +145,9 @@ def test_a_blocking_budget_refuses_hits_too(api: Api, manager: Api, cast: Cast, 
 
     refused = api.chat("How do tides work?")
     assert_spent(refused, word="Daily")
+    error = refused.json["error"]
+    assert error["message"].endswith(f": {error['current_usage']} of 0.01 dollars are spent today (UTC).")
+    assert (error["current_usage"] > 0.01, error["period"]) == (True, "day")
     assert refused.headers["x-cacheai-limited-by"] == "cacheai"
 
 
@@ -161,6 +164,7 @@ def test_vectorcache_clients_hear_the_numbers(api: Api, manager: Api, cast: Cast
         0.010044,
         0.01,
     )
+    assert told.json["period"] == "month"
     assert told.json["message"].startswith("Monthly limit reached")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import orjson
 
 from cache_api.dialects.errors import Refused, Shape
+from cache_api.domain.budget import PERIODS
 from cache_api.http.openapi.pieces import (
     JSON,
     SCHEMA_OF,
@@ -12,6 +13,7 @@ from cache_api.http.openapi.pieces import (
     headers_named,
     maybe,
     number,
+    one_of,
     phrase,
     ref,
     string,
@@ -23,7 +25,8 @@ EXAMPLE_ID = "req_0198c1f2a7d07c3e9f0a1b2c3d4e5f60"
 
 _SPENT: Json = {
     "current_usage": number("Dollars spent of the budget."),
-    "monthly_limit": number("The budget in dollars."),
+    "monthly_limit": number("The budget in dollars, a daily one's too."),
+    "period": one_of(*PERIODS, words="Which the budget is for, by UTC."),
 }
 SCHEMAS: Json = {
     "Error": told(
