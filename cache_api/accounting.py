@@ -103,15 +103,12 @@ def money_of(call: UnpricedCall, priced: prices.Priced | None, *, usual_share: D
     bought = Money(priced.source, priced.version, priced.rates.as_dict(), cost_usd=priced.cost, fee_usd=fee)
     if not call.is_served and not call.in_served:
         return bought
+    bought = replace(bought, cost_usd=ZERO if call.is_served else priced.cost)
+    if not call.saves:
+        return replace(bought, list_usd=ZERO, discount_usd=ZERO, saved_usd=ZERO)
     served = call.usage if call.is_served else Usage(in_total=call.in_served)
     saving = saving_of(served, priced.rates, usual_share=usual_share, fee=fee or ZERO)
-    return replace(
-        bought,
-        cost_usd=ZERO if call.is_served else priced.cost,
-        list_usd=saving.list,
-        discount_usd=saving.discount,
-        saved_usd=saving.gross if call.saves else ZERO,
-    )
+    return replace(bought, list_usd=saving.list, discount_usd=saving.discount, saved_usd=saving.gross)
 
 
 def price_calls(now: datetime) -> int:

@@ -131,9 +131,12 @@ def test_a_stale_answer_and_a_retry_save_nothing(cast: Cast, how: dict[str, Any]
     call = hit_of(cast.owner.tenant_id, cast.owner.project_id, **how)
     write([call])
 
-    accounting.price_calls(NOW)
+    close_the_books()
 
-    assert money(call.id)[1::4] == (Decimal(0), Decimal(0))
+    cost, listed, discount, _, saved = money(call.id)[1:]
+    assert (cost, saved) == (0, 0)
+    figures = selectors.figures(cast.owner.tenant_id, None, *EVER)
+    assert (listed, discount) == (figures.list_usd, figures.discount_usd) == (0, 0)
 
 
 def test_what_asks_no_model_costs_nothing(cast: Cast) -> None:
