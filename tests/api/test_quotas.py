@@ -241,11 +241,15 @@ def test_a_plan_lowered_under_load_holds_within_ten_seconds(
         before = list(crowd.map(api.chat, ["How do tides work?"] * 40))
         with as_owner() as owner, owner.cursor() as cursor:
             cursor.execute("UPDATE tenant SET requests_included = 20 WHERE id = %s", [cast.owner.tenant_id])
-        later = 10.0
+        # A busy machine may fail one question after the key in its 50 ms; the next is asked five seconds later. While
+        # one call asks, the others go on with what they know.
+        for seconds in (5.0, 10.0):
+            later = seconds
+            list(crowd.map(api.chat, ["How do tides work?"] * 8))
         after = list(crowd.map(api.chat, ["How do tides work?"] * 40))
 
     assert OVER not in map(decided, before)
-    assert {decided(answer) for answer in after[4:]} == {OVER}
+    assert set(map(decided, after)) == {OVER}
 
 
 def test_over_quota_nobody_looks_into_the_blocklist(api: Api, cast: Cast) -> None:
