@@ -95,6 +95,17 @@ def test_calls_are_filtered_alike_on_the_page_live_and_as_a_spreadsheet(
     assert "<html" not in live
 
 
+def test_a_time_longer_than_the_plan_keeps_calls_says_so(owner: Client, cast: Cast) -> None:
+    """Free keeps seven days."""
+    week, month = (owner.get(at(cast, "calls"), {"days": days}).content.decode() for days in ("7", "30"))
+
+    assert "Calls older than 7 days are not kept on your plan" in month
+    assert "are not kept" not in week
+    assert re.findall(r">(Last [^<]+)</option>", week) == [
+        *("Last 24 hours", "Last 7 days", "Last 30 days (7 kept)", "Last 90 days (7 kept)")
+    ]
+
+
 def test_the_older_ones_are_a_page_away(owner: Client, cast: Cast) -> None:
     now, ids = datetime.now(UTC), (cast.owner.tenant_id, cast.owner.project_id)
     write([call_of(*ids, at=now - timedelta(seconds=number + 1)) for number in range(60)])

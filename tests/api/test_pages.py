@@ -13,6 +13,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLPattern, reverse
 
+from billing.plans import PLANS, Plan
 from tenants import erasure, features, selectors
 from tenants.isolation import as_tenant
 from tenants.models import Member, Tenant, User
@@ -377,6 +378,16 @@ def test_a_plan_without_a_feature_says_so(go: Post, team: Cast) -> None:
 
     for name in ("webhooks", "audit", "sso-connection"):
         assert b"Not in the plan" in go(name).content
+
+
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_a_plan_tells_how_long_and_how_much_it_keeps(go: Post, plan: Plan) -> None:
+    page = go("billing").content.decode()
+    card = page.split(f'aria-label="{plan.title}"')[1].split("</article>")[0]
+
+    assert f"Single calls kept {plan.detail_days} days" in card
+    assert f"Answers kept up to {plan.ttl_max_days} days" in card
+    assert f"{plan.keys_max} API keys a project" in card
 
 
 def test_usage_is_told_by_key_and_as_a_spreadsheet(go: Post, api: Api) -> None:
