@@ -209,7 +209,10 @@ def _roll_up_end_users(tenant_id: UUID, today: date) -> int:
 
 
 class _Fees:
-    """What the plan takes for each further billable call of its period; an estimate until the invoice is known."""
+    """What the plan takes for each further billable call of its period: its price spread, so an estimate for good.
+
+    The rows may be gone by the time the invoice is there: `billing.period_net` sets it against the roll-ups.
+    """
 
     def __init__(self, cursor: CursorWrapper, tenant_id: UUID) -> None:
         self._cursor, self._tenant_id = cursor, tenant_id

@@ -24,6 +24,7 @@ class Figures:
     """What some calls come to. `tokens` were bought, `tokens_saved` were not.
 
     net = saved (that is list - discount) - fee of every billable call - synthesis - upkeep
+    The fee is an estimate; what a whole period comes to with its invoice is billing's to tell (`period_net`).
     Upkeep is what nobody asked for: checks in the shadow, warming, backtests. It is in `cost_usd`, not among the calls.
     """
 
@@ -62,7 +63,7 @@ class Figures:
 
     @property
     def net_usd(self) -> Decimal:
-        """What the cache was worth once everything is paid; an estimate until the invoice is known."""
+        """What the cache was worth once everything is paid; an estimate, as the fee is."""
         return self.saved_usd - self.fee_usd - self.synthesis_cost_usd - self.upkeep_cost_usd
 
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 
-from billing import selectors, services
+from billing import period_net, selectors, services
 from billing.errors import BillingError
 from billing.plans import PLANS
 from dashboard.forms import SpendCap
@@ -120,4 +120,5 @@ def spend_cap(http: HttpRequest, visit: Visit) -> HttpResponseBase:
 
 def _shown(http: HttpRequest, visit: Visit, seen: Any, cap: SpendCap) -> HttpResponse:
     invoices = selectors.invoices_of(tenant_id=visit.tenant.id)
-    return show(http, visit, "billing.html", seen=seen, cap_form=cap, invoices=invoices)
+    periods = period_net.period_nets(tenant_id=visit.tenant.id, now=datetime.now(UTC))
+    return show(http, visit, "billing.html", seen=seen, cap_form=cap, invoices=invoices, periods=periods)

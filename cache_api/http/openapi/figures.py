@@ -155,10 +155,14 @@ SCHEMAS: Json = {
                         "list_usd": money("What the hits' answers cost at list."),
                         "discount_usd": money("What the provider's own prompt cache would have taken off."),
                         "saved_usd": money("Gross: `list_usd` less `discount_usd`, corrections included."),
-                        "fee_usd": money("CacheAI's, of every billable call; an estimate until the invoice is there."),
+                        "fee_usd": money(
+                            "CacheAI's, of every billable call: the plan's price spread over the requests it includes, "
+                            "beyond them the plan's rate. Always an estimate: the billing page tells each period with "
+                            "its invoice. 0 where the price is by contract."
+                        ),
                         "synthesis_cost_usd": money("Part of `cost_usd`: answers made of near ones."),
                         "upkeep_cost_usd": money("Part of `cost_usd`: checks, warming, backtests."),
-                        "net_usd": money("Gross less fee, synthesis and upkeep: an estimate."),
+                        "net_usd": money("Gross less fee, synthesis and upkeep: an estimate, as the fee is."),
                         "unpriced": whole("Calls of unknown price; they are in no sum."),
                     },
                     sometimes={
