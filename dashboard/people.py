@@ -21,6 +21,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
+from cache_api.domain.cost import fee_of_call
 from dashboard.entrance import SIGNED_IN_BY
 from tenants import roles, selectors, sso
 from tenants.audit import Actor
@@ -101,6 +102,11 @@ class Visit:
     def actor(self) -> Actor:
         """For the audit trail."""
         return Actor("person", self.user_id, self.address)
+
+    @property
+    def fee_by_contract(self) -> bool:
+        """The fee of a call is not known then, and in no net."""
+        return not self.tenant.requests_hard and fee_of_call(self.tenant.plan, 0) is None
 
     @property
     def navigation(self) -> Sequence[Group]:

@@ -14,7 +14,7 @@ from django.urls import reverse
 from cache_api.accounting import price_calls, roll_up
 from tenants import api_keys, projects
 from tests.conftest import Cast
-from tests.db.calls import call_of, hit_of, write
+from tests.db.calls import call_of, execute, hit_of, write
 from tests.db.test_wrong_hits import checked
 
 NOW = datetime.now(UTC)
@@ -176,3 +176,31 @@ def test_a_quiet_week_is_no_first_start(owner: Client, cast: Cast) -> None:
 
     assert "Three steps" not in page
     assert tile(page, "Hit rate") == ["–", "– exact, – semantic"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "note", "fee"),
+    [
+        ("enterprise", "without our fee, which is by contract", "–"),
+        ("demo", "without our fee, which is by contract", "–"),
+        ("pro", "our fee in it an estimate", "$0.0012"),
+        ("free", "once everything is paid", "$0.00"),
+    ],
+)
+def test_net_says_whether_our_fee_is_in_it(owner: Client, cast: Cast, plan: str, note: str, fee: str) -> None:
+    ids = (cast.owner.tenant_id, cast.owner.project_id)
+    execute("UPDATE tenant SET plan = %s, requests_hard = %s WHERE id = %s", [plan, plan == "free", ids[0]])
+    hits = [hit_of(*ids, at=NOW - timedelta(hours=22)) for _ in range(4)]
+    write(hits)
+    price_calls(NOW)
+    roll_up()
+
+    page = overview(owner, cast)
+
+    assert tile(page, "Net, estimate")[-1] == note
+    assert re.search(r"less our fee[^<]*</dt><dd class=\"num\">([^<]*)", page)[1] == fee
+    for seen in (page, owner.get(reverse("usage", args=[ids[0]])).content.decode()):
+        assert ("Our fee is an estimate" in seen) is (plan == "pro")
+        assert ("without our fee, which is by contract." in seen) is (plan in ("enterprise", "demo"))
+    call = owner.get(reverse("calls-call", args=[ids[0], hits[0].id])).content.decode()
+    assert ("Our fee: by contract, and not in the net" in call) is (plan in ("enterprise", "demo"))
