@@ -91,7 +91,7 @@ class Accounts(DefaultAccountAdapter):  # type: ignore[misc]  # Untyped, as all 
         login = (about["signal_kwargs"] or {}).get("sociallogin")
         if login is not None:
             _join(request, UUID(login.account.provider), actor)
-        elif not _is_invited(about["redirect_url"]) and not selectors.memberships_of(user_id=user.id):
+        elif not members.is_invitation(about["redirect_url"]) and not selectors.memberships_of(user_id=user.id):
             members.tenant_start(name=f"{_name(user)}'s team", owner_id=user.id, actor=actor)
         response: HttpResponse = super().post_login(request, user, **about)
         return response
@@ -164,10 +164,6 @@ def _join(http: HttpRequest, tenant_id: UUID, actor: Actor) -> None:
         members.member_join_by_sso(tenant_id=tenant_id, actor=actor)
     except Refusal as refusal:
         messages.error(http, str(refusal))
-
-
-def _is_invited(redirect_url: str | None) -> bool:
-    return (redirect_url or "").startswith(members.INVITATION_PATH)
 
 
 def _name(user: User) -> str:

@@ -169,6 +169,11 @@ def invitation_withdraw(*, tenant_id: UUID, invitation_id: UUID, actor: Actor) -
         )
 
 
+def is_invitation(path: str | None) -> bool:
+    """Whether somebody on the way there joins another's tenant, rather than having one of their own made."""
+    return (path or "").startswith(INVITATION_PATH)
+
+
 def invitation_of(*, token: str) -> InvitationFacts:
     """Raises BadInvitation."""
     tenant_id, invitation_id = _found(token)

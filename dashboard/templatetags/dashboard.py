@@ -12,10 +12,11 @@ from django.utils.safestring import SafeString
 from cache_api.domain.risk import Measured
 from cache_api.figures import Figures
 from dashboard.durations import Duration
-from tenants import features
+from tenants import features, members
 from tenants.models import TenantExport
 
 register = template.Library()
+register.filter("is_invitation", members.is_invitation)
 
 # Below this the cents alone would say nothing: prices of single calls are fractions of one.
 SMALL_USD, TINY_USD = Decimal("0.1"), Decimal("0.001")

@@ -6,8 +6,9 @@ from uuid import UUID
 import structlog
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect import views as openid
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from requests import RequestException
@@ -19,8 +20,20 @@ from tenants.refusals import NotFound, Refusal
 log = structlog.stdlib.get_logger(__name__)
 
 
-@login_required
-def invitation(http: HttpRequest, token: str) -> HttpResponse:
+def invitation(http: HttpRequest, token: str) -> HttpResponseBase:
+    """Who holds the token may know what it is for; of one that is no good a stranger learns nothing."""
+    return _joining(http, token) if http.user.is_authenticated else _invited(http, token)
+
+
+def _invited(http: HttpRequest, token: str) -> HttpResponseBase:
+    """What they are to sign up or in for."""
+    try:
+        return render(http, "account/invited.html", {"invitation": members.invitation_of(token=token)})
+    except Refusal:
+        return redirect_to_login(http.path)
+
+
+def _joining(http: HttpRequest, token: str) -> HttpResponse:
     try:
         asked = members.invitation_of(token=token)
         if http.method != "POST":

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from cache_api import wiring
 from tenants import members, selectors, services, sso
 from tenants.audit import Actor
 from tenants.isolation import as_tenant
-from tenants.models import Tenant, User
+from tenants.models import Invitation, Tenant, User
 from tests.api.conftest import Api
 from tests.api.people import PASSWORD, Person, client, letters
 from tests.conftest import Cast
@@ -250,8 +251,10 @@ def test_an_invited_person_signs_up_and_comes_straight_into_the_team(cast: Cast)
     members.invitation_send(tenant_id=cast.owner.tenant_id, email=newcomer.email, role="developer", actor=_owner(cast))
     invitation = letters(newcomer.email)[-1].link
 
-    asked = newcomer.at.get(invitation)
-    assert asked["Location"] == f"/sign-in?next={invitation}"
+    asked = newcomer.at.get(invitation).content.decode()
+    assert f"You are invited to Team as developer: sign up or sign in with {newcomer.email}." in asked
+    form = newcomer.at.get(re.search(r'href="(/account/signup/\S+)"', asked)[1]).content  # type: ignore[index]
+    assert b"a tenant of your own" not in form
     newcomer.sign_up(next_path=invitation)
     assert newcomer.verify() == invitation
     assert b"Join Team" in newcomer.at.get(invitation).content
@@ -259,6 +262,19 @@ def test_an_invited_person_signs_up_and_comes_straight_into_the_team(cast: Cast)
 
     assert _memberships(newcomer) == [("Team", "developer")]
     assert newcomer.at.post(invitation).status_code == 404
+
+
+def test_of_an_invitation_that_is_no_good_a_stranger_learns_nothing(cast: Cast) -> None:
+    members.invitation_send(tenant_id=cast.owner.tenant_id, email="late@people.test", role="viewer", actor=_owner(cast))
+    expired, made_up = letters("late@people.test")[-1].link, f"{members.INVITATION_PATH}guess"
+    with as_tenant(cast.owner.tenant_id):
+        Invitation.objects.update(expires_at=datetime.now(UTC))
+
+    answers = [client().get(path) for path in (expired, made_up)]
+
+    assert [(one.status_code, one["Location"], one.content) for one in answers] == [
+        (302, f"/sign-in?next={path}", b"") for path in (expired, made_up)
+    ]
 
 
 def test_another_person_cannot_use_the_invitation(cast: Cast, person: Person) -> None:
