@@ -203,10 +203,15 @@ class CallFilter(FigureFilter):
 
 class Asking(Form):
     question = forms.CharField(max_length=20_000, strip=False, widget=forms.Textarea({"rows": 3, "autofocus": True}))
-    model = forms.CharField(max_length=128, help_text="demo-small is answered without a provider's key.")
+    model = forms.CharField(
+        max_length=128,
+        help_text="demo-small is answered without a provider's key.",
+        widget=forms.TextInput({"list": "models", "autocomplete": "off"}),
+    )
 
-    def __init__(self, *args: Any, projects: Sequence[tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, projects: Sequence[tuple[str, str]], models: Sequence[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.models = models
         self.fields["project_id"] = forms.ChoiceField(label="Project", choices=projects)
 
 

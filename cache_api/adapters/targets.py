@@ -157,7 +157,7 @@ def _with_credential(
     if provider.needs_key and credential_needed:
         raise _missing(
             f"No key for {provider.name}: send it as X-CacheAI-Backend-API-Key, or in Authorization with your "
-            "CacheAI key in X-API-Key, or store it with `manage.py set_provider_key`. "
+            "CacheAI key in X-API-Key, or store it on the dashboard's Providers page. "
             "Without any key, models named demo-small or demo-large answer.",
         )
     if not target.base_url:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
+from cache_api import selectors
 from cache_api.dialects.errors import Refused
 from cache_api.domain.signals import call_id_of
 from cache_api.http import playground as service
@@ -16,6 +18,10 @@ from dashboard.people import Visit, page, show
 from tenants.models import Project
 
 
+DEMO_MODELS = ("demo-small", "demo-large")
+OFFERED_SINCE = timedelta(days=30)
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of the two answers, or why there is none."""
@@ -23,6 +29,7 @@ class Side:
     title: str
     told: Told | None
     refusal: str = ""
+    lacks_key: bool = False  # of the provider: there is a page to store it
 
     @property
     def why(self) -> str:
@@ -41,12 +48,21 @@ def playground(http: HttpRequest, visit: Visit) -> HttpResponse:
     form = Asking(
         http.POST if http.method == "POST" else None,
         projects=[(str(one.id), one.name) for one in visit.projects],
-        initial={"project_id": str(here.id), "model": here.default_model},
+        models=_models(visit),
+        initial={"project_id": str(here.id), "model": here.default_model or DEMO_MODELS[0]},
     )
     if not form.is_bound or not form.is_valid():
         return show(http, visit, "playground.html", form=form)
     chosen = next(one for one in visit.projects if str(one.id) == form.cleaned_data["project_id"])
     return show(http, visit, "playground.html", form=form, **_asked(visit, chosen, form))
+
+
+def _models(visit: Visit) -> list[str]:
+    """To choose from, though any may be typed."""
+    now = datetime.now(UTC)
+    called = selectors.names_in(visit.tenant.id, None, now - OFFERED_SINCE, now).models
+    usual = {one.default_model for one in visit.projects if one.default_model}
+    return sorted({*called, *usual, *DEMO_MODELS})
 
 
 def _asked(visit: Visit, project: Project, form: Asking) -> Mapping[str, Any]:
@@ -66,4 +82,4 @@ def _side(title: str, visit: Visit, project: Project, form: Asking, *, cached: b
         access = service.access_of(visit.tenant, project)
         return Side(title, service.ask(access, asked["question"], model=asked["model"], cached=cached))
     except Refused as refused:
-        return Side(title, None, str(refused))
+        return Side(title, None, str(refused), lacks_key=refused.code == "provider_key_missing")

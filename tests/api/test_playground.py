@@ -81,9 +81,12 @@ def test_each_answer_leads_to_its_call(ask: Any, owner: Client, cast: Cast) -> N
         assert b"playground" in page.content
 
 
-def test_what_keeps_it_from_an_answer_is_said_in_its_place(ask: Any) -> None:
+def test_what_keeps_it_from_an_answer_is_said_in_its_place(ask: Any, cast: Cast) -> None:
     page = ask(model="gpt-4o")
 
+    providers = reverse("providers", args=[cast.owner.tenant_id])
+    assert page.content.count(b"store it on the dashboard&#x27;s Providers page") == 2
+    assert page.content.count(f'class="button small" href="{providers}"'.encode()) == 2
     assert page.content.count(b"No key for openai") == 2
     assert b'value="gpt-4o"' in page.content
     assert b"Nothing was compared" not in page.content
@@ -146,7 +149,20 @@ def test_the_projects_own_model_is_asked_unless_another_is_typed(owner: Client, 
     with as_tenant(cast.owner.tenant_id):
         Project.objects.filter(id=cast.owner.project_id).update(default_model="demo-large")
 
-    assert b'value="demo-large"' in owner.get(reverse("playground", args=[cast.owner.tenant_id])).content
+    assert _model(owner, cast) == "demo-large"
+
+
+def test_a_newcomer_finds_a_model_that_answers_filled_in_and_others_to_choose(owner: Client, cast: Cast) -> None:
+    page = owner.get(reverse("playground", args=[cast.owner.tenant_id]))
+
+    assert _model(owner, cast) == "demo-small"
+    assert b'list="models"' in page.content
+    assert b'<option value="demo-large">' in page.content
+
+
+def _model(owner: Client, cast: Cast) -> str:
+    form = owner.get(reverse("playground", args=[cast.owner.tenant_id])).context["form"]
+    return str(form["model"].value())
 
 
 def test_a_project_that_only_watches_is_told_what_it_would_have_been_served(ask: Any, rules: Rules) -> None:
