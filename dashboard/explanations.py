@@ -37,6 +37,7 @@ REASON_WORDS: Mapping[str, str] = {
     Reason.DEADLINE: "The cache had no answer in time: the call went on without it.",
     Reason.BLOCKLIST: "The question is on the project's blocklist.",
 }
+FLOOR_WORDS = "No stored question was as near as the similarity floor asks."
 _GATES: Mapping[str, str] = {
     "floor": "less similar than the policy's floor",
     "evidence": "checks near it were wrong too often",
@@ -46,6 +47,13 @@ _GATES: Mapping[str, str] = {
     "expired": "past its end",
     "too_old": "older than the caller accepts",
 }
+
+
+def reason_words(reason: str, *, similarity: float | None, floor: float | None) -> str:
+    """Below the threshold is whatever was too far away, and whatever was near but doubtful."""
+    if reason == Reason.BELOW_THRESHOLD and similarity is not None and floor is not None and similarity < floor:
+        return FLOOR_WORDS
+    return REASON_WORDS.get(reason, "")
 
 
 def refusal_words(refused: str | None) -> str:

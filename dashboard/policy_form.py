@@ -1,6 +1,5 @@
 """What may be typed as a project's rules?"""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -136,10 +135,22 @@ class PolicyRules(Form):
         wanted = {name: usual[name] if value is None else value for name, value in typed.items()}
         return {name: typed[name] for name, value in wanted.items() if value != getattr(rules, name)}
 
+    def clean(self) -> dict[str, Any]:
+        """What one rule asks of another is said at the one that is missing."""
+        typed = self.cleaned_data
+        if typed.get("synthesis", "off") != "off" and not typed.get("synthesis_model"):
+            self.add_error("synthesis_model", "Name a small model, or choose Never above.")
+        if typed.get("verify_model") and not typed.get("verify_provider"):
+            self.add_error("verify_provider", "Choose the judge's provider.")
+        return typed
+
     def refuse_rule(self, bad: BadPolicy) -> None:
-        """Its sentence begins with the rule it is about."""
-        found = re.match(r"\w+", str(bad))
-        self.add_error(found[0] if found and found[0] in self.fields else None, str(bad))
+        """Its sentence begins with the rule it is about, which people know by its label."""
+        name, _, rest = str(bad).partition(" ")
+        if name in self.fields:
+            self.add_error(name, f"“{self.fields[name].label}” {rest}.")
+        else:
+            self.add_error(None, str(bad))
 
     @property
     def parts(self) -> list[tuple[str, str, list[forms.BoundField]]]:

@@ -68,7 +68,7 @@ class Policy:
         _one_of("tools", self.tools, "off", "exact", "similar")
         _one_of("end_users", self.end_users, "optional", "separate")
         if self.max_wrong_hit_rate != 0:
-            _within("max_wrong_hit_rate", self.max_wrong_hit_rate, 0.001, 0.10)
+            _within("max_wrong_hit_rate", self.max_wrong_hit_rate, 0.001, 0.10, besides="0 or ")
         _within("similarity_floor", self.similarity_floor, 0, 1)
         _within("max_temperature", self.max_temperature, 0, 2)
         _within("ttl_seconds", self.ttl_seconds, 1, 3650 * DAY_SECONDS)
@@ -110,8 +110,8 @@ def _text(name: str, value: str, longest: int) -> None:
         raise BadPolicy(f"{name} must be a text of at most {longest} characters, without NUL")
 
 
-def _within(name: str, value: float | None, low: float, high: float) -> None:
+def _within(name: str, value: float | None, low: float, high: float, *, besides: str = "") -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise BadPolicy(f"{name} must be a number from {low} to {high}, not {value!r}")
+        raise BadPolicy(f"{name} must be {besides}a number from {low} to {high}, not {value!r}")

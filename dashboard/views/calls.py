@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 
 from cache_api import calls as services
-from cache_api import judging, selectors
+from cache_api import judging, selectors, wiring
 from cache_api.adapters.catalogue import Place
 from cache_api.calls import CallFilters, CallPlace, LedgerRow
 from cache_api.described import answer_in
@@ -18,7 +18,7 @@ from cache_api.explaining import explain
 from cache_api.http import tables
 from cache_api.ports import CacheUnavailable
 from dashboard import ranges, waterfall
-from dashboard.explanations import REASON_WORDS, candidate
+from dashboard.explanations import candidate, reason_words
 from dashboard.forms import CallFilter
 from dashboard.people import Visit, done, page, show
 from tenants import selectors as tenants
@@ -78,7 +78,7 @@ def call(http: HttpRequest, visit: Visit, call_id: UUID) -> HttpResponse:
         visit,
         "call.html",
         call=row,
-        why=REASON_WORDS.get(row.reason, ""),
+        why=_why(visit, row),
         key=keys.get(row.key_id) if row.key_id else None,
         project=next((one.name for one in visit.projects if one.id == row.project_id), ""),
         spans=waterfall.spans(row),
@@ -107,6 +107,15 @@ def _call(visit: Visit, call_id: UUID) -> LedgerRow:
     if row is None:
         raise Http404
     return row
+
+
+def _why(visit: Visit, row: LedgerRow) -> str:
+    """By the floor of now: the ledger keeps neither the one of then nor a caller's own."""
+    try:
+        floor = wiring.parts().policies.of(visit.tenant.id, row.project_id).similarity_floor
+    except CacheUnavailable:
+        floor = None
+    return reason_words(row.reason, similarity=row.similarity, floor=floor)
 
 
 def _texts(visit: Visit, row: LedgerRow) -> Mapping[str, Any]:

@@ -12,11 +12,10 @@ from cache_api.dialects.errors import Refused
 from cache_api.domain.signals import call_id_of
 from cache_api.http import playground as service
 from cache_api.http.playground import Told
-from dashboard.explanations import REASON_WORDS, candidate
+from dashboard.explanations import candidate, reason_words
 from dashboard.forms import Asking
 from dashboard.people import Visit, page, show
 from tenants.models import Project
-
 
 DEMO_MODELS = ("demo-small", "demo-large")
 OFFERED_SINCE = timedelta(days=30)
@@ -33,7 +32,10 @@ class Side:
 
     @property
     def why(self) -> str:
-        return REASON_WORDS.get(self.told.signals.reason, "") if self.told else ""
+        if self.told is None:
+            return ""
+        signals = self.told.signals
+        return reason_words(signals.reason, similarity=signals.similarity, floor=signals.threshold)
 
     @property
     def call_id(self) -> Any:

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from dashboard.explanations import FLOOR_WORDS
 from tenants.isolation import as_tenant
 from tenants.models import Project, Tenant
 from tests.api.conftest import Api, Rules
@@ -52,6 +53,20 @@ def test_it_meets_what_callers_stored_and_says_which_rule_refused_it(
     assert [(one.question, one.refused) for one in page.context["candidates"]] == [
         ("How do I cancel order 76?", "guard:number")
     ]
+
+
+def test_where_nothing_is_near_both_pages_say_so(
+    ask: Any, api: Api, owner: Client, cast: Cast, embedder: FixedEmbedder
+) -> None:
+    embedder.near["Who wrote Faust?"] = (QUESTION, 0.155)
+    api.chat(QUESTION)
+
+    page = ask("Who wrote Faust?")
+    call = owner.get(reverse("calls-call", args=[cast.owner.tenant_id, page.context["sides"][0].call_id]))
+
+    assert decisions(page)[0] == ("miss", "below_threshold")
+    assert FLOOR_WORDS.encode() in page.content
+    assert FLOOR_WORDS.encode() in call.content
 
 
 def test_a_similar_question_is_answered_and_its_candidate_named(ask: Any, api: Api, embedder: FixedEmbedder) -> None:

@@ -95,14 +95,14 @@ def test_an_empty_number_is_the_default_again(go: Go, cast: Cast) -> None:
 @pytest.mark.parametrize(
     ("rule", "value", "said"),
     [
-        ("max_wrong_hit_rate", "0.5", "must be a number from 0.001 to 0.1"),
-        ("similarity_floor", "2", "must be a number from 0 to 1"),
+        ("max_wrong_hit_rate", "0.5", "“Wrong hits, at most” must be 0 or a number from 0.001 to 0.1"),
+        ("similarity_floor", "2", "“Similarity floor” must be a number from 0 to 1"),
         ("similarity_floor", "nan", "Enter a number"),
         ("ttl_seconds", "0s", "must be a number from 1"),
         ("ttl_seconds", "a week", "Write a number and s, m, h or d"),
         ("mode", "loud", "Select a valid choice"),
-        ("synthesis", "auto", "needs synthesis_model"),
-        ("verify_model", "judge-1", "verify_provider must be one of"),
+        ("synthesis", "auto", "Name a small model"),
+        ("verify_model", "judge-1", "Choose the judge&#x27;s provider."),
     ],
 )
 def test_a_bad_rule_is_said_beside_its_field_and_nothing_is_saved(

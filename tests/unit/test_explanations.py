@@ -9,12 +9,28 @@ import pytest
 
 from cache_api.calls import LedgerRow
 from cache_api.domain.decision import Reason
-from dashboard.explanations import REASON_WORDS, refusal_words
+from dashboard.explanations import FLOOR_WORDS, REASON_WORDS, reason_words, refusal_words
 from dashboard.waterfall import spans
 
 
 def test_every_reason_has_a_sentence() -> None:
     assert set(REASON_WORDS) == set(Reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "similarity", "floor", "words"),
+    [
+        (Reason.BELOW_THRESHOLD, 0.155, 0.7, FLOOR_WORDS),
+        (Reason.BELOW_THRESHOLD, 0.7, 0.7, REASON_WORDS[Reason.BELOW_THRESHOLD]),
+        (Reason.BELOW_THRESHOLD, 0.155, None, REASON_WORDS[Reason.BELOW_THRESHOLD]),
+        (Reason.GUARD, 0.155, 0.7, REASON_WORDS[Reason.GUARD]),
+        ("something new", None, None, ""),
+    ],
+)
+def test_what_was_too_far_away_is_not_called_near(
+    reason: str, similarity: float | None, floor: float | None, words: str
+) -> None:
+    assert reason_words(reason, similarity=similarity, floor=floor) == words
 
 
 @pytest.mark.parametrize(
