@@ -22,6 +22,8 @@ register.filter("is_invitation", members.is_invitation)
 SMALL_USD, TINY_USD = Decimal("0.1"), Decimal("0.001")
 AS_BEFORE = "as before"
 SHOWN_CHARACTERS = 8_000  # of a stored text: enough to judge it by, and a page stays light
+# Acts whose details in the audit trail are pairs: what was, and what is.
+CHANGES = frozenset({"key.change", "member.role", "plan.applied", "policy.change", "project.change", "tenant.rename"})
 FEATURE_WORDS: Mapping[str, str] = {
     features.SYNTHESIS: "Answers from near ones",
     features.OWN_PRICES: "Prices of your own",
@@ -174,11 +176,11 @@ def count(number: int | None) -> str:
 
 
 @register.filter
-def said(value: object) -> str:
-    """A value out of the audit trail: of two the one before and the one after, of a list its parts."""
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value) or "none"
-    return "none" if value in (None, "") else str(value)
+def said(value: object, action: str) -> str:
+    """A value out of the audit trail: of a change the one before and the one after, of a list its parts."""
+    if action in CHANGES and isinstance(value, list):
+        return " → ".join(_said(one) for one in value)
+    return _said(value)
 
 
 @register.filter
@@ -201,6 +203,14 @@ def under_way(exports: Iterable[TenantExport]) -> bool:
 def percent(share: float) -> str:
     """0 to 1 as a percentage."""
     return f"{100 * share:.1f} %"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_said, value)) or "none"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "none" if value in (None, "") else str(value)
 
 
 def _time(at: datetime | None, kind: str, form: str) -> str | SafeString:

@@ -96,6 +96,25 @@ def test_details_call_projects_by_their_names(go: Go, trail: Cast) -> None:
     assert b'<span class="faint">project_id</span> <bdi>Cache</bdi>' in go("audit", action="x.y").content
 
 
+@pytest.mark.parametrize(
+    ("action", "value", "told"),
+    [
+        ("plan.applied", [100, 6000], "100 → 6,000"),
+        ("plan.applied", [[], ["sso", "networks"]], "none → sso, networks"),
+        ("plan.applied", [None, "2026-11-22"], "none → 2026-11-22"),
+        ("key.create", ["proxy", "cache:read"], "proxy, cache:read"),
+        ("sso.put", True, "True"),
+    ],
+)
+def test_a_change_is_told_as_what_was_and_what_is(go: Go, trail: Cast, action: str, value: Any, told: str) -> None:
+    with as_tenant(trail.owner.tenant_id):
+        record(tenant_id=trail.owner.tenant_id, actor=SYSTEM, action=action, target="", diff={"rule": value})
+
+    page = go("audit", action=action, actor="system").content.decode()
+
+    assert f'<span class="faint">rule</span> <bdi>{told}</bdi>' in page
+
+
 def test_the_filters_stand_in_the_address_and_go_on_to_the_next_page(
     go: Go, trail: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
