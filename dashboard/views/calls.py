@@ -1,7 +1,7 @@
 """Which calls were made, and why was each decided as it was?"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -82,7 +82,7 @@ def call(http: HttpRequest, visit: Visit, call_id: UUID) -> HttpResponse:
         key=keys.get(row.key_id) if row.key_id else None,
         project=next((one.name for one in visit.projects if one.id == row.project_id), ""),
         spans=waterfall.spans(row),
-        corrections=services.corrections_of(visit.tenant.id, row.id),
+        **_money(row, services.corrections_of(visit.tenant.id, row.id)),
         **(_texts(visit, row) if visit.may("texts") else {}),
     )
 
@@ -107,6 +107,13 @@ def _call(visit: Visit, call_id: UUID) -> LedgerRow:
     if row is None:
         raise Http404
     return row
+
+
+def _money(row: LedgerRow, corrections: Sequence[LedgerRow]) -> Mapping[str, Any]:
+    """What was taken back is known at once; its row is priced within a minute."""
+    taken_back = -row.saved_usd if corrections and row.saved_usd is not None else None
+    net = row.net_usd if row.net_usd is None or taken_back is None else row.net_usd + taken_back
+    return {"corrections": corrections, "taken_back": taken_back, "net": net}
 
 
 def _why(visit: Visit, row: LedgerRow) -> str:

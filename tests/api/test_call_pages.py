@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
+from cache_api.accounting import price_calls, roll_up
 from cache_api.domain.signals import call_id_of
 from tenants.isolation import as_tenant
 from tenants.models import Member
@@ -47,8 +48,6 @@ def calls(cast: Cast) -> dict[str, UUID]:
     }
     theirs = call_of(cast.outsider.tenant_id, cast.outsider.project_id, at=now)
     write([*made.values(), theirs])
-    from cache_api.accounting import price_calls, roll_up
-
     price_calls(now)
     roll_up()
     return {name: one.id for name, one in made.items()} | {"theirs": theirs.id}
@@ -191,6 +190,19 @@ def test_a_wrong_answer_goes_and_its_pair_never_matches_again(
     assert b"not stored any more" in judged(owner, cast, hit, "wrong").content
     api.chat("How do I reset my password?")
     assert api.chat("How can I reset my password?").headers["x-cacheai-reason"] == "known_wrong"
+
+
+def test_what_a_wrong_answer_saved_is_taken_back_on_its_page_at_once(owner: Client, cast: Cast, api: Api) -> None:
+    api.chat("What is the capital of Spain?")
+    hit = api.chat("What is the capital of Spain?")
+    price_calls(datetime.now(UTC))
+
+    page = judged(owner, cast, hit, "wrong")
+
+    call = page.context["call"]
+    assert page.context["taken_back"] == -call.saved_usd < 0
+    assert page.context["net"] == call.net_usd - call.saved_usd
+    assert b"Taken back" in page.content
 
 
 def test_a_call_of_another_tenant_is_none(owner: Client, cast: Cast, calls: dict[str, UUID]) -> None:

@@ -43,6 +43,9 @@ def test_a_hit_is_opened_by_the_keyboard_and_judged_wrong(
         looked_at(page, "call")
 
         page.get_by_role("button", name="Wrong answer").click()
+        page.get_by_role("button", name="Keep it").click()
+        page.get_by_role("button", name="Wrong answer").click()
+        page.get_by_role("button", name="Delete the answer").click()
 
-        expect(page.get_by_text("will not match this question again")).to_be_visible()
+        expect(page.get_by_text("The answer is gone, and will not match this question again")).to_be_visible()
     assert api.chat("How do I cancel order 76?").headers["x-cacheai-decision"] == "miss"
