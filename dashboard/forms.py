@@ -17,7 +17,7 @@ from django.forms.renderers import DjangoTemplates
 from dashboard.durations import Duration
 from tenants import api_keys, keys
 from tenants.models import ApiKey, Project
-from tenants.refusals import Refusal
+from tenants.refusals import LimitReached, NotInPlan, Refusal
 from tenants.roles import ROLES
 from tenants.webhooks import EVENT_WORDS
 
@@ -62,6 +62,7 @@ class Renderer(DjangoTemplates):
 
 class Form(forms.Form):
     default_renderer = Renderer()
+    wants_plan = False  # what was refused comes with a larger one
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
@@ -71,6 +72,7 @@ class Form(forms.Form):
         self.fields[name].choices = choices  # type: ignore[attr-defined]
 
     def refuse(self, refusal: Refusal) -> None:
+        self.wants_plan = isinstance(refusal, LimitReached | NotInPlan)
         self.add_error(refusal.field if refusal.field in self.fields else None, str(refusal))
 
 

@@ -116,7 +116,7 @@ def key_create(
         if key.networks:
             _refuse_networks(tenant)
         if tenant.keys_max is not None and _in_use(tenant_id, project_id, now).count() >= tenant.keys_max:
-            raise LimitReached(f"The plan {tenant.plan} allows {tenant.keys_max} keys in a project.")
+            raise LimitReached.of(tenant.plan, tenant.keys_max, "key", " in a project")
         key.save(force_insert=True)
         audit.record(tenant_id=tenant_id, actor=actor, action="key.create", target=str(key.id), diff=_described(key))
     return NewKey(key.id, secret)

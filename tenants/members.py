@@ -336,7 +336,7 @@ def _demand_another_owner(tenant_id: UUID, user_id: UUID) -> None:
 def _demand_room(tenant: Tenant, *, more: int = 0) -> None:
     members = Member.objects.filter(tenant_id=tenant.id).count()
     if tenant.members_max is not None and members + more >= tenant.members_max:
-        raise LimitReached(f"The plan {tenant.plan} allows {tenant.members_max} members, invited ones too.")
+        raise LimitReached.of(tenant.plan, tenant.members_max, "member", ", invited ones too")
 
 
 def _usable(tenant_id: UUID, invitation_id: UUID) -> Invitation:

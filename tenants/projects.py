@@ -21,7 +21,7 @@ def project_create(*, tenant_id: UUID, name: str, default_model: str = "", actor
             tenant.projects_max is not None
             and Project.objects.filter(tenant_id=tenant_id).count() >= tenant.projects_max
         ):
-            raise LimitReached(f"The plan {tenant.plan} allows {tenant.projects_max} projects.")
+            raise LimitReached.of(tenant.plan, tenant.projects_max, "project")
         _refuse_taken(tenant_id, name)
         project = Project.objects.create(tenant_id=tenant_id, name=name, default_model=default_model)
         audit.record(

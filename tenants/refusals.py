@@ -15,6 +15,8 @@ Refusal
     └── NotInPlan
 """
 
+from typing import Self
+
 
 class Refusal(Exception):
     """This cannot be done."""
@@ -66,6 +68,11 @@ class TooWide(NotAllowed):
 
 class LimitReached(NotAllowed):
     """The plan allows no more of them."""
+
+    @classmethod
+    def of(cls, plan: str, most: int, what: str, more: str = "") -> Self:
+        """`what` is one of them."""
+        return cls(f"The plan {plan} allows {most} {what}{'' if most == 1 else 's'}{more}.")
 
 
 class NotInPlan(NotAllowed):

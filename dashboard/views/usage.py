@@ -33,6 +33,8 @@ USUAL_GROUP = "model"
 NO_KEY = str(UUID(int=0))
 SHOWN_ROWS = 200  # end users may be many thousands; all of them are in the spreadsheet
 
+NEARLY = 0.8
+SPENT, MADE = ("requests", "usd"), ("projects", "members", "keys")
 LIMIT_WORDS: Mapping[str, str] = {
     "requests": "Requests this period",
     "spend_usd": "Beyond the plan",
@@ -54,6 +56,7 @@ class Meter:
     name: str
     shown: str
     share: float | None
+    tone: str
 
     @property
     def bar(self) -> int:
@@ -120,7 +123,15 @@ def _named(visit: Visit, rows: Sequence[UsageRow]) -> Sequence[tuple[str, str, F
 
 
 def _meter(limit: Limit) -> Meter:
-    return Meter(f"limit-{limit.name}", LIMIT_WORDS[limit.name], _shown(limit), limit.share)
+    return Meter(f"limit-{limit.name}", LIMIT_WORDS[limit.name], _shown(limit), limit.share, _tone(limit))
+
+
+def _tone(limit: Limit) -> str:
+    """Bad is over the limit, and where calls are no longer served at it; what people make may well be all there is."""
+    share = limit.share or 0
+    if share > 1 or (share == 1 and limit.unit in SPENT):
+        return "bad"
+    return "warn" if share >= NEARLY and limit.unit not in MADE else ""
 
 
 def _shown(limit: Limit) -> str:

@@ -18,12 +18,14 @@ from tenants.refusals import Refusal
 @page(may="webhooks")
 def webhooks(http: HttpRequest, visit: Visit) -> HttpResponse:
     if features.WEBHOOKS not in visit.tenant.features:
-        return show(http, visit, "not_in_plan.html", title="Webhooks", image="hook")
+        return _not_in_plan(http, visit)
     return show(http, visit, "webhooks.html", endpoints=services.endpoints_of(tenant_id=visit.tenant.id))
 
 
 @page(may="webhooks", methods=("GET", "POST"), fresh=True)
 def new(http: HttpRequest, visit: Visit) -> HttpResponseBase:
+    if features.WEBHOOKS not in visit.tenant.features:
+        return _not_in_plan(http, visit)
     form = NewEndpoint(http.POST if http.method == "POST" else None)
     if form.is_bound and form.is_valid():
         try:
@@ -83,6 +85,10 @@ def again(http: HttpRequest, visit: Visit, endpoint_id: UUID, delivery_id: UUID)
         messages.error(http, str(refusal))
         return HttpResponseRedirect(visit.href("webhooks-endpoint", endpoint_id))
     return done(http, visit, "It is sent again.", "webhooks-endpoint", endpoint_id)
+
+
+def _not_in_plan(http: HttpRequest, visit: Visit) -> HttpResponse:
+    return show(http, visit, "not_in_plan.html", title="Webhooks", image="hook")
 
 
 def _endpoint(visit: Visit, endpoint_id: UUID) -> WebhookEndpoint:

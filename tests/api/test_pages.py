@@ -376,7 +376,7 @@ def test_a_plan_without_a_feature_says_so(go: Post, team: Cast) -> None:
     with as_tenant(team.owner.tenant_id):
         Tenant.objects.filter(id=team.owner.tenant_id).update(features=[])
 
-    for name in ("webhooks", "audit", "sso-connection"):
+    for name in ("webhooks", "webhooks-new", "audit", "sso-connection"):
         assert b"Not in the plan" in go(name).content
 
 
@@ -388,6 +388,27 @@ def test_a_plan_tells_how_long_and_how_much_it_keeps(go: Post, plan: Plan) -> No
     assert f"Single calls kept {plan.detail_days} days" in card
     assert f"Answers kept up to {plan.ttl_max_days} days" in card
     assert f"{plan.keys_max} API keys a project" in card
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "said"),
+    [
+        ("projects-new", {"name": "Second"}, "The plan free allows 1 project."),
+        ("members-invite", {"email": "a@b.test", "role": "viewer"}, "The plan free allows 1 member, invited ones too."),
+        ("keys-new", {"scopes": ["proxy"]}, "The plan free allows 1 key in a project."),
+    ],
+)
+def test_a_plan_that_is_full_leads_to_the_plans(
+    go: Post, team: Cast, name: str, form: dict[str, Any], said: str
+) -> None:
+    with as_tenant(team.owner.tenant_id):
+        Tenant.objects.filter(id=team.owner.tenant_id).update(plan="free", projects_max=1, members_max=1, keys_max=1)
+
+    page = go(name, {"project_id": str(team.owner.project_id), **form}).content.decode()
+
+    assert said in page
+    assert f'href="{reverse("billing", args=[team.owner.tenant_id])}">See plans' in page
+    assert "See plans" not in go(name).content.decode()
 
 
 def test_usage_is_told_by_key_and_as_a_spreadsheet(go: Post, api: Api) -> None:
