@@ -376,6 +376,7 @@ def test_the_recount_finds_a_roll_up_that_was_tampered_with(cast: Cast, capsys: 
     write([call_of(cast.owner.tenant_id, cast.owner.project_id, at=NOW)])
     close_the_books()
     call_command("ledger_recount")
+    assert capsys.readouterr().out == "No difference. Hours that wait for their roll-up: 0.\n"
     execute("UPDATE usage_hour SET cost_usd = cost_usd + 0.0000000001")
 
     with pytest.raises(CommandError, match="2 roll-ups differ"):

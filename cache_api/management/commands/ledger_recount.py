@@ -20,4 +20,4 @@ class Command(BaseCommand):
             self.stderr.write(str(one))
         if found.differences:
             raise CommandError(f"{len(found.differences)} roll-ups differ from their calls.")
-        self.stdout.write(f"No difference. {found.pending_hours} hours wait for their roll-up.")
+        self.stdout.write(f"No difference. Hours that wait for their roll-up: {found.pending_hours}.")

@@ -97,7 +97,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
 def _ledger_lines(rows: LedgerRows, recount: Recount) -> Iterator[str]:
     yield f"Ledger: {rows.calls:,} calls, {rows.hits:,} hits, {rows.unpriced:,} unpriced, {rows.waiting:,} not priced"
     yield f"  cost ${rows.cost_usd}, saved ${rows.saved_usd}"
-    yield (f"Recount: {len(recount.differences)} roll-ups differ from their calls, {recount.pending_hours} hours wait")
+    yield f"Recount: {len(recount.differences)} roll-ups differ from their calls"
+    yield f"  hours that wait for their roll-up: {recount.pending_hours}"
 
 
 def _share(part: int, whole: int) -> str:
