@@ -115,7 +115,14 @@ def test_on_a_phone_the_pages_are_behind_a_button(cast: Cast, signed_in: Callabl
     with signed_in(cast.owner, size=NARROW) as page:
         page.goto(reverse("overview", args=[cast.owner.tenant_id]))
         expect(page.get_by_role("link", name="API keys")).to_be_hidden()
-        page.get_by_role("button", name="Menu").click()
+        menu = page.get_by_role("button", name="Menu")
+        menu.click()
+        expect(page.get_by_role("link", name="API keys")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("link", name="API keys")).to_be_hidden()
+        expect(menu).to_be_focused()
+        expect(menu).to_have_attribute("aria-expanded", "false")
+        menu.click()
         page.get_by_role("link", name="API keys").click()
 
         expect(page.get_by_role("heading", name="API keys")).to_be_visible()

@@ -35,6 +35,11 @@
     for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== except) menu.open = false;
   };
 
+  const toggleDrawer = (button) => {
+    const open = button.closest(".side").classList.toggle("open");
+    button.setAttribute("aria-expanded", String(open));
+  };
+
   document.addEventListener("click", (event) => {
     closeMenus(event.target.closest("details.menu"));
     const button = event.target.closest("button, a");
@@ -44,17 +49,20 @@
     else if (button.dataset.closes !== undefined) button.closest("dialog").close();
     else if (button.dataset.dismisses !== undefined) button.closest(".toast, .banner").remove();
     else if (button.dataset.theme !== undefined) theme();
-    else if (button.dataset.drawer !== undefined) {
-      const open = button.closest(".side").classList.toggle("open");
-      button.setAttribute("aria-expanded", String(open));
-    }
+    else if (button.dataset.drawer !== undefined) toggleDrawer(button);
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     const open = document.querySelector("details.menu[open]");
-    if (!open) return;
-    open.open = false;
-    open.querySelector("summary").focus();
+    if (open) {
+      open.open = false;
+      open.querySelector("summary").focus();
+      return;
+    }
+    const drawer = document.querySelector(".side.open [data-drawer]");
+    if (!drawer || document.querySelector("dialog[open]")) return;
+    toggleDrawer(drawer);
+    drawer.focus();
   });
 
   // A second click does nothing more; coming back by the Back button finds the form usable again.
