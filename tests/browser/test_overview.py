@@ -32,14 +32,23 @@ def test_somebody_new_signs_up_and_sees_a_first_hit_arrive(visitor: Page, monkey
     lines = page.locator("#first-call").inner_text()
     looked_at(page, "first-steps")
     key = re.search(r"Bearer (ca-[0-9A-Za-z]{39})", lines)[1]
+    assert _ticked(page) == [True, False, False]
     Api(key).chat("What is a semantic cache?")
     expect(page.locator("#arrived").get_by_text("miss")).to_be_visible(timeout=PATIENCE_MS)
+    assert _ticked(page) == [True, True, False]
     Api(key).chat("What is a semantic cache?")
     expect(page.locator("#arrived").get_by_text("hit · exact")).to_be_visible(timeout=PATIENCE_MS)
+    assert _ticked(page) == [True, True, True]
+    looked_at(page, "first-steps-done")
     assert page.locator("#secret").inner_text() == key
 
     page.get_by_role("link", name="Open the overview").click()
     expect(page.get_by_text("50.0 %").first).to_be_visible()
+
+
+def _ticked(page: Page) -> list[bool]:
+    marks = page.locator(".steps > li").evaluate_all("all => all.map(one => getComputedStyle(one, '::before').content)")
+    return ["✓" in mark for mark in marks]
 
 
 @pytest.fixture
