@@ -26,6 +26,7 @@ from tenants import selectors as tenants
 from tenants.models import Project
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
+RANKED_FROM = 20  # calls: of fewer, nobody is the slowest twentieth, and a bucket's width shows
 FIRST_CALLS = 5  # that a newcomer sees arrive
 
 
@@ -56,8 +57,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Milliseconds of the call in the middle, and of the one that 95 % were no slower than."""
+    """Milliseconds of the call in the middle, and of the one that 95 % were no slower than; of few calls the mean."""
 
+    calls: int
+    mean: float | None
     p50: float | None
     p95: float | None
 
@@ -174,7 +177,9 @@ def _speeds(asked: Asked) -> Speeds:
 
 
 def _speed(latency: Latency) -> Speed:
-    return Speed(latency.quantile(0.5), latency.quantile(0.95))
+    if latency.calls < RANKED_FROM:
+        return Speed(latency.calls, latency.total_ms / latency.calls if latency.calls else None, None, None)
+    return Speed(latency.calls, None, latency.quantile(0.5), latency.quantile(0.95))
 
 
 def _wrong(asked: Asked) -> Mapping[str, WrongHits]:

@@ -7,9 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cache_api.figures import Figures
-from cache_api.models import LATENCY_BUCKETS
+from cache_api.models import LATENCY_BOUNDS_MS, LATENCY_BUCKETS
 from cache_api.selectors import Latency, UsageRow
 from dashboard import charts, ranges
+from dashboard.views.overview import Speed, _speed
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 HITS = Figures(calls=5, hits=3, exact_hits=2, semantic_hits=1, misses=2, saved_usd=Decimal("0.5"))
@@ -57,6 +58,21 @@ def test_a_quantile_lies_in_its_bucket(counts: dict[int, int], share: float, mil
     latency = Latency(tuple(counts.get(bucket, 0) for bucket in range(LATENCY_BUCKETS)), 0)
 
     assert latency.quantile(share) == pytest.approx(milliseconds) if milliseconds else latency.quantile(share) is None
+
+
+@pytest.mark.parametrize(
+    ("calls", "told"),
+    [
+        (0, Speed(0, None, None, None)),
+        (1, Speed(1, 15.0, None, None)),
+        (19, Speed(19, 15.0, None, None)),
+        (20, Speed(20, None, 14.0, 15.8)),
+    ],
+)
+def test_of_few_calls_the_mean_is_told_and_no_percentile(calls: int, told: Speed) -> None:
+    counts = tuple(calls if high == 16 else 0 for high in (*LATENCY_BOUNDS_MS, None))
+
+    assert _speed(Latency(counts, 15 * calls)) == told
 
 
 @pytest.mark.parametrize(("wanted", "days"), [("1", 1), ("30", 30), ("", 7), ("31", 7), ("-1", 7), ("\u0661", 7)])
