@@ -113,6 +113,27 @@ def test_a_page_of_twice_the_size_needs_no_scrolling_sideways(team: Cast, signed
             assert page.evaluate("document.documentElement.scrollWidth") <= 720
 
 
+def test_the_audit_log_tells_a_mail_address_in_one_piece(team: Cast, signed_in: Callable[..., Any]) -> None:
+    from tenants.audit import Actor, record
+    from tenants.isolation import as_tenant
+    from tenants.models import User
+
+    User.objects.filter(id=team.owner.user_id).update(email="ada.lovelace@newteam.example")
+    with as_tenant(team.owner.tenant_id):
+        record(
+            tenant_id=team.owner.tenant_id,
+            actor=Actor("person", team.owner.user_id),
+            action="plan.checkout_started",
+            target="Customer support, the whole of Europe",
+            diff={"features": ["synthesis", "own_prices", "refusing_budgets", "webhooks", "sso", "audit_log"]},
+        )
+    with signed_in(team.owner) as page:
+        page.goto(reverse("audit", args=[team.owner.tenant_id]))
+        addresses = page.get_by_text("ada.lovelace@newteam.example").filter(visible=True)
+
+        assert set(addresses.evaluate_all("all => all.map(one => one.getClientRects().length)")) == {1}
+
+
 def _weighed(page: Page) -> list[int]:
     """Bytes of bodies as they came over the wire, filled while the page loads."""
     sizes: list[int] = []
