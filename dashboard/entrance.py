@@ -59,7 +59,7 @@ class NewPerson(forms.Form):
 
 class SsoAddress(Form):
     email = forms.EmailField(
-        label="Work e-mail", widget=forms.EmailInput({"autocomplete": "username", "autofocus": True})
+        label="Work email", widget=forms.EmailInput({"autocomplete": "username", "autofocus": True})
     )
 
 

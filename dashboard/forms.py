@@ -353,7 +353,7 @@ class ProviderSecret(Form):
 
 
 class Invitation(Form):
-    email = forms.EmailField(label="E-mail", widget=forms.EmailInput({"autocomplete": "off"}))
+    email = forms.EmailField(label="Email", widget=forms.EmailInput({"autocomplete": "off"}))
     role = forms.ChoiceField(label="Role", initial="developer")
 
     def __init__(self, *args: Any, roles: Iterable[str] = ROLES, **kwargs: Any) -> None:

@@ -371,7 +371,7 @@ def _address(email: str) -> str:
     try:
         validate_email(email)
     except ValidationError:
-        raise BadValue("This is no e-mail address.", field="email") from None
+        raise BadValue("This is no email address.", field="email") from None
     return email
 
 

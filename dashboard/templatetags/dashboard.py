@@ -184,6 +184,12 @@ def said(value: object, action: str) -> str:
 
 
 @register.filter
+def sentence(title: str) -> str:
+    """Of django-allauth's Headings Like This; TOTP and I stay as they are."""
+    return " ".join(word if word.isupper() or not at else word.lower() for at, word in enumerate(title.split()))
+
+
+@register.filter
 def words(name: str) -> str:
     """A feature's name as people say it."""
     return FEATURE_WORDS.get(name, name.replace("_", " "))

@@ -194,7 +194,7 @@ def test_a_team_comes_pays_uses_it_and_goes(stack: Stack, visitor: Callable[[str
     ada.goes_to("Members")
     grace = visitor("Grace")
     ada.page.get_by_role("link", name="Invite").click()
-    ada.page.get_by_label("E-mail").fill(grace.address)
+    ada.page.get_by_label("Email").fill(grace.address)
     ada.page.get_by_label("Role").select_option("developer")
     ada.clicks("Send invitation")
     ada.sees("Open invitations")

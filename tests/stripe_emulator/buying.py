@@ -92,5 +92,5 @@ def _customer(world: World, session: Object, form: Mapping[str, str]) -> Object:
         return world.get("customer", session["customer"])
     email = session["customer_email"] or form.get("email")
     if not email:
-        raise InvalidRequest("Enter an e-mail address.")
+        raise InvalidRequest("Enter an email address.")
     return customer_create(world, {"email": email})

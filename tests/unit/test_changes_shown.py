@@ -1,8 +1,8 @@
-"""How is a figure told against the one before?"""
+"""How is a figure told against the one before, and a heading of others like ours?"""
 
 import pytest
 
-from dashboard.templatetags.dashboard import change, change_ms, points
+from dashboard.templatetags.dashboard import change, change_ms, points, sentence
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,16 @@ def test_a_share_is_told_in_points(now: float, before: float, lookups: int, told
 
 def test_what_is_not_known_is_no_change() -> None:
     assert (change_ms(None, 3.0), change_ms(12.2, 12.4), change_ms(6.0, 12.0)) == ("none before", "as before", "−50 %")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("\n    Make Primary\n", "Make primary"),
+        ("Deactivate TOTP Now", "Deactivate TOTP now"),
+        ("Trust this Browser?", "Trust this browser?"),
+        ("", ""),
+    ],
+)
+def test_headings_and_buttons_are_in_sentence_case(theirs: str, ours: str) -> None:
+    assert sentence(theirs) == ours

@@ -42,7 +42,7 @@ def _fields(world: World, session: Object) -> str:
     customer = world.kind("customer").get(session["customer"] or "", {})
     told = ""
     if not session["customer"] and not session["customer_email"]:
-        told += layout.field("email", "E-mail", kind="email")
+        told += layout.field("email", "Email", kind="email")
     told += layout.field("name", "Name on the invoice", customer.get("name") or "")
     address = customer.get("address") or {}
     told += layout.field("country", "Country, two letters", address.get("country") or "US")
