@@ -7,6 +7,7 @@ such difference. A guard may refuse a right answer now and then, never more than
 from collections.abc import Iterator
 from functools import lru_cache
 
+from cache_api.domain.guard.accents import HAVE_TWINS
 from cache_api.domain.guard.amounts import Amounts, amounts_differ, take_amounts
 from cache_api.domain.guard.code import code_languages, code_languages_differ
 from cache_api.domain.guard.dates import Dates, dates_differ, take_dates
@@ -15,13 +16,14 @@ from cache_api.domain.guard.literals import (
     Literals,
     ids_differ,
     literals_differ,
+    spellings,
     squeezed,
     take_ids,
     take_literals,
 )
 from cache_api.domain.guard.order import Pairs, exchanged, word_pairs
 from cache_api.domain.guard.polarity import Polarity, polarity, polarity_differs
-from cache_api.domain.guard.spelling import plain, words
+from cache_api.domain.guard.spelling import accented, plain, words
 from cache_api.domain.records import record
 
 _REMEMBERED_TEXTS = 512  # one question meets five candidates, and popular ones come again
@@ -38,6 +40,7 @@ class Traits:
     letters: str
     ids: frozenset[str]
     literals: Literals
+    spelt: frozenset[str]  # with its accents, what is another word without them
     dates: Dates
     amounts: Amounts
     code_languages: frozenset[str]
@@ -62,6 +65,7 @@ def traits(text: str) -> Traits:
 def _traits(text: str) -> Traits:
     spelt = plain(text)
     folded = spelt.casefold()
+    spelling = accented(text).casefold()
     literals, rest = take_literals(spelt)
     rest = rest.casefold()
     said = words(rest)
@@ -73,6 +77,7 @@ def _traits(text: str) -> Traits:
         letters=squeezed(folded),
         ids=ids,
         literals=literals,
+        spelt=spellings(spelling) | HAVE_TWINS.intersection(words(spelling)),
         dates=dates,
         amounts=take_amounts(rest, language, elsewhere=_numbers_elsewhere(dates, ids)),
         code_languages=code_languages(folded, said),
@@ -96,7 +101,8 @@ _remembered = lru_cache(maxsize=_REMEMBERED_TEXTS)(_traits)
 
 
 def _first_difference(ours: Traits, theirs: Traits) -> str | None:
-    if ours.folded == theirs.folded and ours.literals.exact == theirs.literals.exact:
+    same = ours.folded == theirs.folded
+    if same and ours.literals.exact == theirs.literals.exact and ours.spelt == theirs.spelt:
         return None
     if ids_differ(ours, theirs):
         return "id"

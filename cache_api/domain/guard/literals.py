@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from cache_api.domain.guard.number_words import SCALES
+from cache_api.domain.guard.spelling import without_accents
 from cache_api.domain.guard.units import CURRENCIES, UNITS
 
 # Every repetition has an end, and no pattern can begin anew inside what it has just failed on: linear on any text.
@@ -90,6 +91,8 @@ class Text(Protocol):
     def ids(self) -> frozenset[str]: ...
     @property
     def literals(self) -> "Literals": ...
+    @property
+    def spelt(self) -> frozenset[str]: ...
 
 
 def _keep(found: set[str], match: re.Match[str]) -> str:
@@ -116,14 +119,12 @@ def take_literals(plain: str) -> tuple[Literals, str]:
     links: set[str] = set()
     code: set[str] = set()
     exact: set[str] = set()
-    quoted: list[tuple[str, str]] = []
+    quoted: list[str] = []
     rest = plain
     if "`" in rest:
-        parts = _BACKTICKS.split(rest)
-        closed = len(parts) if len(parts) % 2 else len(parts) - 1
-        code.update(part.strip() for part in parts[1:closed:2])
+        inside, rest = _backticked(rest)
+        code.update(inside)
         exact.update(_WRAPPING.sub("", part) for part in code)
-        rest = "\n".join(parts[0:closed:2] + parts[closed:])
     if "://" in rest or "www." in rest.casefold():
         rest = _LINK.sub(partial(_keep_link, links), rest)
     if "@" in rest:
@@ -133,8 +134,7 @@ def take_literals(plain: str) -> tuple[Literals, str]:
     if "." in rest:
         rest = _FILE.sub(partial(_keep, code), rest)
     if '"' in rest or "'" in rest:
-        # An odd number of quotation marks: nobody knows what is inside and what is between.
-        quoted = _QUOTED.findall(rest if rest.count('"') % 2 == 0 else rest.replace('"', ""))
+        quoted = _quotations(rest)
     if _MAYBE_CODE.search(rest):
         rest = _CODE.sub(partial(_keep, code), rest)
     if "-" in rest:
@@ -152,13 +152,33 @@ def take_literals(plain: str) -> tuple[Literals, str]:
         Literals(
             links=frozenset(map(str.casefold, links)),
             code=frozenset(map(str.casefold, code)),
-            quoted=frozenset((double or single).casefold() for double, single in quoted),
+            quoted=frozenset(map(str.casefold, quoted)),
             exact=frozenset(exact),
             shown=frozenset() if plain.isascii() else _shown(plain),
             task=_task(plain),
         ),
         rest,
     )
+
+
+def spellings(accented: str) -> frozenset[str]:
+    """What stands for itself, so that its accents count: back-ticked, quoted, or given as material."""
+    if not any(mark in accented for mark in "`\"':"):
+        return frozenset()
+    inside, rest = _backticked(accented)
+    return frozenset([*inside, *_quotations(rest), _task(accented)[1]])
+
+
+def _backticked(text: str) -> tuple[list[str], str]:
+    parts = _BACKTICKS.split(text)
+    closed = len(parts) if len(parts) % 2 else len(parts) - 1
+    return [part.strip() for part in parts[1:closed:2]], "\n".join(parts[0:closed:2] + parts[closed:])
+
+
+def _quotations(text: str) -> list[str]:
+    # An odd number of quotation marks: nobody knows what is inside and what is between.
+    found = _QUOTED.findall(text if text.count('"') % 2 == 0 else text.replace('"', ""))
+    return [double or single for double, single in found]
 
 
 def _shown(plain: str) -> frozenset[str]:
@@ -238,7 +258,7 @@ def _lacks_id(wanted: frozenset[str], present: frozenset[str], folded: str) -> b
 
 
 def literals_differ(ours: Text, theirs: Text) -> bool:
-    """Code: one-sided too. Quotations, flags and operators: each side has one the other lacks."""
+    """Code: one-sided too. Quotations, flags, operators, accents: each side has one the other lacks."""
     (task, text), (their_task, their_text) = ours.literals.task, theirs.literals.task
     return bool(
         (task == their_task and text != their_text)
@@ -247,7 +267,12 @@ def literals_differ(ours: Text, theirs: Text) -> bool:
         or _lacks(ours.literals.code, theirs)
         or _lacks(theirs.literals.code, ours)
         or (_lacks(ours.literals.quoted, theirs) and _lacks(theirs.literals.quoted, ours))
+        or _accents_differ(ours.spelt - theirs.spelt, theirs.spelt - ours.spelt)
     )
+
+
+def _accents_differ(ours: frozenset[str], theirs: frozenset[str]) -> bool:
+    return bool(ours and theirs) and not set(map(without_accents, ours)).isdisjoint(map(without_accents, theirs))
 
 
 def _lacks(wanted: frozenset[str], present: Text) -> bool:

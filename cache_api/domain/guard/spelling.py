@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 _QUOTES = {"’": "'", "‘": "'", "‛": "'", "ʼ": "'", "´": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"'}
@@ -26,9 +27,18 @@ _NO_PLURAL = frozenset({"https", "news"})
 _DROPPED_TAILS = frozenset({"s", "re", "ve", "ll", "d", "m"})
 
 
+def _is_accent(char: str) -> bool:
+    return "\u0300" <= char <= "\u036f"
+
+
 @lru_cache(maxsize=2048)
 def _plain_character(char: str) -> str:
-    """Look-alikes become one: widths, accents, quotes, dashes, digits of any script. Invisible ones vanish."""
+    return "".join([part for part in _accented_character(char) if not _is_accent(part)])
+
+
+@lru_cache(maxsize=2048)
+def _accented_character(char: str) -> str:
+    """Look-alikes become one: widths, quotes, dashes, digits of any script. Invisible ones vanish, accents follow."""
     if char in _QUOTES:
         return _QUOTES[char]
     if char in _DASHES:
@@ -44,7 +54,7 @@ def _plain_character(char: str) -> str:
         category = unicodedata.category(part)
         if category == "Nd":
             plain.append(str(unicodedata.decimal(part)))
-        elif category in ("Cf", "Cs") or "\u0300" <= part <= "\u036f":
+        elif category in ("Cf", "Cs"):
             continue
         elif category == "Cc":
             plain.append(" ")
@@ -55,9 +65,22 @@ def _plain_character(char: str) -> str:
 
 @lru_cache(maxsize=16)  # one question is looked at from several sides
 def plain(text: str) -> str:
-    """One spelling, still with its capitals; single blanks, no blank or full stop at the ends."""
+    """One spelling, still with its capitals; no accents, single blanks, no blank or full stop at the ends."""
+    return _spelt(text, _plain_character)
+
+
+def accented(text: str) -> str:
+    """The same with its accents, each letter and its accents as one character."""
+    return unicodedata.normalize("NFC", _spelt(text, _accented_character))
+
+
+def without_accents(accented: str) -> str:
+    return "".join(map(_plain_character, accented))
+
+
+def _spelt(text: str, character: Callable[[str], str]) -> str:
     if not (text.isascii() and text.isprintable()):
-        text = "".join(map(_plain_character, text))
+        text = "".join(map(character, text))
     if "``" in text or "''" in text:
         text = _TYPEWRITER_QUOTE.sub('"', text)
     return _SPACE.sub(" ", text).strip(" ").rstrip(_TRAILING)
