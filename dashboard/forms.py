@@ -72,7 +72,7 @@ class Form(forms.Form):
         self.fields[name].choices = choices  # type: ignore[attr-defined]
 
     def refuse(self, refusal: Refusal) -> None:
-        self.wants_plan = isinstance(refusal, LimitReached | NotInPlan)
+        self.wants_plan = isinstance(refusal, NotInPlan) or (isinstance(refusal, LimitReached) and bool(refusal.plan))
         self.add_error(refusal.field if refusal.field in self.fields else None, str(refusal))
 
 

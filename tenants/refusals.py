@@ -69,10 +69,14 @@ class TooWide(NotAllowed):
 class LimitReached(NotAllowed):
     """The plan allows no more of them."""
 
+    plan = ""  # whose limit it is; empty: every tenant's
+
     @classmethod
     def of(cls, plan: str, most: int, what: str, more: str = "") -> Self:
         """`what` is one of them."""
-        return cls(f"The plan {plan} allows {most} {what}{'' if most == 1 else 's'}{more}.")
+        made = cls(f"The plan {plan} allows {most} {what}{'' if most == 1 else 's'}{more}.")
+        made.plan = plan
+        return made
 
 
 class NotInPlan(NotAllowed):
