@@ -5,8 +5,8 @@
 import re
 from collections.abc import Iterator
 
-from cache_api.domain.guard.languages import script_shares
-from cache_api.domain.guard.spelling import plain
+from cache_api.domain.guard.languages import is_foreign, script_shares
+from cache_api.domain.guard.spelling import accented, plain, words
 
 # Of a long text, a pasted article say, only the ends speak to the model; what is in between is material.
 _LONG_CHARACTERS = 1200
@@ -337,10 +337,12 @@ def _over_the_window(question: str) -> bool:
 
 
 def _foreign_to_the_embedder(question: str) -> bool:
-    """No letters at all, or most of them of a script the embedder has hardly read."""
+    """No letters at all, or a script or language that the embedder has hardly read."""
     if question.isascii():
         return not any(map(str.isalpha, question))
-    return script_shares(plain(question)).get("LATIN", 0.0) < _LATIN_SHARE
+    if script_shares(plain(question)).get("LATIN", 0.0) < _LATIN_SHARE:
+        return True
+    return is_foreign(words(accented(question).casefold()))
 
 
 def calculation(question: str) -> bool:

@@ -151,6 +151,12 @@ NEVER_BY_SIMILARITY = [
     "كيف أغلق حسابي؟",
     "मैं अपना खाता कैसे बंद करूं?",
     "口座を閉じるには？",
+    "Từ ma nghĩa là gì?",
+    "Làm sao để hủy đơn hàng?",
+    "Con chó ăn gì?",
+    "Jak usunąć konto?",
+    "Şifremi nasıl değiştiririm?",
+    "Hur ändrar jag mitt lösenord på sidan?",
     "word " * 300,
 ]
 
@@ -170,6 +176,11 @@ BY_SIMILARITY_TOO = [
     "Wie schließe ich mein Konto?",
     "¿Cómo cierro mi cuenta?",
     "What does Москва mean in English?",
+    "How do I get from Łódź to Wrocław by train?",
+    "Who is Erdoğan?",
+    "Wo finde ich meine Größe, ça va, señor?",
+    "Combien coûte un café à l'œuf ?",
+    "Como faço para cancelar a inscrição de não sócio?",
     "word " * 100,
 ]
 

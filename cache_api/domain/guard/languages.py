@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from cache_api.domain.guard.spelling import without_accents
+
 # Function words, unaccented, that the neighbouring languages do not share or share rarely.
 _FUNCTION_WORDS = {
     "en": "the of and to is are was were how what which who why where when do does did can could should would "
@@ -30,6 +32,9 @@ _LANGUAGES_OF: dict[str, tuple[str, ...]] = {}
 for _language, _words in _FUNCTION_WORDS.items():
     for _word in set(_words.split()):
         _LANGUAGES_OF[_word] = (*_LANGUAGES_OF.get(_word, ()), _language)
+
+_THEIR_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzäöüßàâçéèêëîïôœùûÿáíóúñìòãõ")
+_NAMES_SHARE = 1 / 3  # so many words may be foreign names: `How do I get from Łódź to Wrocław?`
 
 # Each line is one language by its own name and by its neighbours' names for it. Where a name is also an everyday
 # word (`polish`, `thai` is none), only the capital or a preposition could tell; those few stay out.
@@ -125,6 +130,15 @@ def language_guess(words: Sequence[str]) -> tuple[str, bool]:
     if first[1] <= second:
         return "", False
     return first[0], first[1] >= 2 and first[1] >= 3 * second
+
+
+def is_foreign(words: Sequence[str]) -> bool:
+    """Do Latin letters with their accents speak for a language that is none of those above, as Vietnamese or Polish?"""
+    foreign = {word for word in words if any(_script(letter) == "LATIN" for letter in set(word) - _THEIR_LETTERS)}
+    if not foreign:
+        return False
+    _, certain = language_guess([without_accents(word) for word in words if word not in foreign])
+    return not certain or sum(word in foreign for word in words) > _NAMES_SHARE * len(words)
 
 
 def main_script(text: str) -> str:
