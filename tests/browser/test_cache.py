@@ -115,7 +115,7 @@ def test_rules_are_tried_on_past_questions_taken_and_saved(api: Api, cast: Cast,
         expect(page.get_by_role("spinbutton", name="Similarity floor")).to_have_value("0.8")
         page.get_by_label("Judge").fill("judge-1")
         page.get_by_role("button", name="Save rules").click()
-        expect(page.get_by_text("verify_provider must be one of")).to_be_visible()
+        expect(page.get_by_text("Choose the judge's provider")).to_be_visible()
         page.get_by_label("Judge").fill("")
         page.get_by_role("button", name="Save rules").click()
         expect(page.get_by_text("The rules are saved")).to_be_visible()
