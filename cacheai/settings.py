@@ -64,6 +64,7 @@ MIDDLEWARE = [
     "cacheai.assets.Served",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "dashboard.uploads.Bounded",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -236,7 +237,7 @@ PROVIDER_KEYS = {name: key for name in providers() if (key := env.text(f"{name.u
 WEB_WORKERS = env.number("CACHEAI_WEB_WORKERS", 1, minimum=1)
 WEB_THREADS = env.number("CACHEAI_WEB_THREADS", 256, minimum=16)
 BODY_LIMIT_BYTES = 32 * 1024 * 1024
-DATA_UPLOAD_MAX_MEMORY_SIZE = None  # The view bounds the body itself, with a 413 in the dialect's shape.
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # Bodies are bounded before, with a 413 in the endpoint's shape.
 FILE_UPLOAD_HANDLERS = ["dashboard.uploads.Upload"]
 
 # -- Operators: staff with a second factor, from these networks alone where some are named.

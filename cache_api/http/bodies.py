@@ -55,7 +55,7 @@ def pieces(http: WSGIRequest, *, limit_bytes: int) -> Iterator[bytes]:
 def _read(body: BinaryIO) -> bytes:
     try:
         return body.read(PIECE_BYTES)
-    except BlockingIOError:  # The server waits no longer than so for the next bytes.
+    except TimeoutError:  # The server waits while it comes steadily, and no longer.
         raise Refused(408, "request_timeout", "The rest of the body did not come.") from None
 
 

@@ -31,6 +31,14 @@ def forged(http: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(http, 403, "This form is too old", "Nothing was changed. Go back, reload the page and try again.")
 
 
+def cut_off(http: WSGIRequest) -> HttpResponse:
+    return _page(http, 408, "That did not come whole", "Nothing was changed. Go back and try again.")
+
+
+def too_large(http: WSGIRequest) -> HttpResponse:
+    return _page(http, 413, "That is too much at once", "Nothing was changed. Go back and send less of it.")
+
+
 def server_error(http: WSGIRequest) -> HttpResponse:
     if not _is_person(http):
         return operation.server_error(http)

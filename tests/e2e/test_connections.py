@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,14 @@ from typing import Any
 import pytest
 
 from cacheai.management.commands.runstack import CONNECTIONS, free_port
-from cacheai.worker import BODY_PAUSE_SECONDS, HEAD_BYTES_MAX, HEAD_SECONDS, SWEEP_SECONDS
+from cacheai.worker import (
+    BODY_BYTES_PER_SECOND,
+    BODY_HELD_BYTES,
+    BODY_SECONDS,
+    HEAD_BYTES_MAX,
+    HEAD_SECONDS,
+    SWEEP_SECONDS,
+)
 from tests.waiting import wait_until
 
 THREADS = 4
@@ -26,13 +33,26 @@ HALVES, SILENT = 2_000, 500
 BUSY_SECONDS = 5.0  # What a machine that does other things as well may add.
 WHOLE = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
 HALF = b"POST /echo HTTP/1.1\r\nHost: x\r\nX-Caca"
+LONG = BODY_HELD_BYTES + 1  # of such a body a thread waits for the rest
 
 
 def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     """What the server under test runs."""
-    said = environ["wsgi.input"].read()
-    start_response("200 OK", [("Content-Length", str(len(said)))])
+    status, said = "200 OK", b"unread"
+    if environ["PATH_INFO"] != "/unread":
+        try:
+            said = environ["wsgi.input"].read()
+        except TimeoutError:
+            status, said = "408 Request Timeout", b"late"
+    start_response(status, [("Content-Length", str(len(said)))])
     return [said]
+
+
+def head(length: int, *, path: str = "/echo", more: bytes = b"") -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (path.encode(), more, length)
+
+
+CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFF\r\n"
 
 
 @contextmanager
@@ -105,17 +125,24 @@ class Crowd:
     half: list[tuple[bytes, float]]
     silent: list[tuple[bytes, float]]
     slow: tuple[bytes, float]  # who writes a byte now and then
-    bodies: tuple[bytes, float]  # who asks where half bodies have every thread
+    bodies: list[tuple[bytes, float]]  # who sends a byte of a body now and then: held here, and by every thread there
+    beside_bodies: float  # the slowest second of others beside those held here
+    behind_bodies: tuple[bytes, float]  # who asks where half bodies have every thread
 
 
 @pytest.fixture(scope="module")
 def crowd(port: int) -> Iterator[Crowd]:
-    with server() as other, ExitStack() as kept, ThreadPoolExecutor(2) as pool:
+    with server() as other, ExitStack() as kept, ThreadPoolExecutor(2 + 3 * THREADS) as pool:
         alone = seconds_of(port, 100)
         begun_at = time.monotonic()
-        for _ in range(THREADS):
-            kept.enter_context(connected(other)).sendall(WHOLE[:-1])
-        bodies = pool.submit(lambda: (ask(other), time.monotonic()))
+
+        def drips(to: int, begin: bytes) -> "Future[tuple[bytes, float]]":
+            return pool.submit(written_slowly, kept.enter_context(connected(to)), begin)
+
+        held = [drips(port, head(100_000)) for _ in range(2 * THREADS)]
+        threads = [drips(other, begin) for begin in (head(LONG), CHUNKED) * (THREADS // 2)]
+        beside_bodies = seconds_of(port, 100)[-1]
+        behind = pool.submit(lambda: (ask(other), time.monotonic()))
         slow = pool.submit(written_slowly, kept.enter_context(connected(port)))
         half = [kept.enter_context(connected(port)) for _ in range(HALVES)]
         silent = [kept.enter_context(connected(port)) for _ in range(SILENT)]
@@ -124,11 +151,12 @@ def crowd(port: int) -> Iterator[Crowd]:
         beside = seconds_of(port, 200)
         assert time.monotonic() - begun_at < HEAD_SECONDS, "they were let go before anybody was asked beside them"
         told = [ends(line) for line in half], [ends(line) for line in silent]
-        yield Crowd(alone, beside, begun_at, *told, slow.result(), bodies.result())
+        bodies = [one.result() for one in (*held, *threads)]
+        yield Crowd(alone, beside, begun_at, *told, slow.result(), bodies, beside_bodies, behind.result())
 
 
-def written_slowly(line: socket.socket) -> tuple[bytes, float]:
-    line.sendall(HALF)
+def written_slowly(line: socket.socket, begin: bytes = HALF) -> tuple[bytes, float]:
+    line.sendall(begin)
     line.settimeout(0.5)
     while True:
         line.sendall(b"h")
@@ -153,11 +181,64 @@ def test_who_says_nothing_at_all_is_let_go_without_a_word(crowd: Crowd) -> None:
     assert max(at for _, at in crowd.silent) - crowd.begun_at < HEAD_SECONDS + SWEEP_SECONDS + BUSY_SECONDS
 
 
-def test_as_many_half_bodies_as_there_are_threads_let_go_of_them(crowd: Crowd) -> None:
-    answer, at = crowd.bodies
+def test_half_bodies_hold_no_thread_up_to_a_size(crowd: Crowd) -> None:
+    assert crowd.beside_bodies < BUSY_SECONDS  # twice as many as there are threads, for fifteen seconds
+
+
+def test_half_bodies_are_told_in_time_and_a_byte_now_and_then_buys_none(crowd: Crowd) -> None:
+    most = BODY_SECONDS + 100_000 / BODY_BYTES_PER_SECOND + SWEEP_SECONDS + BUSY_SECONDS
+
+    assert {answer.partition(b"\r\n")[0] for answer, _ in crowd.bodies} == {b"HTTP/1.1 408 Request Timeout"}
+    assert {answer[-4:] for answer, _ in crowd.bodies} == {b"late"}  # by the view, in its own words
+    assert max(at for _, at in crowd.bodies) - crowd.begun_at < most
+
+
+def test_as_many_long_half_bodies_as_there_are_threads_let_go_of_them(crowd: Crowd) -> None:
+    answer, at = crowd.behind_bodies
 
     assert answer.startswith(b"HTTP/1.1 200")
-    assert at - crowd.begun_at < BODY_PAUSE_SECONDS + BUSY_SECONDS
+    assert at - crowd.begun_at < BODY_SECONDS + BUSY_SECONDS
+
+
+def test_a_long_body_may_take_its_time_while_it_comes_steadily(port: int) -> None:
+    """Longer than is waited for one that does not come."""
+    seconds, tenth = int(BODY_SECONDS) + 3, b"x" * (BODY_BYTES_PER_SECOND // 5)
+    with connected(port) as line:
+        line.sendall(head(seconds * 10 * len(tenth)))
+        for _ in range(seconds * 10):
+            line.sendall(tenth)
+            time.sleep(0.1)
+        assert line.recv(64).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_nobody_reads_is_not_waited_for(port: int) -> None:
+    with ExitStack() as kept:
+        for _ in range(2 * THREADS):
+            line = kept.enter_context(connected(port))
+            line.sendall(head(10 * LONG, path="/unread") + b"x")
+            assert line.recv(4096).endswith(b"unread")
+        assert seconds_of(port, 20)[-1] < HEAD_SECONDS / 2
+
+
+def test_who_does_not_hang_up_after_the_last_answer_holds_up_nobody(port: int) -> None:
+    """gunicorn itself waits two seconds for each, where every connection passes."""
+    with ExitStack() as kept:
+        for _ in range(10):
+            line = kept.enter_context(connected(port))
+            line.sendall(head(0, more=b"Connection: close\r\n"))
+            assert line.recv(4096).startswith(b"HTTP/1.1 200")
+        assert seconds_of(port, 20)[-1] < HEAD_SECONDS / 2
+
+
+def test_who_asks_whether_to_send_a_body_is_told_to(port: int) -> None:
+    with connected(port) as line:
+        line.sendall(head(5, more=b"Expect: 100-continue\r\n"))
+        assert line.recv(4096).startswith(b"HTTP/1.1 100 ")
+        line.sendall(b"hello")
+        said = b""
+        while not said.endswith(b"hello"):
+            said += line.recv(4096)
+        assert b"HTTP/1.1 200" in said
 
 
 def test_a_head_may_come_byte_by_byte_and_so_may_the_next_on_its_connection(port: int) -> None:
