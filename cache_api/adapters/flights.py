@@ -53,7 +53,7 @@ class SharedFlights:
         self._find_exact = find_exact
         self._lock = threading.Lock()
         self._boarding: dict[bytes, _Boarding] = {}
-        self._landed: dict[bytes, tuple[float, Hit]] = {}
+        self._landed: dict[bytes, float] = {}
         self._leases: dict[bytes, bytes] = {}
         self._renewer: threading.Thread | None = None
 
@@ -65,12 +65,12 @@ class SharedFlights:
             leading = boarding is None
             if boarding is None:
                 boarding = self._boarding[key] = _Boarding()
-            landed = self._just_landed(key) if leading else None
+            just_landed = leading and self._just_landed(key)
         if not leading:
             boarding.done.wait(seconds)
             return Flight(boarding.hit, _nothing_meanwhile, _nothing_to_land)
 
-        if landed is not None and (hit := self._bought(request, unread=landed)):
+        if just_landed and (hit := self._bought(request)):
             self._finish(key, boarding, hit)
             return Flight(hit, _nothing_meanwhile, _nothing_to_land)
         return Flight(
@@ -79,13 +79,12 @@ class SharedFlights:
             land=lambda hit: self._land(key, boarding, hit),
         )
 
-    def _just_landed(self, key: bytes) -> Hit | None:
+    def _just_landed(self, key: bytes) -> bool:
         """A call that looked before a landing and comes here after it must look again."""
         now = time.monotonic()
-        for old in [old for old, (at, _) in self._landed.items() if now - at > LANDED_MS / 1000]:
+        for old in [old for old, at in self._landed.items() if now - at > LANDED_MS / 1000]:
             del self._landed[old]
-        _, hit = self._landed.get(key, (now, None))
-        return hit
+        return key in self._landed
 
     def _land(self, key: bytes, boarding: _Boarding, hit: Hit | None) -> None:
         if boarding.done.is_set():
@@ -98,7 +97,7 @@ class SharedFlights:
             if self._boarding.get(key) is boarding:
                 del self._boarding[key]
             if hit is not None:
-                self._landed[key] = time.monotonic(), hit
+                self._landed[key] = time.monotonic()
         boarding.hit = hit
         boarding.done.set()
 
@@ -134,12 +133,12 @@ class SharedFlights:
             time.sleep(POLL_SECONDS)
         return None
 
-    def _bought(self, request: Request, *, unread: Hit | None = None) -> Hit | None:
-        """What just landed, unless it was taken away since; `unread` where that cannot be asked."""
+    def _bought(self, request: Request) -> Hit | None:
+        """What just landed, unless it was taken away since."""
         try:
             entry = self._find_exact(request)
         except CacheUnavailable:
-            return unread
+            return None
         return None if entry is None else Hit(entry, Reason.COALESCED)
 
     def _release(self, key: bytes, *, landed: bool) -> None:

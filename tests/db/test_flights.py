@@ -1,4 +1,4 @@
-"""Who buys an answer that several ask for at once, while parts of ours are late?"""
+"""Who buys an answer that several ask for at once?"""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -8,7 +8,6 @@ from cache_api.adapters.flights import SharedFlights
 from cache_api.domain.decision import Hit, Reason
 from cache_api.domain.entry import Entry
 from cache_api.domain.request import Request
-from cache_api.ports import CacheUnavailable
 from cache_api.wiring import redis_client
 from tests.unit.builders import entry_of, request_of
 
@@ -17,19 +16,8 @@ def process(find_exact: Callable[[Request], Entry | None]) -> SharedFlights:
     return SharedFlights(redis=redis_client(), breaker=Breaker(), find_exact=find_exact)
 
 
-def late(_: Request) -> Entry | None:
-    raise CacheUnavailable
-
-
 def asked() -> Request:
     return request_of(f"Who is {uuid4()}?")
-
-
-def test_who_comes_just_after_a_landing_is_served_though_the_store_is_late() -> None:
-    flights, request, bought = process(late), asked(), Hit(entry_of(), Reason.COALESCED)
-    flights.enter(request, seconds=5).land(bought)
-
-    assert flights.enter(request, seconds=5).landed == bought
 
 
 def test_what_was_taken_away_since_the_landing_is_bought_anew() -> None:
