@@ -91,7 +91,7 @@ def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Ju
         mine = Entry.objects.filter(tenant_id=place.tenant_id, id=call.entry_id, project_id=place.project_id)
         entry = mine.defer("body", "vector").first()
     if entry is None:
-        return judge_gone(place, call_id, right=right)
+        return _gone(place, call_id, right=right)
     said = judge(place, entry, right=right, source="member", call_id=call_id, question=None, now=now)
     if not right:
         catalogue.delete(place, bytes(entry.fingerprint))
@@ -101,8 +101,10 @@ def judge_call(place: Place, call_id: UUID, *, right: bool, now: datetime) -> Ju
 def judge_gone(place: Place, call_id: UUID, *, right: bool) -> Judged | None:
     """Of an answer that is not stored any more: what its hit saved can still be taken back. None: it is no hit."""
     call = call_in(place.tenant_id, place.project_id, call_id)
-    if call is None or call.decision != "hit":
-        return None
+    return None if call is None or call.decision != "hit" else _gone(place, call_id, right=right)
+
+
+def _gone(place: Place, call_id: UUID, *, right: bool) -> Judged:
     return Judged(False, not right and _corrected(place, call_id), stored=False)
 
 

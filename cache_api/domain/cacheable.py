@@ -232,9 +232,9 @@ _HOW_IT_IS_DONE = re.compile(
 def volatile(question: str) -> bool:
     """Does it ask for the present, or for something else each time?"""
     folded = plain(question).casefold()
-    if _HOW_IT_IS_DONE.search(folded) and not _NOW.search(folded):
-        return False
     if _SIGNS.isdisjoint(_NO_LETTER.split(folded)):
+        return False
+    if _HOW_IT_IS_DONE.search(folded) and not _NOW.search(folded):
         return False
     return any(
         _PRESENT.search(sentence) or _VARIETY.search(sentence) or _asks_for_now(sentence)

@@ -18,6 +18,7 @@ from cache_api.domain.guard.amounts import amounts_missing
 from cache_api.domain.guard.other_words import are_other_words
 from cache_api.domain.guard.spelling import plain, stem, words
 from cache_api.domain.guard.units import UNITS
+from cache_api.domain.light_words import LightWords, are_exchanged, by_word, is_adverb, light_words
 
 FEATURES_VERSION = 6  # raised with any change of what a feature says: older weights do not fit then
 
@@ -60,18 +61,16 @@ _LONGEST_ENDING = 6
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _NAME = re.compile(r"(?<![.!?:] )(?<!^)\b[A-Z][^\W\d_]+")  # a capital that begins no sentence
 
-_QUESTION_WORDS = {
-    word: kind
-    for kind, spoken in {
+_QUESTION_WORDS = by_word(
+    {
         "how": "how wie como comment come hoe",
         "what": "what which was welche welcher welches que cual quel quelle che quale wat welk welke qual",
         "why": "why warum wieso weshalb porque pourquoi perche waarom",
         "when": "when wann cuando quand quando wanneer",
         "where": "where wo donde ou dove onde waar",
         "who": "who whom whose wer wem wen quien qui chi quem",
-    }.items()
-    for word in spoken.split()
-}
+    }
+)
 _DENIALS = frozenset(
     "not no never without nobody nothing none hardly nicht kein keine keinen nie ohne ni pas jamais sans sin nunca "
     "jamas non senza mai nao sem niet geen nooit zonder".split()
@@ -122,12 +121,6 @@ _LITTLE = frozenset(
 )
 # `What is a good way` is `what is a way`; `is he a good teacher` is not `is he a teacher`.
 _PRAISE = frozenset(map(stem, "best good better great nice actual gut beste besten mejor meilleur migliore".split()))
-_EMPHASIS = ("ly", "mente")  # endings
-_NO_EMPHASIS = frozenset(
-    "hourly daily nightly weekly biweekly monthly quarterly yearly early friendly elderly family supply apply reply "
-    "fly rely comply multiply ally bully belly jelly italy july sicily assembly anomaly monopoly butterfly "
-    "demente".split()
-)
 _ARTICLES = frozenset(
     map(stem, "a an the some any der die das ein eine el la los las un una le les il lo o os een het".split())
 )
@@ -163,56 +156,13 @@ _OPENING = (  # of a question, or of a wish
     | frozenset(map(stem, _QUESTION_WORDS))
     | frozenset(map(stem, "is are do does did can could will would should has have".split()))
 )
-
-
-# What is so now, what was so once, and what will be.
-_TIMES = {
-    word: time
-    for time, said in {
-        "now": "is are am ist sind es son est sont e sono",
-        "then": "was were had did war waren hatte hatten era eran etait etaient erano foi eram",
-        "later": "will shall",
-        "done": "has have",
-    }.items()
-    for word in said.split()
-}
-_MODALS = {
-    word: modal
-    for modal, said in {"may": "can could may", "should": "should shall", "must": "must"}.items()
-    for word in said.split()
-}
-_OWNERS = {
-    word: person
-    for person, said in {
-        "1": "my our mine ours",
-        "2": "your yours",
-        "he": "his",
-        "she": "hers",
-        "they": "their theirs",
-    }.items()
-    for word in said.split()
-}
-_PERSONS = _OWNERS | {
-    word: person
-    for person, said in {"1": "i me we us", "2": "you", "he": "he him", "she": "she her", "they": "they them"}.items()
-    for word in said.split()
-}
-_COMPARING = frozenset(map(stem, "between versus vs or compare compared comparison difference different".split()))
-# Adverbs that hardly say anything: another in their place is as good.
-_EMPHATIC = frozenset(
-    "really actually basically literally exactly easily quickly properly correctly immediately possibly probably "
-    "usually generally normally typically especially specifically successfully completely totally fully entirely "
-    "absolutely definitely certainly clearly obviously instantly suddenly recently finally kindly hopefully "
-    "unfortunately effectively efficiently accidentally mistakenly apparently currently please truly highly nearly "
-    "simply likely mainly mostly directly exclusively officially ultimately".split()
-)
 # What is `deleted`, `closed` or `cancelled` is the same of an account, and not of a file, a tab or an issue.
 _ANYWHERE = frozenset("deliver refund pay buy sell complain download upload explain translate summarise".split())
 _ACCOUNTS = frozenset(
     map(
         stem,
         "account profile order subscription purchase password passcode membership address konto bestellung abonnement "
-        "passwort cuenta pedido compte commande account ordine conta pedido".split(),
+        "passwort cuenta pedido compte commande ordine conta".split(),
     )
 )
 _FIGURES = re.compile(r"[^\W_]*\d[^\W_]*")
@@ -237,12 +187,7 @@ class View(NamedTuple):
     awaits: bool  # asks what has become of something, rather than for it
     tells: bool  # neither asks nor wishes: its answer depends on all it says
     figures: tuple[str, ...]  # in order, with the letters they stand in: 14, ps5
-    times: frozenset[str]
-    modal: str  # that a question for yes or no begins with
-    persons: tuple[str, ...]  # in order
-    owners: tuple[str, ...]
-    joins: tuple[str, ...]  # and, or
-    adverbs: frozenset[str]
+    light: LightWords
 
 
 def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
@@ -259,7 +204,7 @@ def features(asked: str, stored: str, cosine: float) -> tuple[float, ...]:
     our_special, their_special = _special(our_extra, ours, theirs), _special(their_extra, theirs, ours)
     longest = max(len(ours.weighty), len(theirs.weighty))
     denied = ours.denied != theirs.denied
-    exchanged = _light_exchanged(ours, theirs)
+    exchanged = len(ours.weighty) == len(theirs.weighty) and are_exchanged(ours.light, theirs.light, alike=complete)
     return (
         cosine,
         max(0.0, cosine - 0.80) / 0.20,
@@ -319,12 +264,7 @@ def _view(text: str) -> View:
         awaits=not _AWAITING.isdisjoint(said),
         tells="?" not in text and _OF_ONESELF.isdisjoint(heard) and not (said and said[0] in _OPENING),
         figures=tuple(_FIGURES.findall(folded)),
-        times=frozenset([_TIMES[word] for word in heard if word in _TIMES]),
-        modal=_MODALS.get(heard[0], "") if heard else "",
-        persons=tuple([_PERSONS[word] for word in heard if word in _PERSONS]),
-        owners=tuple([_OWNERS[word] for word in heard if word in _OWNERS]),
-        joins=tuple([word for word in heard if word in ("and", "or")]),
-        adverbs=frozenset([word for word in heard if word.endswith(_EMPHASIS) and word not in _NO_EMPHASIS]),
+        light=light_words(heard, said),
     )
 
 
@@ -375,53 +315,7 @@ def _figures_turned(ours: View, theirs: View) -> bool:
     """The same words, and the same figures in another order: `is 10 faster than 11`, `is 11 faster than 10`."""
     if ours.figures == theirs.figures or ours.said != theirs.said:
         return False
-    return sorted(ours.figures) == sorted(theirs.figures) and _COMPARING.isdisjoint(ours.said)
-
-
-def _light_exchanged(ours: View, theirs: View) -> bool:
-    """Do words that carry no weight make another question of the others: is and was, my and your, can and should?"""
-    if len(ours.weighty) != len(theirs.weighty):
-        return False
-    our_adverbs, their_adverbs = ours.adverbs - theirs.adverbs, theirs.adverbs - ours.adverbs
-    if our_adverbs and their_adverbs and not our_adverbs | their_adverbs <= _EMPHATIC:
-        return True
-    if len(_places(ours.weighty, theirs.weighty)) < len(ours.weighty):
-        return False  # too unlike for so little to tell
-    if _at_another_time(ours, theirs):
-        return True
-    if ours.modal and theirs.modal and ours.modal != theirs.modal:
-        return True
-    if len(ours.joins) == len(theirs.joins) and sorted(ours.joins) != sorted(theirs.joins):
-        return _COMPARING.isdisjoint({*ours.said, *theirs.said} - {"or"})
-    return _others_meant(ours, theirs)
-
-
-def _at_another_time(ours: View, theirs: View) -> bool:
-    """`Has it been` is `was it`, and `what will I get` is `what do I get`; `is it` is not `was it`."""
-    return any(
-        ("then" in one and "now" in other and "then" not in other)
-        or ("later" in one and "later" not in other and not other.isdisjoint({"then", "done"}))
-        for one, other in ((ours.times, theirs.times), (theirs.times, ours.times))
-    )
-
-
-def _accounted(ours: View) -> bool:
-    return not _ACCOUNTS.isdisjoint(ours.stems)
-
-
-def _others_meant(ours: View, theirs: View) -> bool:
-    """Is somebody else meant? `How do you` is `how do I`, but `your number` is not `my number`."""
-    if ours.persons == theirs.persons or len(ours.persons) != len(theirs.persons):
-        return False
-    if set(ours.persons) == set(theirs.persons):
-        return True  # turned: `can I call you`, `can you call me`
-    third = {"he", "she", "they"}
-    if third & (set(ours.persons) ^ set(theirs.persons)):
-        return True
-    if len(set(ours.persons)) > 1 or len(set(theirs.persons)) > 1:
-        # one of several: `how do I find your number`
-        return len(ours.owners) == len(theirs.owners) and ours.owners != theirs.owners
-    return len(ours.owners) == len(ours.persons)  # nobody does it: `what is your number`
+    return sorted(ours.figures) == sorted(theirs.figures) and not ours.light.comparing
 
 
 def _swapped(places: Sequence[int]) -> bool:
@@ -457,7 +351,7 @@ def _special(extra: set[str], view: View, other: View) -> set[str]:
         if word not in _LITTLE
         and not (word in _ASKING and may_stay_unsaid)
         and not (view.asks and word in _PRAISE)
-        and not (view.spelt[word].endswith(_EMPHASIS) and view.spelt[word] not in _NO_EMPHASIS)
+        and not is_adverb(view.spelt[word])
     }
 
 
@@ -493,7 +387,7 @@ def _unmatched(ours: View, theirs: View) -> tuple[set[str], set[str], bool]:
         for other in left:
             alike = looks_like(one, other, written, theirs.spelt[other]) and not are_other_words(one, other)
             if alike or (action and action == ACTION_OF.get(other)):
-                reworded = reworded or not (alike or action in _ANYWHERE or _accounted(ours))
+                reworded = reworded or not (alike or action in _ANYWHERE or not _ACCOUNTS.isdisjoint(ours.stems))
                 our_extra.discard(one)
                 their_extra.discard(other)
                 left.remove(other)

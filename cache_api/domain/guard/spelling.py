@@ -71,7 +71,7 @@ def plain(text: str) -> str:
 
 def accented(text: str) -> str:
     """The same with its accents, each letter and its accents as one character."""
-    return unicodedata.normalize("NFC", _spelt(text, _accented_character))
+    return plain(text) if text.isascii() else unicodedata.normalize("NFC", _spelt(text, _accented_character))
 
 
 def without_accents(accented: str) -> str:
