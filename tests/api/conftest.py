@@ -176,3 +176,20 @@ def key_with(cast: Cast) -> Any:
         return Api(made.secret)
 
     return make
+
+
+@pytest.fixture
+def outbox(live: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in life: the tests' own backend would keep mails from the outbox."""
+    monkeypatch.setattr(settings, "EMAIL_BACKEND", "tenants.mailing.Outbox")
+
+
+@pytest.fixture
+def person(outbox: None) -> people.Person:
+    """Signed up, verified and signed in."""
+    made = people.Person()
+    made.sign_up()
+    made.verify()
+    made.at.post("/sign-out")
+    assert made.sign_in() == "/"
+    return made

@@ -9,6 +9,7 @@ from uuid import uuid4
 from django.test import Client
 
 from tenants import vault
+from tenants.audit import Actor
 from tenants.isolation import as_owner
 from tenants.models import Mail, User
 from tests import conftest
@@ -76,3 +77,7 @@ class Person:
     @property
     def is_in(self) -> bool:
         return self.at.get("/account/email/").status_code == 200
+
+
+def owner_of(cast: conftest.Cast) -> Actor:
+    return Actor("person", cast.owner.user_id, "192.0.2.1")
